@@ -1,0 +1,69 @@
+"""One operation's life: what Twilio would say of it at any instant.
+
+A life is a list of what happens and when; status, `updatedAt` and the eleven stats are read off it and
+never stored, so that an hour of traffic is drawn once and shown at every instant. The eight email
+statuses are exclusive: each email is in exactly one of them, so `delivered` falls when one is opened.
+
+Must not know: randomness, clocks, JSON, other operations.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exporter.operation import FINAL_STATUSES, STAT_INDEX, STATS, Operation
+
+TOTAL: Final = STAT_INDEX["total"]
+RECIPIENTS: Final = STAT_INDEX["recipients"]
+ATTEMPTS: Final = STAT_INDEX["attempts"]
+SCHEDULED: Final = STAT_INDEX["scheduled"]
+QUEUED: Final = STAT_INDEX["queued"]
+SENT: Final = STAT_INDEX["sent"]
+DELIVERED: Final = STAT_INDEX["delivered"]
+OPENED: Final = STAT_INDEX["opened"]
+UNDELIVERED: Final = STAT_INDEX["undelivered"]
+FAILED: Final = STAT_INDEX["failed"]
+CANCELED: Final = STAT_INDEX["canceled"]
+
+
+class Event(NamedTuple):
+    """Some emails go from one email status to another; the operation's own status may turn, too."""
+
+    at: float
+    source: int
+    """Index into `STATS`, as is `target`."""
+    target: int
+    emails: int
+    attempts: int = 0
+    status: str | None = None
+    """The operation's status from now on; `None`: as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Begins SCHEDULED with every email `scheduled`. Events are in the order of their time."""
+
+    id: str
+    created_at: float
+    emails: int
+    events: tuple[Event, ...]
+
+
+def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = True) -> Operation:
+    """The operation as of `now`.
+
+    Twilio does not say whether `updatedAt` moves with the bounces and opens that come after COMPLETED:
+    `updated_moves_after_final` is the choice.
+    """
+    status, updated_at = "scheduled", life.created_at
+    counts = [0] * len(STATS)
+    counts[TOTAL] = counts[RECIPIENTS] = counts[SCHEDULED] = life.emails
+    for at, source, target, emails, attempts, turned in life.events:
+        if at > now:
+            break
+        counts[source] -= emails
+        counts[target] += emails
+        counts[ATTEMPTS] += attempts
+        if updated_moves_after_final or status not in FINAL_STATUSES:
+            updated_at = at
+        status = turned or status
+    return Operation(life.id, status, life.created_at, updated_at, tuple(counts))

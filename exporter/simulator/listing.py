@@ -1,0 +1,143 @@
+"""Pages of a listing, and the tokens between them.
+
+A listing is frozen at the instant of its first page as to which operations belong to it, so its pages
+neither repeat nor lose one while the clock moves; what an operation looks like is read when its page is.
+The status is filtered after reading, as Twilio's cursor seems to do: pages may be short or empty while
+more follow.
+
+Must not know: HTTP, JSON, clocks.
+"""
+
+import base64
+import secrets
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from exporter.operation import Operation
+from exporter.simulator.traffic import HOUR_SECONDS
+from exporter.simulator.world import RETENTION_SECONDS, Row, World
+
+Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
+Key: TypeAlias = tuple[float, str]
+
+KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
+    "newest": lambda row: (-row.created_at, row.id),
+    "oldest": lambda row: (row.created_at, row.id),
+    "shuffled": lambda row: (zlib.crc32(row.id.encode()), row.id),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What was asked for. `status` in lower case."""
+
+    start: float | None = None
+    end: float | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last row read."""
+
+    hour: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins; what a token stands for."""
+
+    filters: Filters
+    listed_at: float
+    page: int = 1
+    after: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What Twilio does not tell of its listings."""
+
+    order: Order = "newest"
+    inclusive: bool = True
+    """Whether startDate and endDate are inside."""
+    empty_page_every: int | None = None
+    """Each n-th page is empty, with `next`; 2 or more."""
+
+
+def read_page(
+    world: World, rules: Rules, cursor: Cursor, size: int, now: float
+) -> tuple[list[Operation], Position | None]:
+    """At most `size` operations, and the last row read if there is more behind it."""
+    rows: list[tuple[Row, Position]] = []
+    for hour in _hours(cursor, rules.order):
+        rows += _rows_of(world, rules, cursor, hour)
+        if len(rows) > size:
+            break
+    wanted = cursor.filters.status
+    states = (world.state(row, now) for row, _ in rows[:size])
+    operations = [operation for operation in states if wanted is None or operation.status == wanted]
+    return operations, rows[size - 1][1] if len(rows) > size else None
+
+
+def _hours(cursor: Cursor, order: Order) -> Sequence[int]:
+    """The hours still to be read, in the order of the listing."""
+    first, last = _bounds(cursor)
+    hours: Sequence[int] = range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1)
+    if order == "newest":
+        hours = hours[::-1]
+    elif order == "shuffled":
+        hours = sorted(hours, key=lambda hour: zlib.crc32(b"%d" % hour))
+    return hours[hours.index(cursor.after.hour) :] if cursor.after else hours
+
+
+def _bounds(cursor: Cursor) -> tuple[float, float]:
+    start, end = cursor.filters.start, cursor.filters.end
+    oldest = cursor.listed_at - RETENTION_SECONDS
+    first = oldest if start is None else max(start, oldest)
+    return first, cursor.listed_at if end is None else min(end, cursor.listed_at)
+
+
+def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+    first, last = _bounds(cursor)
+    outside = () if rules.inclusive else (cursor.filters.start, cursor.filters.end)
+    key = KEYS[rules.order]
+    rows = sorted(
+        (key(row), row)
+        for row in world.rows(hour)
+        if first <= row.created_at <= last and row.created_at not in outside
+    )
+    after = cursor.after.key if cursor.after and cursor.after.hour == hour else None
+    return [(row, Position(hour, place)) for place, row in rows if after is None or place > after]
+
+
+class Tokens:
+    """Issues opaque tokens and takes them back, for as long as they live.
+
+    Like Twilio's, a token holds the account SID under its base64, so that a test can look for one in
+    logs; and it always holds `+`, `/` and `=`, which a client must URL-encode.
+    """
+
+    def __init__(self, account_sid: str, lifetime_seconds: float, held: int = 10_000) -> None:
+        self._account_sid = account_sid
+        self._lifetime_seconds = lifetime_seconds
+        self._held = held
+        self._cursors: OrderedDict[str, tuple[float, Cursor]] = OrderedDict()
+
+    def issue(self, cursor: Cursor, now: float) -> str:
+        token = ""
+        while not {"+", "/", "="} <= set(token):
+            noise = secrets.token_bytes(48 - len(self._account_sid) % 3)  # one byte too many: hence `=`
+            token = base64.b64encode(f"{self._account_sid}|".encode() + noise).decode()
+        self._cursors[token] = (now + self._lifetime_seconds, cursor)
+        if len(self._cursors) > self._held:
+            self._cursors.popitem(last=False)
+        return token
+
+    def redeem(self, token: str, now: float) -> Cursor | None:
+        """`None`: foreign, forgotten or expired."""
+        expires_at, cursor = self._cursors.get(token, (now, None))
+        return cursor if now < expires_at else None

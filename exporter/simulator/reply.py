@@ -1,0 +1,100 @@
+"""Replies as data: Twilio's JSON for operations and for errors, and how a reply goes out.
+
+Pure. Written from Twilio's published reference and not from the exporter's reader, as a second opinion.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, Literal, TypeAlias
+
+from exporter.operation import STATS, Operation
+
+Delivery: TypeAlias = Literal["whole", "cut", "reset", "hang"]
+
+JSON: Final = "application/json"
+CODES: Final = {
+    400: 20001,
+    401: 20003,
+    403: 20403,
+    404: 20404,
+    429: 20429,
+    500: 20500,
+    502: 20502,
+    503: 20503,
+}
+"""https://www.twilio.com/docs/api/errors; 20502 is a guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`at` is the server's time in Unix seconds; what delivers the reply turns it into `Date`."""
+
+    at: float
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    delivery: Delivery = "whole"
+    delay_seconds: float = 0.0
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the client ever sees a status."""
+        return self.delivery in {"whole", "cut"}
+
+    def with_header(self, name: str, value: str) -> "Reply":
+        return replace(self, headers=(*self.headers, (name, value)))
+
+    def with_json(self, value: object) -> "Reply":
+        return replace(self, body=json.dumps(value).encode(), content_type=JSON)
+
+
+def rfc3339(at: float) -> str:
+    """UTC with `Z`; microseconds only when not whole."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def http_date(at: float) -> str:
+    return formatdate(at, usegmt=True)
+
+
+def operation_json(operation: Operation) -> dict[str, Any]:
+    """An absent stat is left out; statuses are written in capitals."""
+    named = zip(STATS, operation.stats, strict=True)
+    return {
+        "id": operation.id,
+        "status": operation.status.upper(),
+        "stats": {stat: value for stat, value in named if value is not None},
+        "createdAt": rfc3339(operation.created_at),
+        "updatedAt": rfc3339(operation.updated_at),
+    }
+
+
+def error_json(status: int, message: str = "", context: str | None = None) -> dict[str, Any]:
+    """`context` names what was wrong with the request."""
+    code = CODES.get(status, 20000 + status)
+    error = {
+        "code": code,
+        "message": message or HTTPStatus(status).phrase,
+        "infoUrl": f"https://www.twilio.com/docs/errors/{code}",
+        "context": context,
+    }
+    return {"errors": [error]}
+
+
+def flat_error_json(status: int) -> dict[str, Any]:
+    """The older shape that Twilio's gateway still uses for 401 and 403."""
+    code = CODES.get(status, 20000 + status)
+    return {
+        "code": code,
+        "message": "Authenticate" if status == 401 else HTTPStatus(status).phrase,
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+
+
+def error_reply(at: float, status: int, message: str = "", context: str | None = None) -> Reply:
+    return Reply(at, status).with_json(error_json(status, message, context))

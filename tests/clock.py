@@ -1,0 +1,45 @@
+"""A clock that tests move; sleepers move it too, the earliest first, so nothing waits in real time."""
+
+import asyncio
+import heapq
+import itertools
+
+SATURDAY = 1_772_841_600.0
+"""2026-03-07T00:00:00Z: where simulated time begins unless a test says otherwise."""
+
+
+class ManualClock:
+    """Time stands still until someone sleeps or a test calls `advance`.
+
+    A sleeper jumps the clock to its own deadline, but only when no other sleeper is due before it: two
+    tasks that sleep 1 s and 2 s wake after 1 s and 2 s, not after 3.
+    """
+
+    def __init__(self, now: float = SATURDAY) -> None:
+        self._now = now
+        self._started = now
+        self._sleepers: list[tuple[float, int]] = []
+        self._order = itertools.count()
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now - self._started
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        me = (self._now + max(0.0, seconds), next(self._order))
+        heapq.heappush(self._sleepers, me)
+        try:
+            await asyncio.sleep(0)  # let others go to sleep, too, before time moves
+            while self._now < me[0]:
+                if self._sleepers[0] == me:
+                    self._now = me[0]
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            self._sleepers.remove(me)
+            heapq.heapify(self._sleepers)

@@ -1,0 +1,1 @@
+"""Tests of the simulated Twilio, and its schema for other tests."""

@@ -1,0 +1,162 @@
+"""The rules of an operation's life, for lives of every scenario and mix."""
+
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.operation import EMAIL_STATUSES, FINAL_STATUSES, ID_PATTERN, STAT_INDEX, Operation
+from exporter.simulator import Event, Life, Mix, new_id, operation_at
+from exporter.simulator.ids import created_ms
+from exporter.simulator.life import CANCELED, DELIVERED, OPENED, QUEUED, SCHEDULED, SENT
+from exporter.simulator.scenarios import QUIET
+from exporter.simulator.traffic import draw_life
+from tests.clock import SATURDAY
+
+unhurried = settings(deadline=None)  # the machine may be busy with other tests
+LONGEST_SECONDS = 300 * 3600.0
+
+shares = st.floats(0, 1)
+mixes = st.builds(
+    Mix,
+    failed_share=shares,
+    undelivered_share=shares,
+    opened_share=shares,
+    bounce_within_seconds=st.floats(10, 50_000),
+    scheduled_share=shares,
+    canceled_share=shares,
+)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    scenario = replace(QUIET, most_emails=draw(st.sampled_from([1, 3, 300, 5000])))
+    created_at = SATURDAY + draw(st.floats(0, 3600))
+    return draw_life(random.Random(draw(st.integers())), created_at, scenario, draw(mixes))
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Life, list[Operation]]:
+    """A life, and what is seen of it at rising instants, those of its events among them."""
+    life = draw(lives())
+    ages = draw(st.lists(st.floats(0, LONGEST_SECONDS), max_size=20))
+    instants = sorted([event.at for event in life.events] + [life.created_at + age for age in ages])
+    moves = draw(st.booleans())
+    return life, [operation_at(life, now, updated_moves_after_final=moves) for now in instants]
+
+
+def stat(operation: Operation, name: str) -> int:
+    value = operation.stats[STAT_INDEX[name]]
+    assert value is not None
+    return value
+
+
+@unhurried
+@given(stories())
+def test_each_email_is_in_exactly_one_status(story: tuple[Life, list[Operation]]) -> None:
+    """The eight email statuses sum to the total at every instant, and none is negative."""
+    life, seen = story
+    for operation in seen:
+        assert all(isinstance(value, int) and value >= 0 for value in operation.stats)
+        assert (
+            sum(stat(operation, name) for name in EMAIL_STATUSES) == stat(operation, "total") == life.emails
+        )
+
+
+@unhurried
+@given(stories())
+def test_what_never_falls(story: tuple[Life, list[Operation]]) -> None:
+    """Attempts, updatedAt and the terminal email statuses never fall; only what is under way does."""
+    _, seen = story
+    for before, after in pairwise(seen):
+        assert before.updated_at <= after.updated_at
+        for name in ("total", "attempts", "failed", "undelivered", "canceled", "opened"):
+            assert stat(before, name) <= stat(after, name)
+
+
+@unhurried
+@given(stories())
+def test_status_goes_one_way(story: tuple[Life, list[Operation]]) -> None:
+    """An operation goes SCHEDULED, PROCESSING, COMPLETED, or to CANCELED, and what is final stays so."""
+    _, seen = story
+    ranks = {"scheduled": 0, "processing": 1, "completed": 2, "canceled": 2}
+    statuses = [operation.status for operation in seen]
+    assert [ranks[status] for status in statuses] == sorted(ranks[status] for status in statuses)
+    assert len(FINAL_STATUSES & set(statuses)) <= 1
+
+
+@unhurried
+@given(stories())
+def test_nothing_waits_in_a_final_operation(story: tuple[Life, list[Operation]]) -> None:
+    """COMPLETED means that all emails have been processed; while SCHEDULED nothing has been attempted."""
+    _, seen = story
+    for operation in seen:
+        if operation.is_final:
+            assert stat(operation, "scheduled") == stat(operation, "queued") == 0
+        if operation.status == "scheduled":
+            assert stat(operation, "attempts") == 0
+
+
+@unhurried
+@given(lives())
+def test_a_life_is_in_order(life: Life) -> None:
+    """Events follow each other in time after creation; the id matches Twilio's pattern and tells the time."""
+    instants = [life.created_at, *(event.at for event in life.events)]
+    assert instants == sorted(instants)
+    assert ID_PATTERN.fullmatch(life.id)
+    assert created_ms(life.id) == round(life.created_at * 1000)
+
+
+LIFE = Life(
+    new_id("one"),
+    100.0,
+    2,
+    (
+        Event(110.0, SCHEDULED, QUEUED, 2, status="processing"),
+        Event(120.0, QUEUED, SENT, 2, attempts=3),
+        Event(120.0, QUEUED, QUEUED, 0, status="completed"),
+        Event(180.0, SENT, DELIVERED, 2),
+        Event(240.0, DELIVERED, OPENED, 1),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("now", "status", "updated_at", "attempts", "delivered", "opened"),
+    [
+        (100.0, "scheduled", 100.0, 0, 0, 0),
+        (110.0, "processing", 110.0, 0, 0, 0),
+        (120.0, "completed", 120.0, 3, 0, 0),
+        (239.0, "completed", 180.0, 3, 2, 0),
+        (240.0, "completed", 240.0, 3, 1, 1),
+    ],
+)
+def test_one_life(
+    now: float, status: str, updated_at: float, attempts: int, delivered: int, opened: int
+) -> None:
+    """Delivered falls when a mail is opened; attempts may exceed the total."""
+    operation = operation_at(LIFE, now)
+    assert (operation.status, operation.updated_at) == (status, updated_at)
+    assert [stat(operation, name) for name in ("attempts", "delivered", "opened")] == [
+        attempts,
+        delivered,
+        opened,
+    ]
+
+
+def test_updated_may_stand_still_after_final() -> None:
+    """With the switch off, updatedAt stays at the completion while stats go on."""
+    operation = operation_at(LIFE, 1e9, updated_moves_after_final=False)
+    assert operation.updated_at == 120.0
+    assert stat(operation, "opened") == 1
+
+
+def test_a_canceled_operation() -> None:
+    """A canceled operation has canceled every email."""
+    life = Life(new_id("two"), 100.0, 5, (Event(110.0, SCHEDULED, CANCELED, 5, status="canceled"),))
+    operation = operation_at(life, 110.0)
+    assert operation.status == "canceled"
+    assert stat(operation, "canceled") == 5
