@@ -16,28 +16,29 @@ class ManualClock:
     """
 
     def __init__(self, now: float = SATURDAY) -> None:
-        self._now = now
+        # Elapsed time is what is kept: beside 1.8e9 seconds of Unix time a short wait would be lost.
+        self._elapsed = 0.0
         self._started = now
         self._sleepers: list[tuple[float, int]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
-        return self._now
+        return self._started + self._elapsed
 
     def monotonic(self) -> float:
-        return self._now - self._started
+        return self._elapsed
 
     def advance(self, seconds: float) -> None:
-        self._now += seconds
+        self._elapsed += seconds
 
     async def sleep(self, seconds: float) -> None:
-        me = (self._now + max(0.0, seconds), next(self._order))
+        me = (self._elapsed + max(0.0, seconds), next(self._order))
         heapq.heappush(self._sleepers, me)
         try:
             await asyncio.sleep(0)  # let others go to sleep, too, before time moves
-            while self._now < me[0]:
+            while self._elapsed < me[0]:
                 if self._sleepers[0] == me:
-                    self._now = me[0]
+                    self._elapsed = me[0]
                 else:
                     await asyncio.sleep(0)
         finally:

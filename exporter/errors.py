@@ -1,0 +1,72 @@
+"""What can go wrong between us and Twilio, sorted by what the caller must do.
+
+    TwilioError              this poll ends; the last good numbers stay
+    ├── Unauthorized         401, 403: wait for another credential
+    ├── Throttled            429, or a hold that outlasts the poll: slow down
+    ├── Unavailable          5xx: Twilio is there, and ill
+    ├── Unreachable          no complete reply: time-out, reset, TLS, DNS
+    ├── Malformed            a reply, or an answer to our request, that the API does not document
+    └── Truncated            a listing that could not be read to its end
+
+Messages are safe to log and to show: they never hold a reply's body, a page token or a secret.
+"""
+
+from typing import ClassVar
+
+
+class TwilioError(Exception):
+    """Root of the tree; `outcome` is the label value of `polls_total`."""
+
+    outcome: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        """Whether the same request may be repeated within this poll."""
+        self.retry_after_seconds = retry_after_seconds
+        """How long Twilio asks us to leave it alone; `None` when it did not say."""
+        self.request_id = request_id
+        """Twilio's name of the failed request, for a support ticket."""
+
+
+class Unauthorized(TwilioError):
+    outcome = "unauthorized"
+
+
+class Throttled(TwilioError):
+    outcome = "throttled"
+
+
+class Unavailable(TwilioError):
+    outcome = "unavailable"
+
+
+class Unreachable(TwilioError):
+    outcome = "unreachable"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, retryable=True)
+        self.reason = reason
+        """`timeout` or `connection`."""
+
+
+class Malformed(TwilioError):
+    outcome = "malformed"
+
+
+class Truncated(TwilioError):
+    outcome = "truncated"
+
+
+OUTCOMES = ("success", *sorted(error.outcome for error in TwilioError.__subclasses__()))
+"""Every way in which a poll may end."""
+
+RETRY_REASONS = ("throttled", "unavailable", "timeout", "connection")
+"""Why a request may be sent again: an outcome, or how Twilio could not be reached."""

@@ -1,0 +1,264 @@
+"""Settings as people write them: flags, variables, a YAML file. Text in, text with its source out.
+
+Must not know what a setting means (that is `settings`), nor read a file or the environment by itself.
+
+Rule 1: a value is text until `settings` gives it a type, whichever source it came from.
+Rule 2: a problem is one line that says where the value stands and what would be right.
+Rule 3: a line never shows a credential. Values of unknown names are not shown at all.
+"""
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
+
+import yaml
+
+PREFIX: Final = "EXPORTER_"
+CONFIG_FILE_FLAG: Final = "--config-file"
+CONFIG_FILE_VARIABLE: Final = "EXPORTER_CONFIG_FILE"
+ACCOUNT_VARIABLES: Final = {
+    "name": "TWILIO_ACCOUNT_NAME",
+    "account_sid": "TWILIO_ACCOUNT_SID",
+    "auth_token": "TWILIO_AUTH_TOKEN",
+    "auth_token_file": "TWILIO_AUTH_TOKEN_FILE",
+    "api_key": "TWILIO_API_KEY",
+    "api_key_secret": "TWILIO_API_KEY_SECRET",
+    "api_key_secret_file": "TWILIO_API_KEY_SECRET_FILE",
+}
+"""An account's keys in the file, and the variables that say the same of the environment's account."""
+
+Location: TypeAlias = tuple[str, ...]
+"""`("poll", "interval")`; two deep for a setting, other lengths for what is none."""
+
+UNSET: Final = ("", "~", "null")
+"""YAML's ways to say that a value is left open, as text."""
+
+# Kubernetes tells every pod of the Services around it by variables; those of a Service whose name starts
+# with "exporter" look like ours. https://kubernetes.io/docs/concepts/services-networking/service/
+_SERVICE_LINK: Final = re.compile(
+    r"EXPORTER_(?:[A-Z0-9]+_)*"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+
+
+class Problem(NamedTuple):
+    """One wrong setting. `source` is the flag, variable or file, with the value where that may be shown."""
+
+    path: str
+    source: str
+    message: str
+
+    def __str__(self) -> str:
+        line = f"{self.path}: {self.source} {self.message}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+class SettingsError(Exception):
+    """All that is wrong with the settings, at once; one line for each problem."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Setting(NamedTuple):
+    """What the sources, `--help` and the docs must know of a setting; all of it text."""
+
+    path: str
+    default: str
+    description: str
+    metavar: str
+    allowed: str
+    repeatable: bool
+
+    @property
+    def location(self) -> Location:
+        return tuple(self.path.split("."))
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.path}"
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.path.upper().replace(".", "__")
+
+
+class Given(NamedTuple):
+    """A value as it was written, text unless a file holds something else, and how a problem speaks of it."""
+
+    value: Any
+    source: str
+
+
+def shown(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def quoted(value: str) -> str:
+    # A URL may hold a password before the "@" and a token behind "?" or "#".
+    return f'"{shown(re.sub(r"^.*@|[?#].*$", "…", value, flags=re.DOTALL))}"'
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
+    return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
+    """Values stay text and are found under the setting's path; what is not given is not there."""
+    parser.add_argument(
+        CONFIG_FILE_FLAG,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help=f"YAML file with settings and accounts (variable {CONFIG_FILE_VARIABLE})",
+    )
+    groups: dict[str, Any] = {}  # argparse does not export the type of a group
+    for setting in settings:
+        title = setting.location[0]
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        default = f"default: {setting.default}" if setting.default else "no default"
+        repeatable = "; may be repeated" if setting.repeatable else ""
+        groups[title].add_argument(
+            setting.flag,
+            dest=setting.path,
+            metavar=setting.metavar,
+            action="append" if setting.repeatable else "store",
+            default=argparse.SUPPRESS,
+            help=f"{setting.description} ({default}{repeatable})".replace("%", "%%"),
+        )
+
+
+def given_by_flags(settings: Sequence[Setting], flags: Mapping[str, object]) -> dict[Location, Given]:
+    given = {}
+    for setting in settings:
+        if setting.path in flags:
+            value = flags[setting.path]
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            given[setting.location] = Given(text, f"{setting.flag}={quoted(text)}")
+    return given
+
+
+def unknown_flags(settings: Sequence[Setting], arguments: Sequence[str]) -> Iterator[Problem]:
+    """Problems for what argparse did not recognise; a word behind an unknown flag is taken for its value."""
+    known = [CONFIG_FILE_FLAG, *(setting.flag for setting in settings)]
+    names = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
+    for name in names:
+        yield Problem(shown(name.lstrip("-")), f"{shown(name)}:", unknown(name, known))
+    if arguments and not names:
+        yield Problem("arguments", "command line:", "a word too many; settings are written --name=value")
+
+
+def given_by_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[Location, Given]:
+    # An empty variable counts as not set: compose files and charts pass on what they do not know as "".
+    return {
+        setting.location: Given(text, f"{setting.variable}={quoted(text)}")
+        for setting in settings
+        if (text := environ.get(setting.variable, ""))
+    }
+
+
+def unknown_variables(settings: Sequence[Setting], environ: Iterable[str]) -> Iterator[Problem]:
+    known = [CONFIG_FILE_VARIABLE, *(setting.variable for setting in settings)]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
+            path = name.removeprefix(PREFIX).lower().replace("__", ".")
+            yield Problem(shown(path), f"{shown(name)}:", unknown(name, known))
+
+
+class _Loader(yaml.BaseLoader):
+    """Leaves every scalar text: a token of digits only, or `0123`, must not become a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: list[object] = []
+        for key, _ in node.value:
+            if key.value in keys:
+                raise yaml.MarkedYAMLError(problem="the same key twice", problem_mark=key.start_mark)
+            keys.append(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_document(content: bytes) -> dict[str, Any]:
+    """The YAML mapping as it stands, scalars as text. Raises `ValueError` with the line and what is wrong."""
+    try:
+        document = yaml.load(content, _Loader)  # noqa: S506 - a BaseLoader makes nothing but text
+    except yaml.MarkedYAMLError as error:
+        # The error's own text quotes the file, and with it perhaps a credential.
+        problem = re.sub(r"['\"].*['\"]", "…", error.problem or "not valid YAML")
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"line {line}: {problem}") from None
+    except yaml.YAMLError:
+        raise ValueError("is not UTF-8 text") from None
+    if document is None or document in UNSET:
+        return {}
+    if not isinstance(document, dict):
+        raise ValueError("must be a mapping of settings, such as poll: {interval: 60s}")  # noqa: TRY004 - one kind
+    return document
+
+
+def unknown_sections(settings: Sequence[Setting], file: Path, document: Iterable[str]) -> Iterator[Problem]:
+    known = [*dict.fromkeys(setting.location[0] for setting in settings), "accounts"]
+    for section in document:
+        if section not in known:
+            yield Problem(shown(section), f"{file}:", unknown(section, known))
+
+
+def given_by_file(
+    settings: Sequence[Setting], file: Path, document: Mapping[str, Any]
+) -> dict[Location, Given]:
+    """What a document's sections hold, right or wrong; what is left open is not given."""
+    by_location = {setting.location: setting for setting in settings}
+    sections = {location[0] for location in by_location}
+    given: dict[Location, Given] = {}
+    for section, content in document.items():
+        if isinstance(content, dict) and section in sections:
+            for key, value in content.items():
+                setting = by_location.get((section, key))
+                if not (setting and value in UNSET):
+                    given[section, key] = _given(setting, file, value)
+        elif section in sections and content not in UNSET:
+            given[(section,)] = Given(content, f"{file}:")
+    return given
+
+
+def _given(setting: Setting | None, file: Path, value: object) -> Given:
+    text = ",".join(value) if setting and setting.repeatable and _is_texts(value) else value
+    if not setting or not isinstance(text, str):
+        return Given(value, f"{file}:")
+    # A relative file stands beside the file that names it, wherever the exporter was started.
+    return Given(str(file.parent / text) if setting.metavar == "FILE" else text, f"{file}: {quoted(text)}")
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def account_by_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Empty when no variable holds a part of a credential."""
+    values = {key: environ.get(variable, "").strip() for key, variable in ACCOUNT_VARIABLES.items()}
+    account = {key: value for key, value in values.items() if value}
+    return {"name": "default", **account} if account.keys() - {"name"} else {}
+
+
+def accounts_by_file(file: Path, document: Mapping[str, Any]) -> Any:
+    """The accounts of a document, right or wrong; a key left open is not given, nor is an open list."""
+    accounts = document.get("accounts", "")
+    if accounts in UNSET:
+        return []
+    if not isinstance(accounts, list):
+        return accounts
+    return [_account(file, account) if isinstance(account, dict) else account for account in accounts]
+
+
+def _account(file: Path, account: Mapping[str, Any]) -> dict[str, Any]:
+    given = {}
+    for key, value in account.items():
+        if key.endswith("_file") and isinstance(value, str) and value not in UNSET:
+            given[key] = str(file.parent / value)
+        elif key not in ACCOUNT_VARIABLES or value not in UNSET:
+            given[key] = value
+    return given

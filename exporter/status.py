@@ -1,0 +1,86 @@
+"""How each account fares, folded from reports: for the log, which tells edges, and for people.
+
+Pure; times come with the reports. Must not know who looks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from exporter.errors import TwilioError
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report
+from exporter.snapshot import Snapshot
+
+
+class Edge(Enum):
+    """What a poll's end changed."""
+
+    FIRST_SUCCESS = auto()
+    BROKE = auto()
+    BROKE_OTHERWISE = auto()
+    """It failed before and fails still, but in another way."""
+    RECOVERED = auto()
+
+
+@dataclass(slots=True)
+class AccountStatus:
+    """Instants are Unix seconds."""
+
+    account: str
+    polling_since: float | None = None
+    """`None` between polls."""
+    listed_pages: int = 0
+    listed_operations: int = 0
+    """Of the poll under way."""
+    last_success_at: float | None = None
+    next_poll_at: float | None = None
+    error: TwilioError | None = None
+    """What ended the last poll; `None`: it succeeded, or there was none."""
+    failing_since: float | None = None
+    failed_polls: int = 0
+    """In a row; both are of the last failure, which may be over."""
+    snapshot: Snapshot | None = None
+
+
+class Board:
+    """The accounts side by side."""
+
+    def __init__(self, accounts: Iterable[str]) -> None:
+        self.accounts = {account: AccountStatus(account) for account in accounts}
+
+    def publish(self, account: str, snapshot: Snapshot) -> None:
+        self.accounts[account].snapshot = snapshot
+
+    def observe(self, report: Report) -> Edge | None:
+        """Take a report in; says what it changed, if that is worth a line in the log."""
+        status = self.accounts[report.account]
+        match report:
+            case PollStarted(started_at=started_at):
+                status.polling_since = started_at
+                status.listed_pages = status.listed_operations = 0
+            case ListingProgressed(pages=pages, operations=operations):
+                status.listed_pages, status.listed_operations = pages, operations
+            case PollScheduled(next_poll_at=next_poll_at):
+                status.next_poll_at = next_poll_at
+            case PollFinished():
+                return _finish(status, report)
+            case _:
+                pass
+        return None
+
+
+def _finish(status: AccountStatus, poll: PollFinished) -> Edge | None:
+    before = status.error
+    status.polling_since = None
+    status.error = poll.error
+    if poll.error is not None:
+        if before is None:
+            status.failing_since, status.failed_polls = poll.finished_at, 1
+            return Edge.BROKE
+        status.failed_polls += 1
+        return Edge.BROKE_OTHERWISE if before.outcome != poll.outcome else None
+    first = status.last_success_at is None
+    status.last_success_at = poll.finished_at
+    if before is not None:
+        return Edge.RECOVERED
+    return Edge.FIRST_SUCCESS if first else None

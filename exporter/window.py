@@ -1,0 +1,158 @@
+"""Which dates a poll asks for: pure arithmetic on Unix times.
+
+The window is the past that is counted. Of it, every poll lists the recent part and one slice of the
+older part; what was listed when is kept as stretches, so that no instant is forgotten. Knows nothing
+of operations but how many are older than the recent part; must not know of requests or accounts.
+
+Rule 1: what was never listed is listed now. So the first poll, a longer lookback and an outage need
+no case of their own.
+Rule 2: of the rest, the stalest goes first, a slice a poll, so that all of it is listed anew within
+the sweep interval.
+Rule 3: no more slices than pages: an account that fits one page is read whole, in one listing.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+SETTLING_SECONDS: Final = 60.0
+"""The youngest past counts as unlisted: an operation may take a moment to show up in a list."""
+
+MARGIN_SECONDS: Final = 10.0
+"""A range is asked for with this on both sides: Twilio does not say whether its bounds are inclusive."""
+
+
+class Range(NamedTuple):
+    """A part of the past to list, from `start` up to `end`."""
+
+    start: float
+    end: float
+
+
+class Stretch(NamedTuple):
+    """A part of the past, and when it was last listed."""
+
+    start: float
+    end: float
+    listed_at: float
+
+
+Stretches: TypeAlias = tuple[Stretch, ...]
+"""In order of date, without overlap."""
+
+NEVER: Final = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The settings that shape a listing, in seconds, and the size of a page."""
+
+    lookback: float
+    recent: float
+    sweep_interval: float
+    page_size: int
+
+    def start(self, now: float) -> float:
+        """Where the window begins."""
+        return now - self.lookback
+
+    def ranges(
+        self, now: float, stretches: Stretches, *, older_operations: int, spacing: float
+    ) -> tuple[Range, ...]:
+        """What this poll must list, newest first.
+
+        `older_operations`: how many are known in the older part. `spacing`: seconds between polls.
+        """
+        window_start = self.start(now)
+        whole = (Range(window_start, now),)
+        slices = self._slices(older_operations, spacing)
+        past = _gapless(stretches, window_start, now)
+        recent_start = max(window_start, min(now - self.recent, _first_unlisted_tail(past)))
+        older = [piece for piece in past if piece.start < recent_start]
+        if slices == 1 or not older:
+            return whole
+        width = (recent_start - window_start) / slices
+        sweep = _stalest(_clipped(older, window_start, recent_start), width)
+        return _merged([*sweep, Range(recent_start, now)])
+
+    def _slices(self, older_operations: int, spacing: float) -> int:
+        # One poll of a sweep is lost to what dropped off the recent part, one to the slice under way.
+        polls = int(self.sweep_interval / spacing) - 2
+        return max(1, min(math.ceil(older_operations / self.page_size), polls))
+
+
+def listed(stretches: Stretches, ranges: Iterable[Range], now: float, window_start: float) -> Stretches:
+    """The stretches after these ranges were listed, without what has left the window."""
+    fresh = [Stretch(start, min(end, now - SETTLING_SECONDS), now) for start, end in ranges]
+    pieces = [piece for piece in stretches if piece.listed_at <= now]
+    for cut in fresh:
+        pieces = [rest for piece in pieces for rest in _without(piece, cut)]
+    pieces = sorted(piece for piece in [*pieces, *fresh] if piece.start < piece.end)
+    return tuple(_joined(_clipped(pieces, window_start, now)))
+
+
+def _gapless(stretches: Stretches, start: float, end: float) -> list[Stretch]:
+    """The same past from start to end; what no stretch covers was never listed.
+
+    A stretch listed in the future tells of a clock that was set back: it is not believed.
+    """
+    filled: list[Stretch] = []
+    reached = start
+    for piece in _clipped([piece for piece in stretches if piece.listed_at <= end], start, end):
+        if piece.start > reached:
+            filled.append(Stretch(reached, piece.start, NEVER))
+        filled.append(piece)
+        reached = piece.end
+    if reached < end:
+        filled.append(Stretch(reached, end, NEVER))
+    return filled
+
+
+def _first_unlisted_tail(past: list[Stretch]) -> float:
+    """Where the never-listed end of the past begins."""
+    tail = past[-1] if past else None
+    return tail.start if tail and tail.listed_at == NEVER else math.inf
+
+
+def _stalest(pieces: list[Stretch], width: float) -> list[Range]:
+    """All that was never listed, and one run of `width` seconds that begins at the stalest instant."""
+    chosen = [Range(piece.start, piece.end) for piece in pieces if piece.listed_at == NEVER]
+    rest = [piece for piece in pieces if piece.listed_at != NEVER]
+    if rest:
+        first = min(rest, key=lambda piece: (piece.listed_at, piece.start))
+        chosen.append(Range(first.start, min(first.start + width, pieces[-1].end)))
+    return chosen
+
+
+def _merged(ranges: list[Range]) -> tuple[Range, ...]:
+    """Ranges that touch become one, so that they cost one listing; newest first."""
+    merged: list[Range] = []
+    for piece in sorted(ranges):
+        if merged and piece.start <= merged[-1].end:
+            merged[-1] = Range(merged[-1].start, max(merged[-1].end, piece.end))
+        else:
+            merged.append(piece)
+    return tuple(reversed(merged))
+
+
+def _clipped(pieces: Iterable[Stretch], start: float, end: float) -> list[Stretch]:
+    inside = (Stretch(max(piece.start, start), min(piece.end, end), piece.listed_at) for piece in pieces)
+    return [piece for piece in inside if piece.start < piece.end]
+
+
+def _without(piece: Stretch, cut: Stretch) -> list[Stretch]:
+    left = Stretch(piece.start, min(piece.end, cut.start), piece.listed_at)
+    right = Stretch(max(piece.start, cut.end), piece.end, piece.listed_at)
+    return [rest for rest in (left, right) if rest.start < rest.end]
+
+
+def _joined(pieces: list[Stretch]) -> list[Stretch]:
+    joined: list[Stretch] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last and last.end == piece.start and last.listed_at == piece.listed_at:
+            joined[-1] = Stretch(last.start, piece.end, piece.listed_at)
+        else:
+            joined.append(piece)
+    return joined

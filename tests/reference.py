@@ -1,0 +1,113 @@
+"""Reference pages of the documentation, written from the code that they describe.
+
+`python -m tests.reference` writes them anew; a test holds the committed pages against the code.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from exporter.flags import ACCOUNT_VARIABLES
+from exporter.settings import SETTINGS
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+SETTINGS_PAGE = """\
+# Settings
+
+Written by `make docs` from `exporter/settings.py`; do not edit.
+
+Each setting is read from a flag, an environment variable or a YAML file. When more than one gives it, the
+first of these wins, setting by setting:
+
+1. the flag, `--poll.interval=30s`;
+2. the variable, `EXPORTER_POLL__INTERVAL=30s` (an empty one counts as not set);
+3. the file named by `--config-file` or `EXPORTER_CONFIG_FILE`, `poll: {{interval: 30s}}`;
+4. the default.
+
+Durations read `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or plain seconds. A name that does not exist is an
+error, wherever it stands, and so is a value out of bounds: the command then exits with code 2 and prints one
+line for each problem, with where the value came from and what would be right.
+
+## All settings
+
+| setting | variable | flag | default | what it does | allowed |
+|---|---|---|---|---|---|
+{settings}
+
+In the file, `web.listen_address` may also be a list, and a relative `api.ca_file` is relative to the file's
+folder. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
+
+## Credentials
+
+One account comes from the environment: an account SID with its auth token, or an API key with its secret.
+Give each secret as text or as a file, not both; a file is read anew whenever the credential is needed, so
+that a rotated secret takes effect without a restart.
+
+| variable | key in the file | what it is |
+|---|---|---|
+{credentials}
+
+`TWILIO_ACCOUNT_SID` may stand beside an API key; it is not used then.
+
+## The file
+
+Several accounts are listed in the file, and then none may come from the environment. Each has a `name` of its
+own, 1 to 64 of `a-z`, `A-Z`, `0-9`, `_`, `.`, `-`, and one of the two kinds of credential. Relative files
+are relative to the file's folder.
+
+```yaml
+poll:
+  interval: 30s
+web:
+  listen_address: ["127.0.0.1:10587", "[::1]:10587"]
+accounts:
+  - name: shop
+    account_sid: AC00000000000000000000000000000000
+    auth_token_file: secrets/shop
+  - name: newsletter
+    api_key: SK00000000000000000000000000000000
+    api_key_secret_file: secrets/newsletter
+```
+"""
+
+CREDENTIALS = {
+    "name": "the account's value of the `account` label; of the environment's account `default` unless set",
+    "account_sid": "`AC` followed by 32 hex digits",
+    "auth_token": "the auth token of the account",
+    "auth_token_file": "file that holds the auth token",
+    "api_key": "`SK` followed by 32 hex digits",
+    "api_key_secret": "the secret of the API key",
+    "api_key_secret_file": "file that holds the secret of the API key",
+}
+
+
+def settings_reference() -> str:
+    settings = [
+        (
+            f"`{setting.path}`",
+            f"`{setting.variable}`",
+            f"`{setting.flag}`" + (", repeatable" if setting.repeatable else ""),
+            f"`{setting.default}`" if setting.default else "",
+            setting.description,
+            setting.allowed,
+        )
+        for setting in SETTINGS
+    ]
+    credentials = [
+        (f"`{variable}`", f"`{key}`", CREDENTIALS[key]) for key, variable in ACCOUNT_VARIABLES.items()
+    ]
+    return SETTINGS_PAGE.format(settings=table(settings), credentials=table(credentials))
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(docs: Path = DOCS) -> None:
+    pages = {"settings.md": settings_reference()}
+    for name, text in pages.items():
+        (docs / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A poller on a real socket against the simulator, with a clock that tests move."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from exporter.client import Client, ClientSettings, open_session
+from exporter.errors import TwilioError
+from exporter.pace import Pace
+from exporter.poller import Poller, PollSettings
+from exporter.report import PollFinished, Report
+from exporter.simulator import Rules, Simulator, World
+from exporter.snapshot import Snapshot
+from tests.clock import ManualClock
+
+ACCOUNT = "tests"
+
+SETTINGS = PollSettings(
+    interval=60.0,
+    lookback=7 * 86400.0,
+    recent=7200.0,
+    sweep_interval=900.0,
+    concurrency=2,
+    worst=20,
+)
+
+R = TypeVar("R", bound=Report)
+
+
+@dataclass
+class Rig:
+    simulator: Simulator
+    clock: ManualClock
+    client: Client
+    pace: Pace
+    settings: PollSettings
+    reports: list[Report] = field(default_factory=list)
+    published: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.poller = Poller(
+            ACCOUNT,
+            self.client,
+            self.clock,
+            self.settings,
+            self.reports.append,
+            lambda _, snapshot: self.published.append(snapshot),
+        )
+
+    async def poll(self) -> Snapshot:
+        return await self.poller.poll()
+
+    async def fail(self) -> TwilioError:
+        """A poll that must not succeed, and must not publish."""
+        before = len(self.published)
+        try:
+            await self.poller.poll()
+        except TwilioError as error:
+            assert len(self.published) == before
+            return error
+        raise AssertionError("the poll succeeded")
+
+    def reported(self, kind: type[R]) -> list[R]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+    @property
+    def last_poll(self) -> PollFinished:
+        return self.reported(PollFinished)[-1]
+
+    def requests(self) -> dict[str, int]:
+        """Since the last call."""
+        counted = self.simulator.requests_by_endpoint
+        self.simulator.journal.by_endpoint.clear()
+        return counted
+
+
+@asynccontextmanager
+async def rigged(
+    world: World,
+    clock: ManualClock,
+    *,
+    rules: Rules | None = None,
+    timeout: float = 10.0,
+    requests_per_second: float = 50.0,
+    secret: str | None = None,
+    base_url: str | None = None,
+    ca_file: Path | None = None,
+    **changes: float,
+) -> AsyncIterator[Rig]:
+    settings = replace(SETTINGS, **changes)
+    async with Simulator(world, clock, rules=rules) as simulator:
+        wanted = ClientSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
+        async with open_session(wanted) as session:
+            pace = Pace(requests_per_second)
+            reports: list[Report] = []
+            credential = (simulator.credential[0], secret or simulator.credential[1])
+            client = Client(ACCOUNT, wanted, session, lambda: credential, pace, clock, reports.append)
+            yield Rig(simulator, clock, client, pace, settings, reports)
