@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from exporter.client import Client, ClientSettings, open_session
 from exporter.errors import TwilioError
@@ -87,7 +87,7 @@ async def rigged(
     secret: str | None = None,
     base_url: str | None = None,
     ca_file: Path | None = None,
-    **changes: float,
+    **changes: Any,
 ) -> AsyncIterator[Rig]:
     settings = replace(SETTINGS, **changes)
     async with Simulator(world, clock, rules=rules) as simulator:

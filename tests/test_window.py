@@ -126,7 +126,8 @@ def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
 @given(listing=listings, older=st.integers(0, 10**6), minutes=st.lists(st.integers(1, 600), max_size=8))
 def test_stretches_are_ordered_disjoint_and_few(listing: Listing, older: int, minutes: list[int]) -> None:
     """What is remembered of the past is a handful of stretches inside the window."""
-    now, stretches = NOW, ()
+    now = NOW
+    stretches: Stretches = ()
     for each in minutes:
         now += each * MINUTE
         _, stretches = poll(listing, now, stretches, older=older)
