@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -330,7 +331,8 @@ async def test_every_error_of_aiohttp_is_translated(rig: Rig, monkeypatch: pytes
         return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
 
     for kind in {*subclasses(aiohttp.ClientError), TimeoutError, OSError}:
-        error: BaseException = BaseException.__new__(kind)
+        maker: Any = kind
+        error: BaseException = maker.__new__(maker)
         vars(error).update(_certificate_error="expired", _os_error="refused")  # as their makers would
 
         def raise_it(*_: object, error: BaseException = error, **__: object) -> None:

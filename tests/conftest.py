@@ -1,0 +1,14 @@
+"""Tests that want a real program say so, and are skipped in plain sight where it is missing."""
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for tool in marker.args:
+            if shutil.which(tool) is None:
+                tell = pytest.fail if os.environ.get("REQUIRE_TOOLS") else pytest.skip
+                tell(f"{tool} is not installed")
