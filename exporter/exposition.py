@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-_EOF: Final = b"# EOF\\n"
+_EOF: Final = b"# EOF\n"
 
 
 @dataclass(frozen=True, slots=True)

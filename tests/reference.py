@@ -6,8 +6,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.flags import ACCOUNT_VARIABLES
+from exporter.metrics import FAMILIES, Family
+from exporter.operation import EMAIL_STATUSES, STATUSES
+from exporter.report import ENDPOINTS
 from exporter.settings import SETTINGS
+from exporter.snapshot import RECENT_AGES
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -103,8 +108,67 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+METRICS_PAGE = """\
+# Metrics
+
+Written by `make docs` from the table in `exporter/metrics.py`; do not edit.
+
+Gauges of polled data appear with the first successful poll and show what was true *as of the last successful
+poll*: watch `twilio_email_exporter_last_success_timestamp_seconds`. The exporter's own metrics are there from
+the first scrape on. Label values are Twilio's words in lower case; `unknown` stands for a word that this
+version does not know. `process_*` and `python_*` are those of every Python exporter.
+
+Whether the eight email statuses exclude each other is not documented by Twilio. Safe under every reading are
+`failed`, `undelivered` and `canceled`, each alone or over `attempts` or `total_emails`; sums over `status`,
+`delivered / total` and `opened / delivered` are not.
+
+## Polled data
+
+{polled}
+
+## The exporter itself
+
+{own}
+
+## Label values
+
+{labels}
+"""
+
+LABELS = {
+    "account": "the account's name in the settings",
+    "operation_status": ", ".join(STATUSES),
+    "status": ", ".join(EMAIL_STATUSES),
+    "created_within": ", ".join(RECENT_AGES) + " (those that `poll.lookback` covers)",
+    "operation_id": "an operation's id; at most `metrics.top_operations` for each account",
+    "outcome": ", ".join(OUTCOMES),
+    "endpoint": ", ".join(ENDPOINTS),
+    "code": "HTTP status, or timeout, or connection",
+    "reason": ", ".join(RETRY_REASONS),
+    "field": "status",
+    "version": "the exporter's version",
+}
+
+
+def metrics_reference() -> str:
+    """docs/metrics.md."""
+
+    def rows(families: Iterable[Family]) -> str:
+        head = [("metric", "type", "labels", "what it is"), ("---",) * 4]
+        return table(
+            [*head, *((f"`{each.name}`", each.kind, ", ".join(each.labels), each.help) for each in families)]
+        )
+
+    labels = [("label", "values"), ("---", "---"), *((f"`{name}`", text) for name, text in LABELS.items())]
+    return METRICS_PAGE.format(
+        polled=rows(each for each in FAMILIES if each.read is not None),
+        own=rows(each for each in FAMILIES if each.read is None),
+        labels=table(labels),
+    )
+
+
 def main(docs: Path = DOCS) -> None:
-    pages = {"settings.md": settings_reference()}
+    pages = {"settings.md": settings_reference(), "metrics.md": metrics_reference()}
     for name, text in pages.items():
         (docs / name).write_text(text, encoding="utf-8")
 

@@ -86,7 +86,7 @@ async def _ask_once(
 
 async def in_flight(simulator: Simulator, count: int) -> None:
     """Returns when that many requests are inside."""
-    while simulator.journal.in_flight != count:  # noqa: ASYNC110  # the product needs no event for this
+    while simulator.journal.in_flight != count:  # the product needs no event for this
         await asyncio.sleep(0)
 
 

@@ -1,0 +1,55 @@
+# Stage 1: an environment of exactly what the lock file names, and the program in it.
+FROM python:3.13-slim AS build
+
+WORKDIR /src
+COPY requirements.lock ./
+# The build's own pip fills the environment, so that the environment holds none. Wheels only: nothing is
+# compiled, and a platform without wheels fails here and not in production.
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
+        --no-cache-dir --require-hashes --only-binary=:all: --requirement requirements.lock
+# Copied, not built: a build would fetch its tools without hashes. Byte code comes with it, since the
+# program's files cannot be written later on.
+COPY exporter ./exporter
+RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && cp -r exporter "$packages/" \
+    && chmod -R a+rX "$packages/exporter" \
+    && /opt/venv/bin/python -m compileall -q "$packages/exporter" \
+    && /opt/venv/bin/python -P -m exporter --version
+
+
+# Stage 2: what runs.
+FROM python:3.13-slim
+
+ARG VERSION=""
+ARG REVISION=""
+LABEL org.opencontainers.image.title="twilio-email-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for Twilio Email Operations" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
+
+# Nothing is installed here any more.
+RUN python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
+    && python -m pip uninstall --yes --root-user-action=ignore pip
+
+COPY LICENSE /licenses/LICENSE
+COPY --from=build /opt/venv /opt/venv
+
+# SAFEPATH: modules come from the environment only, never from the directory the program is started in.
+ENV PATH="/opt/venv/bin:$PATH" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1
+
+# A number, so that Kubernetes' runAsNonRoot can check it.
+USER 65532:65532
+EXPOSE 10587
+STOPSIGNAL SIGTERM
+
+# Asks the default port, and never through a proxy. One that listens elsewhere needs --no-healthcheck.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["/opt/venv/bin/python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:10587/-/healthy', timeout=4)"]
+
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "exporter"]

@@ -1,0 +1,95 @@
+"""The real program as a user starts it, and the real tools that look at it."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+ROOT: Final = Path(__file__).parent.parent
+PATIENCE_SECONDS: Final = 60.0
+"""For a slow machine; whatever is waited for takes a second or two elsewhere."""
+
+T = TypeVar("T")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours without what a developer may have set for the exporter."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXPORTER_", "TWILIO_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), **variables}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "exporter", *arguments]
+
+
+def finish(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def started(log: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start, and end it whatever happens; its output goes to `log`."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command(*arguments), env=environment(**variables), stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def eventually(look: Callable[[], T | None], what: str) -> T:
+    """Ask again and again until there is an answer: other processes have clocks of their own."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def found_in(log: Path, pattern: str) -> Callable[[], re.Match[str] | None]:
+    return lambda: re.search(pattern, log.read_text(errors="replace"))
+
+
+def fetch(url: str, **headers: str) -> str | None:
+    """The body of a 200; `None` while nobody answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as reply:
+            body: bytes = reply.read()
+            return body.decode()
+    except OSError:
+        return None
+
+
+def free_port() -> int:
+    """Free a moment ago; for programs that cannot tell the port they chose."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers; gives a base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"

@@ -1,0 +1,126 @@
+"""The log: a line an event, edges only."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.errors import Malformed, Throttled, TwilioError
+from exporter.logs import LOG, Narrator, configure, line
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, RequestRetried
+from exporter.status import Board
+from tests.clock import SATURDAY
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, LOG.level)
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    LOG.setLevel(before[2])
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    return stream
+
+
+def entries(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(text) for text in stream.getvalue().splitlines()]
+
+
+def ended(at: float, error: TwilioError | None = None) -> PollFinished:
+    return PollFinished("a", SATURDAY + at, 1.0, error, listed_operations=5)
+
+
+def test_only_edges_are_told(log: io.StringIO) -> None:
+    """First success, broke, broke otherwise, recovered; not what goes on as it was."""
+    narrator = Narrator(Board(["a"]))
+    throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
+    for at, error in (
+        (0, None),
+        (60, None),
+        (120, throttled),
+        (180, throttled),
+        (240, malformed),
+        (300, None),
+    ):
+        narrator.observe(PollStarted("a", SATURDAY + at))
+        narrator.observe(ended(at, error))
+    told = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
+    assert told == [
+        ("info", "first poll succeeded", None),
+        ("warning", "poll failed; the last numbers stay", "throttled"),
+        ("warning", "poll failed; the last numbers stay", "malformed"),
+        ("info", "poll recovered", None),
+    ]
+    assert entries(log)[1]["request_id"] == "RQ1"
+    assert entries(log)[2]["error"] == "at `$.operations`"
+    assert (entries(log)[3]["failed_polls"], entries(log)[3]["failed_seconds"]) == (3, 180)
+
+
+def test_account_that_starts_broken_is_told_once(log: io.StringIO) -> None:
+    """And its recovery, too."""
+    narrator = Narrator(Board(["a"]))
+    for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
+        narrator.observe(ended(at, error))
+    assert [each["level"] for each in entries(log)] == ["warning", "info"]
+
+
+def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
+    """A thousand pages are fifty lines."""
+    narrator = Narrator(Board(["a"]))
+    for pages in range(1, 101):
+        narrator.observe(ListingProgressed("a", pages, pages * 1000))
+    assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
+
+
+def test_debug_tells_every_poll_and_retry() -> None:
+    """One summary line a poll."""
+    stream = io.StringIO()
+    configure("debug", "logfmt", stream)
+    narrator = Narrator(Board(["a"]))
+    narrator.observe(RequestRetried("a", "timeout", 1.23456))
+    narrator.observe(ended(0))
+    narrator.observe(PollScheduled("a", SATURDAY + 60))
+    text = stream.getvalue()
+    assert 'level=debug msg="request retried" account=a reason=timeout wait_seconds=1.235' in text
+    assert "outcome=success" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("word", "word"),
+        ("two words", '"two words"'),
+        ('quo"te', '"quo\\"te"'),
+        ("a=b", '"a=b"'),
+        ("new\nline", '"new\\nline"'),
+        ("", '""'),
+        ("back\\slash", '"back\\\\slash"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("naïve", "naïve"),
+    ],
+)
+def test_line_stays_a_line(value: str, written: str) -> None:
+    """Whatever a field holds."""
+    stream = io.StringIO()
+    configure("info", "logfmt", stream)
+    line(logging.INFO, "said", field=value, nothing=None)
+    assert stream.getvalue().endswith(f" level=info msg=said field={written}\n")
+
+
+def test_traceback_is_a_field(log: io.StringIO) -> None:
+    """A programming error is told whole, in one line."""
+    try:
+        raise RuntimeError("oops")
+    except RuntimeError:
+        LOG.exception("died")
+    (entry,) = entries(log)
+    assert "RuntimeError: oops" in str(entry["traceback"])

@@ -1,0 +1,149 @@
+"""The families: snapshots and reports in, series out."""
+
+from prometheus_client import CollectorRegistry
+
+from exporter import __version__
+from exporter.errors import OUTCOMES, Throttled
+from exporter.exposition import OPENMETRICS, TEXT, Exposition
+from exporter.ledger import Ledger
+from exporter.metrics import FAMILIES, Metrics
+from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
+from exporter.report import PollFinished, RequestFinished, RequestRetried
+from exporter.snapshot import RECENT_AGES, Snapshot, summarise
+from tests.clock import SATURDAY
+from tests.operations import operation
+from tests.reference import DOCS, LABELS, metrics_reference
+
+OWN = {family.name for family in FAMILIES if family.read is None}
+POLLED = {family.name for family in FAMILIES if family.read is not None}
+
+
+def snapshot_of(*operations: Operation) -> Snapshot:
+    ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES)
+    for each in operations:
+        ledger.absorb(each, SATURDAY)
+    return summarise(ledger, SATURDAY, worst=20)
+
+
+def metrics(*accounts: str) -> Metrics:
+    return Metrics(accounts or ("a",), version=__version__, interval=60.0)
+
+
+def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
+    """Label sets by the family's name as it is in the table."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for family in registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        found[name] = [sample.labels for sample in family.samples]
+    return found
+
+
+def test_own_metrics_are_there_from_the_first_scrape() -> None:
+    """With every known label value, and at 0; polled data is not."""
+    fresh = metrics()
+    assert families(fresh.own).keys() >= OWN
+    assert families(fresh.polled) == {}
+    for outcome in OUTCOMES:
+        labels = {"account": "a", "outcome": outcome}
+        assert fresh.own.get_sample_value("twilio_email_exporter_polls_total", labels) == 0
+    assert fresh.own.get_sample_value("twilio_email_up", {"account": "a"}) == 0
+    last_success = "twilio_email_exporter_last_success_timestamp_seconds"
+    assert fresh.own.get_sample_value(last_success, {"account": "a"}) == 0
+
+
+def test_polled_data_appears_with_every_known_label_value() -> None:
+    """For the account that was published, and no other."""
+    published = metrics("a", "b")
+    published.publish("a", snapshot_of())
+    found = families(published.polled)
+    assert found.keys() == POLLED
+    emails = found["twilio_email_window_emails"]
+    assert {(each["operation_status"], each["status"]) for each in emails} == {
+        (operation_status, status) for operation_status in STATUSES for status in EMAIL_STATUSES
+    }
+    assert {each["account"] for each in emails} == {"a"}
+    assert found["twilio_email_top_operation_emails"] == []
+    assert found["twilio_email_window_oldest_created_timestamp_seconds"] == []
+
+
+def test_values_are_those_of_the_snapshot() -> None:
+    """Each family shows the stat that it is named after."""
+    published = metrics()
+    worst = operation(0, status="processing", total=9, recipients=8, attempts=7, failed=2, age=5000)
+    published.publish("a", snapshot_of(worst, operation(1, delivered=4)))
+    value = published.polled.get_sample_value
+    processing = {"account": "a", "operation_status": "processing"}
+    assert value("twilio_email_window_operations", processing) == 1
+    assert value("twilio_email_window_emails", processing | {"status": "failed"}) == 2
+    assert value("twilio_email_window_total_emails", processing) == 9
+    assert value("twilio_email_window_recipients", processing) == 8
+    assert value("twilio_email_window_attempts", processing) == 7
+    oldest = "twilio_email_window_oldest_created_timestamp_seconds"
+    assert value(oldest, processing) == SATURDAY - 5000
+    hours = {"account": "a", "created_within": "6h"}
+    assert value("twilio_email_recent_emails", hours | {"status": "delivered"}) == 4
+    assert value("twilio_email_recent_total_emails", hours) == 9
+    assert value("twilio_email_recent_attempts", hours) == 7
+    assert value("twilio_email_recent_attempts", {"account": "a", "created_within": "1h"}) == 0
+    top = processing | {"operation_id": worst.id}
+    assert value("twilio_email_top_operation_emails", top | {"status": "failed"}) == 2
+    missing = value("twilio_email_top_operation_emails", top | {"status": "delivered"})
+    assert missing is None, "a stat that no reply named is absent, not zero"
+    tracked = published.own.get_sample_value("twilio_email_exporter_tracked_operations", {"account": "a"})
+    assert tracked == 2
+
+
+def test_reports_are_counted() -> None:
+    """A good poll, a bad one, requests and retries."""
+    seen = metrics()
+    seen.observe(RequestFinished("a", "list", "200", 0.2, clock_skew_seconds=-3.0))
+    seen.observe(RequestFinished("a", "fetch", "timeout", 30.0, clock_skew_seconds=None))
+    seen.observe(RequestRetried("a", "timeout", 1.0))
+    seen.observe(PollFinished("a", SATURDAY, 1.5, None, skipped_fetches=3, unknown_statuses=2))
+    seen.observe(PollFinished("a", SATURDAY + 60, 0.1, Throttled("429")))
+
+    def value(name: str, **labels: str) -> float | None:
+        return seen.own.get_sample_value(f"twilio_email_{name}", {"account": "a", **labels})
+
+    assert value("exporter_requests_total", endpoint="list", code="200") == 1
+    assert value("exporter_requests_total", endpoint="fetch", code="timeout") == 1
+    assert value("exporter_request_duration_seconds_sum", endpoint="fetch") == 30
+    assert value("exporter_retries_total", reason="timeout") == 1
+    assert value("exporter_clock_skew_seconds") == -3
+    assert value("exporter_polls_total", outcome="success") == 1
+    assert value("exporter_polls_total", outcome="throttled") == 1
+    assert value("exporter_poll_duration_seconds_count") == 2
+    assert value("exporter_skipped_fetches_total") == 3
+    assert value("exporter_unknown_values_total", field="status") == 2
+    assert value("exporter_last_success_timestamp_seconds") == SATURDAY
+    assert value("exporter_poll_interval_seconds") == 60
+    assert value("up") == 0
+
+
+def test_help_of_polled_data_says_as_of_when() -> None:
+    """So that nobody takes it for live."""
+    for family in FAMILIES:
+        assert family.help.endswith("as of the last successful poll.") is (family.read is not None)
+
+
+def test_reference_is_written_from_the_table() -> None:
+    """docs/metrics.md is what the code says, and explains every label."""
+    assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_reference()
+    assert LABELS.keys() == {label for family in FAMILIES for label in family.labels}
+
+
+async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
+    """Rendered once for each publish and format; each family once; one end mark in OpenMetrics."""
+    filled = metrics()
+    exposition = Exposition(filled.polled, filled.own)
+    filled.publish("a", snapshot_of(operation(failed=1)))
+    exposition.published()
+    text = (await exposition.page(TEXT)).decode()
+    openmetrics = (await exposition.page(OPENMETRICS)).decode()
+    for name in OWN | POLLED:
+        assert text.count(f"# TYPE {name} ") == 1
+    assert openmetrics.count("# EOF") == 1
+    assert openmetrics.endswith("# EOF\n")
+    filled.publish("a", snapshot_of())
+    exposition.published()
+    assert await exposition.page(TEXT) != text.encode()

@@ -1,0 +1,295 @@
+"""One account's polls, on a real socket against the simulator."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from exporter.errors import Malformed, Throttled, Truncated, Unauthorized, Unavailable
+from exporter.operation import STATS, Operation, stats_of
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.simulator import HOSTILE_IDS, Fault, Rules, World, faults, new_id
+from exporter.simulator.reply import Reply
+from tests.clock import SATURDAY, ManualClock
+from tests.rig import ACCOUNT, Rig, rigged
+
+DAY = 86400.0
+
+
+def operation(
+    number: int, status: str = "completed", *, age: float = 600.0, updated_after: float = 0.0, **stats: int
+) -> Operation:
+    created_at = SATURDAY - age
+    return Operation(
+        new_id(number, created_at), status, created_at, created_at + updated_after, stats_of(**stats)
+    )
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with rigged(World.empty(), ManualClock()) as rig:
+        yield rig
+
+
+async def test_small_account_costs_one_list_request_and_a_fetch_for_each_non_final(rig: Rig) -> None:
+    """On every poll, the first and the later ones."""
+    rig.simulator.world.put(*(operation(n, failed=1) for n in range(30)))
+    rig.simulator.world.put(*(operation(n, "processing") for n in range(30, 33)))
+    rig.simulator.world.put(operation(40, "scheduled", age=6 * DAY), operation(41, "canceled"))
+    for _ in range(3):
+        await rig.poll()
+        assert rig.requests() == {"list": 1, "fetch": 4}
+        rig.clock.advance(60)
+    assert rig.last_poll.fetched_operations == 4
+
+
+async def test_snapshot_holds_what_the_fetches_found(rig: Rig) -> None:
+    """A fetch comes after the listing, and is newer."""
+    before = operation(1, "processing", queued=5)
+    after = replace_stats(before, "completed", delivered=5)
+    rig.simulator.world.put(before)
+    rig.simulator.faults.add(in_between(rig, after), endpoint="list")
+    snapshot = await rig.poll()
+    assert snapshot.window["completed"].operations == 1
+    assert rig.published == [snapshot]
+
+
+async def test_non_final_operations_outside_the_listing_are_fetched_first() -> None:
+    """Then those that waited longest; what time does not allow is counted as skipped."""
+    async with rigged(
+        World.empty(), ManualClock(), requests_per_second=1, interval=10.0, page_size=5, concurrency=1
+    ) as rig:
+        older = {operation(n, "scheduled", age=DAY + n).id: n for n in range(3)}
+        rig.simulator.world.put(*(operation(n, "scheduled", age=DAY + n) for n in range(3)))
+        rig.simulator.world.put(*(operation(n, "processing", age=600 + n) for n in range(10, 30)))
+        rig.simulator.world.put(*(operation(n, age=5 * DAY) for n in range(50, 60)))
+        await rig.poll()
+        first = fetched(rig)
+        assert 0 < len(first) < 23
+        assert rig.last_poll.skipped_fetches == 23 - len(first)
+        rig.clock.advance(10)
+        rig.simulator.journal.clear()
+        await rig.poll()
+        second = fetched(rig)
+        assert set(second[:3]) == older.keys(), "this listing's slice was another one"
+        assert set(second[3:]).isdisjoint(first), "what was fetched a poll ago waits for the others"
+
+
+async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None:
+    """The rest keeps the listing's numbers, and is counted."""
+    async with rigged(World.empty(), ManualClock(), requests_per_second=1, interval=60.0) as rig:
+        rig.simulator.world.put(*(operation(n, "processing", queued=1) for n in range(100)))
+        snapshot = await rig.poll()
+        assert 45 <= rig.last_poll.fetched_operations <= 49
+        assert rig.last_poll.skipped_fetches == 100 - rig.last_poll.fetched_operations
+        assert rig.clock.monotonic() <= 60.0 * 0.8 + 2
+        assert snapshot.window["processing"].operations == 100
+
+
+async def test_operation_that_answers_404_leaves_the_sums_and_comes_back(rig: Rig) -> None:
+    """As long as the listing shows it, it is asked for again."""
+    rig.simulator.world.put(operation(1, "processing", queued=3))
+    rig.simulator.faults.add(faults.status(404), endpoint="fetch")
+    assert (await rig.poll()).tracked_operations == 0
+    rig.clock.advance(60)
+    assert (await rig.poll()).tracked_operations == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.status(500), faults.status(502), faults.reset(), faults.status(429)]
+)
+async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) -> None:
+    """The poll succeeds: what the listing said is true."""
+    rig.simulator.world.put(operation(1, "processing", queued=3))
+    rig.simulator.faults.add(fault, endpoint="fetch", times=None)
+    snapshot = await rig.poll()
+    assert snapshot.window["processing"].operations == 1
+    assert rig.last_poll.outcome == "success"
+
+
+async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
+    """They are counted; the next poll, inside the hold, ends as throttled without a request."""
+    rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
+    rig.simulator.faults.add(faults.status(429, retry_after=600), endpoint="fetch")
+    await rig.poll()
+    assert rig.last_poll.skipped_fetches >= 4
+    rig.requests()
+    rig.clock.advance(60)
+    assert isinstance(await rig.fail(), Throttled)
+    assert rig.requests() == {"list": 0, "fetch": 0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(faults.status(401, body="flat"), Unauthorized), (faults.cut_json(), Malformed)],
+    ids=["401", "cut JSON"],
+)
+async def test_fetch_that_shows_something_deeper_fails_the_poll(
+    rig: Rig, fault: Fault, kind: type[Exception]
+) -> None:
+    """A refused credential or a reply we cannot read would meet every other fetch too."""
+    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
+    rig.simulator.faults.add(fault, endpoint="fetch", times=None)
+    assert isinstance(await rig.fail(), kind)
+    assert rig.requests()["fetch"] <= 2
+
+
+LISTING_FAULTS = [
+    (faults.status(500), Unavailable),
+    (faults.status(403, body="flat"), Unauthorized),
+    (faults.without_operations(), Malformed),
+    (faults.wrong_type(("operations", 0, "stats", "failed"), "1"), Malformed),
+    (faults.status(200, body="html"), Malformed),
+    (faults.repeated_token(), Truncated),
+    (faults.endless_tokens(), Truncated),
+    *((faults.hostile_id(each), Malformed) for each in HOSTILE_IDS),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind"), LISTING_FAULTS)
+async def test_listing_that_breaks_off_publishes_nothing(fault: Fault, kind: type[Exception]) -> None:
+    """The last numbers stay, and the next good poll publishes again."""
+    async with rigged(World.empty(), ManualClock(), max_pages=20) as rig:
+        rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
+        await rig.poll()
+        rig.simulator.faults.add(fault, endpoint="list", times=None)
+        rig.clock.advance(60)
+        error = await rig.fail()
+        assert isinstance(error, kind)
+        assert rig.last_poll.error is error
+        rig.simulator.faults.clear()
+        rig.clock.advance(60)
+        assert (await rig.poll()).tracked_operations == 3
+        assert len(rig.published) == 2
+
+
+async def test_fault_on_a_later_page_publishes_nothing(rig: Rig) -> None:
+    """All or nothing, also when most of it was read."""
+    rig.simulator.world.put(*(operation(n) for n in range(2500)))
+    for fault in (faults.status(200, body="errors"), faults.status(500)):
+        rig.simulator.faults.add(fault, endpoint="list")
+    assert isinstance(await rig.fail(), Malformed)
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+@pytest.mark.parametrize("inclusive", [True, False])
+async def test_listing_is_whole_under_every_reading_of_the_api(order: str, inclusive: bool) -> None:
+    """Any order, bounds inside or outside, and pages that are empty although there are more."""
+    rules = Rules(order=order, inclusive=inclusive, empty_page_every=2)  # type: ignore[arg-type]
+    async with rigged(World.empty(), ManualClock(), rules=rules, page_size=1000) as rig:
+        rig.simulator.world.put(*(operation(n, age=7 * DAY * n / 2600) for n in range(2600)))
+        snapshot = await rig.poll()
+        assert snapshot.tracked_operations == 2600
+        assert snapshot.as_of == SATURDAY + rig.clock.monotonic()
+
+
+async def test_rows_that_were_not_asked_for_are_dropped(rig: Rig) -> None:
+    """Twilio ignores a parameter that it does not know; duplicates count once."""
+    ancient, future = operation(1, age=30 * DAY, failed=1), operation(2, age=-30 * DAY, failed=1)
+    rig.simulator.world.put(operation(3, failed=1))
+    rig.simulator.faults.add(faults.extra_rows(ancient, future), endpoint="list")
+    assert (await rig.poll()).tracked_operations == 1
+    rig.simulator.faults.add(faults.duplicated_rows(), endpoint="list")
+    snapshot = await rig.poll()
+    assert snapshot.tracked_operations == 1
+    assert dict(zip(STATS, snapshot.window["completed"].stats, strict=True))["failed"] == 1
+
+
+async def test_unknown_status_is_counted_under_its_own_name(rig: Rig) -> None:
+    """Once when it is first seen, and fetched like everything that is not known to be final."""
+    rig.simulator.world.put(operation(1, failed=2))
+    rig.simulator.faults.add(faults.unknown_status(), times=None)
+    snapshot = await rig.poll()
+    assert snapshot.window["unknown"].operations == 1
+    assert rig.last_poll.unknown_statuses == 1
+    await rig.poll()
+    assert rig.last_poll.unknown_statuses == 0
+    assert rig.requests() == {"list": 2, "fetch": 2}
+
+
+async def test_large_account_lists_the_recent_part_and_slices() -> None:
+    """After the first poll, no poll reads it all; within the sweep interval everything is read."""
+    async with rigged(World.empty(), ManualClock(), page_size=20) as rig:
+        world = rig.simulator.world
+        world.put(*(operation(n, age=10 + 7 * DAY * n / 200, delivered=1) for n in range(200)))
+        await rig.poll()
+        assert rig.last_poll.listed_operations == 200
+        aged = [replace_stats(each, "completed", undelivered=1) for each in world.visible(rig.clock.now())]
+        world.put(*aged)
+        for _ in range(15):
+            rig.clock.advance(60)
+            await rig.poll()
+            assert rig.last_poll.listed_operations < 100
+        sums = dict(zip(STATS, rig.published[-1].window["completed"].stats, strict=True))
+        assert sums["undelivered"] == len(aged)
+        assert sums["delivered"] == 0
+
+
+async def test_listing_reaches_back_over_failed_polls() -> None:
+    """What was created during an outage longer than `poll.recent` is not missed."""
+    async with rigged(World.empty(), ManualClock(), page_size=5) as rig:
+        rig.simulator.world.put(*(operation(n, age=3 * DAY + n) for n in range(40)))
+        await rig.poll()
+        rig.simulator.faults.add(faults.status(500), endpoint="list", times=None)
+        for _ in range(5):
+            rig.clock.advance(3600)
+            await rig.fail()
+        created = rig.clock.now() - 4 * 3600
+        missed = Operation(new_id("missed", created), "completed", created, created, stats_of(failed=9))
+        rig.simulator.world.put(missed)
+        rig.simulator.faults.clear()
+        assert missed in (await rig.poll()).worst
+
+
+async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
+    """A person who watches the first listing of a large account sees it move."""
+    rig.simulator.world.put(*(operation(n) for n in range(2500)))
+    await rig.poll()
+    progress = rig.reported(ListingProgressed)
+    assert [each.pages for each in progress] == [1, 2, 3]
+    assert progress[-1].operations == 2500
+    assert rig.reported(PollStarted)[0].account == ACCOUNT
+
+
+async def test_polls_start_at_every_tick() -> None:
+    """From start to start; one that overran waits for the next tick, and a failed one changes nothing."""
+    async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
+        rig.simulator.faults.add(faults.status(500), endpoint="list")
+        polling = asyncio.create_task(rig.poller.run())
+        while len(rig.reported(PollStarted)) < 4:
+            await asyncio.sleep(0)
+        rig.simulator.latency_seconds = 70.0
+        while len(rig.reported(PollStarted)) < 6:
+            await asyncio.sleep(0)
+        polling.cancel()
+        await asyncio.wait([polling])
+        assert polling.cancelled(), "cancellation passes through"
+        starts = [round(each.started_at - SATURDAY) for each in rig.reported(PollStarted)]
+        assert starts[:4] == [0, 60, 120, 180]
+        assert all(start % 60 == 0 for start in starts)
+        assert [each.outcome for each in rig.reported(PollFinished)][:2] == ["unavailable", "success"]
+        assert rig.reported(PollScheduled)[0].next_poll_at == SATURDAY + 60
+
+
+def replace_stats(operation: Operation, status: str, **stats: int) -> Operation:
+    """The same operation a minute later."""
+    return operation._replace(
+        status=status,
+        updated_at=operation.updated_at + 60,
+        stats=stats_of(**{**dict.fromkeys(STATS, 0), **stats}),
+    )
+
+
+def in_between(rig: Rig, after: Operation) -> Fault:
+    """Lets the world change between a listing and the fetches."""
+
+    def change(reply: Reply) -> Reply:
+        rig.simulator.world.put(after)
+        return reply
+
+    return replace(faults.cut(), name="in between", change=change)
+
+
+def fetched(rig: Rig) -> list[str | None]:
+    return [request.operation_id for request in rig.simulator.requests if request.endpoint == "fetch"]

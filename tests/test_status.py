@@ -1,0 +1,65 @@
+"""How accounts fare, and what people are shown of it."""
+
+from exporter import __version__
+from exporter.errors import Unavailable
+from exporter.ledger import Ledger
+from exporter.page import status_page, table
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.snapshot import RECENT_AGES, Snapshot, summarise
+from exporter.status import Board
+from tests.clock import SATURDAY
+from tests.operations import operation
+
+
+def snapshot() -> Snapshot:
+    ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES)
+    ledger.absorb(operation(failed=3, total=1234), SATURDAY)
+    return summarise(ledger, SATURDAY, worst=5)
+
+
+def page(board: Board) -> str:
+    return status_page(board.accounts.values(), version=__version__, telemetry_path="/metrics")
+
+
+def test_first_poll_shows_its_progress() -> None:
+    """A large account is read for minutes."""
+    board = Board(["a"])
+    board.observe(PollStarted("a", SATURDAY))
+    board.observe(ListingProgressed("a", 3, 3000))
+    assert "3000 operations" in page(board)
+
+
+def test_polled_account_shows_sums_and_times() -> None:
+    """Last and next poll, and every status."""
+    board = Board(["a"])
+    board.publish("a", snapshot())
+    board.observe(PollFinished("a", SATURDAY, 1.0, None))
+    board.observe(PollScheduled("a", SATURDAY + 60))
+    shown = page(board)
+    assert "2026-03-07 00:00:00 UTC" in shown
+    assert "2026-03-07 00:01:00 UTC" in shown
+    assert "1234" in shown
+    assert "undelivered" in shown
+
+
+def test_failing_account_shows_since_when_and_why() -> None:
+    """The last numbers stay."""
+    board = Board(["a"])
+    board.publish("a", snapshot())
+    board.observe(PollFinished("a", SATURDAY, 1.0, None))
+    board.observe(PollFinished("a", SATURDAY + 60, 1.0, Unavailable("Twilio answered <503>")))
+    board.observe(PollFinished("a", SATURDAY + 120, 1.0, Unavailable("Twilio answered <503>")))
+    shown = page(board)
+    assert "ailing since 2026-03-07 00:01:00 UTC" in shown
+    assert "&lt;503&gt;" in shown
+    assert "<503>" not in shown
+    assert "1234" in shown
+
+
+def test_table_is_for_people() -> None:
+    """Aligned, and without what does not occur."""
+    lines = table({"marketing": snapshot()}).splitlines()
+    assert lines[0].split()[:4] == ["account", "status", "operations", "total"]
+    assert lines[1].split()[:4] == ["marketing", "completed", "1", "1234"]
+    assert len(lines) == 2
+    assert len({len(text) for text in lines}) == 1
