@@ -209,7 +209,7 @@ class Poller:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(self._settings.concurrency, len(queue))):
                     workers.create_task(work())
-        except* TwilioError as group:
+        except ExceptionGroup as group:  # not `except*`: before 3.11.4 what it raises comes out in a group
             raise group.exceptions[0] from None
         progress.skipped += len(queue)
 

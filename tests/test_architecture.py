@@ -145,6 +145,11 @@ def test_every_module_has_a_rank() -> None:
     assert sorted(MODULES) == sorted(module for modules in RANKS.values() for module in modules)
 
 
+def test_package_itself_imports_nothing() -> None:
+    """To ask for the version loads no other module."""
+    assert list(imports(PACKAGE / "__init__.py")) == []
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_module_imports_from_below_only(module: str) -> None:
     """What knows less never learns of what knows more."""

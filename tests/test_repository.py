@@ -1,0 +1,129 @@
+"""What stands around the code: pages, commands, names. Each is held against what it speaks of."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter.flags import ACCOUNT_VARIABLES, CONFIG_FILE_VARIABLE
+from exporter.metrics import FAMILIES
+from exporter.settings import SETTINGS
+
+ROOT: Final = Path(__file__).parent.parent
+PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GUIDES: Final = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The changelog also speaks of what is no more."""
+
+# From a machine's root to somebody's files; `docs/work` and `https://host/home` are none.
+MACHINE_PATH: Final = re.compile(r"(?<![\w.~/-])/(?:home|root|Users|work)/\w")
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """The files that a page links to, and the anchor in each."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            yield (page.parent / name if name else page).resolve(), anchor
+
+
+def makefile_targets() -> dict[str, str]:
+    """The commands of the Makefile, each with its line."""
+    lines = text(ROOT / "Makefile").splitlines()
+    return {line.partition(":")[0]: line for line in lines if re.match(r"[a-z-]+:(?!=)", line)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every file that a page links to exists, and has the heading that the link names."""
+    dead = [
+        f"{file.name}#{anchor}"
+        for file, anchor in links(page)
+        if not file.exists() or (anchor and anchor not in anchors(file))
+    ]
+    assert dead == []
+
+
+def test_readme_starts_with_the_two_commands() -> None:
+    """Whoever opens the repository sees how to run it and how to test it before anything else."""
+    first_section = text(ROOT / "README.md").partition("\n## ")[0]
+    assert re.findall(r"^make (\w+)", first_section, flags=re.MULTILINE) == ["demo", "test"]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_what_exists(page: Path) -> None:
+    """A page that names a command, a metric, a setting or a variable names one that is there."""
+    content = text(page)
+    commands = set(re.findall(r"(?:`|^)make ([a-z-]+)", content, flags=re.MULTILINE))
+    metrics = set(re.findall(r"\btwilio_email_\w+", content))
+    settings = set(re.findall(r"`((?:api|log|metrics|poll|state|web)\.\w+)`", content))
+    variables = set(re.findall(r"\b(?:EXPORTER|TWILIO)_[A-Z_]*[A-Z]\b", content))
+    known_variables = {*ACCOUNT_VARIABLES.values(), CONFIG_FILE_VARIABLE, *(s.variable for s in SETTINGS)}
+    assert commands <= makefile_targets().keys()
+    assert metrics <= {family.name for family in FAMILIES}
+    assert settings - {"metrics.py", "web.py"} <= {setting.path for setting in SETTINGS}
+    assert variables <= known_variables
+
+
+@pytest.mark.parametrize("target", makefile_targets())
+def test_command_of_the_makefile_has_help(target: str) -> None:
+    """`make help` lists every command, each with a word on what it does."""
+    assert re.search(r" ## \S", makefile_targets()[target])
+    assert f".PHONY: {target}\n" in text(ROOT / "Makefile")
+
+
+def test_each_dependency_has_a_reason() -> None:
+    """docs/architecture.md says of every package in pyproject.toml why it is there, and of no other."""
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["test"], *extras["lint"]]
+    section = text(ROOT / "docs" / "architecture.md").partition("\n## Dependencies\n")[2]
+    documented = re.findall(r"^\| ([\w-]+) \| \S", section, flags=re.MULTILINE)
+    names = [re.split(r"[^\w-]", requirement)[0] for requirement in wanted]
+    assert sorted(documented) == sorted([*names, "package", "package"])
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git tells what is committed")
+def test_no_file_holds_a_path_of_the_machine_it_was_written_on() -> None:
+    """What is committed works, and reads well, anywhere."""
+    # A checkout may belong to somebody else than the one who runs the tests.
+    command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a checkout")
+    found = [
+        f"{name}:{number}"
+        for name in listed.stdout.split("\0")
+        if name and (ROOT / name).is_file()
+        for number, line in enumerate((ROOT / name).read_bytes().splitlines(), start=1)
+        if MACHINE_PATH.search(line.decode("utf-8", errors="ignore"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [(f"see {Path('/', 'work', 'main')}", True), ("docs/work/main", False), ("/metrics", False)],
+)
+def test_path_of_a_machine_is_recognised(line: str, is_one: bool) -> None:
+    """An absolute one into somebody's files; a relative one and a URL's are none."""
+    assert bool(MACHINE_PATH.search(line)) is is_one
