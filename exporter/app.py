@@ -25,6 +25,7 @@ from exporter.report import ListingProgressed, Report
 from exporter.settings import Account, CredentialError, Settings
 from exporter.snapshot import Snapshot
 from exporter.status import Board
+from exporter.storage import DamagedError, RefusedError, Storage
 from exporter.web import Health, ListenError, build, serving
 
 FINE: Final = 0
@@ -41,7 +42,10 @@ async def run(
     try:
         async with (
             serving(parts.application, addresses) as bound,
-            parts.pollers() as pollers,
+            parts.storage() as storage,
+            parts.pollers(storage) as pollers,
+            _saved_at_the_end(pollers),
+            parts.counters_released_in_time(),
             _polling(pollers) as tasks,
         ):
             for host, port in bound:
@@ -49,12 +53,12 @@ async def run(
             if on_listening is not None:
                 on_listening(bound)
             parts.health.dead = lambda: _dead(tasks)
-            parts.health.ready = True
+            parts.health.loaded = parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
             line(INFO, "stopping")
-    except ListenError as error:
-        line(ERROR, "cannot serve", error=error)
+    except (ListenError, RefusedError) as error:
+        line(ERROR, "cannot start", error=error)
         return FAILED
     return FINE
 
@@ -89,15 +93,74 @@ class _Parts:
             Narrator(self.board).observe,
         ]
         self.health = Health(dead=lambda: None)
-        self.application = build(self.exposition, self.health, self._status_page, settings.web.telemetry_path)
+        self.application = build(
+            self.exposition,
+            self.health,
+            self._status_page,
+            self._release_counters,
+            settings.web.telemetry_path,
+        )
 
     @asynccontextmanager
-    async def pollers(self) -> AsyncIterator[list[Poller]]:
-        """A poller for each account, each with a session and a pace of its own."""
-        async with AsyncExitStack() as sessions:
-            yield [await self._poller(account, sessions) for account in self._settings.accounts]
+    async def storage(self) -> AsyncIterator[Storage | None]:
+        """The open state file, if there is to be one; raises `RefusedError`."""
+        if self._settings.state.path is None:
+            yield None
+            return
+        names = [account.name for account in self._settings.accounts]
+        storage = Storage(self._settings.state.path, keep=names, window=self._settings.poll.lookback)
+        try:
+            try:
+                await storage.open()
+            except DamagedError as error:
+                await self._begin_anew(storage, error)
+            self.metrics.watch_state(storage.bytes_on_disk)
+            yield storage
+        finally:
+            await storage.close()
 
-    async def _poller(self, account: Account, sessions: AsyncExitStack) -> Poller:
+    @asynccontextmanager
+    async def pollers(self, storage: Storage | None = None) -> AsyncIterator[list[Poller]]:
+        """A poller for each account, each with a session and a pace of its own, where it stopped."""
+        async with AsyncExitStack() as sessions:
+            pollers = [await self._poller(each, sessions, storage) for each in self._settings.accounts]
+            if storage is not None:
+                await self._resume(pollers, storage)
+            yield pollers
+
+    @asynccontextmanager
+    async def counters_released_in_time(self) -> AsyncIterator[None]:
+        async def release() -> None:
+            await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
+            self._release_counters()
+
+        releasing = asyncio.create_task(release())
+        try:
+            yield
+        finally:
+            releasing.cancel()
+
+    async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
+        """All accounts or none: with a file that is damaged for one, nothing in it may be believed."""
+        try:
+            found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
+        except DamagedError as error:
+            await self._begin_anew(storage, error)
+            return
+        for poller, resumption in zip(pollers, found, strict=True):
+            if resumption is not None:
+                snapshot = poller.resume(resumption)
+                self.metrics.restore(poller.account, snapshot)
+                self.board.restore(poller.account, snapshot)
+                operations = snapshot.tracked_operations
+                line(INFO, "state restored", account=poller.account, operations=operations)
+        self.exposition.published()
+
+    async def _begin_anew(self, storage: Storage, error: DamagedError) -> None:
+        aside = await storage.begin_anew(self._clock.now())
+        line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)
+
+    async def _poller(self, account: Account, sessions: AsyncExitStack, storage: Storage | None) -> Poller:
         api, poll = self._settings.api, self._settings.poll
         settings = ClientSettings(
             base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
@@ -125,6 +188,7 @@ class _Parts:
             ),
             self._report,
             self._publish,
+            storage,
         )
 
     def _report(self, report: Report) -> None:
@@ -135,6 +199,10 @@ class _Parts:
         self.metrics.publish(account, snapshot)
         self.board.publish(account, snapshot)
         self.exposition.published()
+
+    def _release_counters(self) -> None:
+        if self.metrics.release_counters():
+            self.exposition.published()
 
     def _status_page(self) -> str:
         return status_page(
@@ -153,6 +221,14 @@ def _credential(account: Account) -> Callable[[], tuple[str, str]]:
         return credential.username, credential.secret.get_secret_value()
 
     return read
+
+
+@asynccontextmanager
+async def _saved_at_the_end(pollers: Sequence[Poller]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(poller.save() for poller in pollers))
 
 
 @asynccontextmanager

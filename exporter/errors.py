@@ -8,6 +8,8 @@
     ├── Malformed            a reply, or an answer to our request, that the API does not document
     └── Truncated            a listing that could not be read to its end
 
+    StateError               the state file cannot be written; polling goes on, counters wait
+
 Messages are safe to log and to show: they never hold a reply's body, a page token or a secret.
 """
 
@@ -63,6 +65,10 @@ class Malformed(TwilioError):
 
 class Truncated(TwilioError):
     outcome = "truncated"
+
+
+class StateError(Exception):
+    """The state could not be saved; the message says why. Polling goes on."""
 
 
 OUTCOMES = ("success", *sorted(error.outcome for error in TwilioError.__subclasses__()))

@@ -1,53 +1,63 @@
 """What is known of an account's operations, and their sums, which move by differences.
 
 Pure: no I/O, no clock; time is an argument. A poll costs what it listed, not what is known. Must not
-know where replies come from or what is made of the sums.
+know where replies come from, where it is saved or what is made of the sums.
 
 Rule 1: the newest `updated_at` wins, whatever the order of arrival; at the same one, the later reply.
 Rule 2: a stat that a reply does not name keeps what is known of it.
 Rule 3: an operation that answered 404 leaves the sums, but is remembered until it would have aged out:
 should it come back, it is the same one.
-Rule 4: what is older than the window is not in the ledger.
+Rule 4: what is older than the window is not in the ledger, and coverage moves forward with forgetting:
+what was forgotten is a baseline if it ever shows up again, so nothing is counted twice.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-from exporter.operation import STAT_INDEX, STATS, STATUSES, Operation
-from exporter.packing import pack, unpack
+from exporter.counting import COUNTED, Counts, Tally, counted
+from exporter.operation import STAT_INDEX, Operation, Stats
+from exporter.packing import Entry, created_at, pack, pack_marks, shape, unpack, unpack_marks
+from exporter.state import Changes, Row
+from exporter.sums import Horizon, Sums
 
 _BUCKET_SECONDS: Final = 60
 _FAILED: Final = STAT_INDEX["failed"]
 _UNDELIVERED: Final = STAT_INDEX["undelivered"]
-
-
-class Sums(NamedTuple):
-    """Totals over some operations."""
-
-    operations: int
-    stats: tuple[int, ...]
-    """In the order of `STATS`; what is absent added nothing."""
+_NO_MARKS: Final[Stats] = (None,) * len(COUNTED)
 
 
 class Ledger:
-    """The operations of one account created within the window.
+    """The operations of one account created within the window, and its counters.
 
     `lookback` is the window's length and `ages` those of parts of it, by name, for which sums are kept
     too; all in seconds. An age longer than the window is left out: its sums would claim too much.
+    `coverage` is the Unix time at which counting began.
     """
 
-    def __init__(self, now: float, lookback: float, ages: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        now: float,
+        lookback: float,
+        ages: Mapping[str, float],
+        *,
+        coverage: float,
+        tally: Tally | None = None,
+    ) -> None:
         self._packed: dict[str, bytes] = {}
+        self._marks: dict[str, Stats] = {}  # of those with a value that fell below its mark
         self._buckets: dict[int, list[str]] = {}  # ids by minute of creation
         self._gone: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last spoke of them
         self._troubled: set[str] = set()  # those with failed or undelivered mail
-        self._window = _Horizon(lookback, now)
-        self._recent = {name: _Horizon(age, now) for name, age in ages.items() if age <= lookback}
+        self._changed: set[str] = set()
+        self._forgotten: set[str] = set()
+        self._window = Horizon(lookback, now)
+        self._recent = {name: Horizon(age, now) for name, age in ages.items() if age <= lookback}
         self._horizons = (*self._recent.values(), self._window)
-        self.unknown_statuses = 0
-        """Operations so far that were first seen with a status unknown to us."""
+        self._coverage = max(coverage, self._window.start)
+        self._tally = tally or Tally()
 
     def __len__(self) -> int:
         """Operations in the sums."""
@@ -60,30 +70,60 @@ class Ledger:
         """The operations in the sums, in no order."""
         return (self._read(each) for each in self._packed if each not in self._gone)
 
+    def restore(self, rows: Iterable[Row], at: float) -> None:
+        """Take in what was saved; counts nothing. Raises `ValueError` for a row that cannot be read."""
+        shapes: Counter[bytes] = Counter()
+        decoded: dict[bytes, Entry] = {}
+        for operation_id, packed, marks in rows:
+            born = created_at(packed)
+            if born < self._window.start:  # the window was longer then
+                self._expire(unpack(operation_id, packed))
+                self._forgotten.add(operation_id)
+                continue
+            look = shape(packed)
+            shapes[look] += 1
+            if look not in decoded:
+                decoded[look] = unpack(operation_id, packed)
+            self._index(operation_id, packed, decoded[look], born, at)
+            if marks is not None:
+                self._marks[operation_id] = unpack_marks(marks)
+        for look, count in shapes.items():
+            if not decoded[look].gone:
+                self._window.add(decoded[look].operation, count)
+
     def absorb(self, reply: Operation, at: float) -> None:
         """Take in what a reply said at `at`; doing so twice is doing so once."""
         if reply.created_at < self._window.start:
             return
         known = self._known(reply.id)
         if known is None:
-            self._buckets.setdefault(_bucket(reply.created_at), []).append(reply.id)
-        elif reply.updated_at < known.updated_at:
-            reply = known
+            self._meet(reply, at)
+            return
+        before = known.operation
+        if reply.updated_at < before.updated_at:
+            self._raise_marks(before, reply)  # what it says was true once
+            after = before
         else:
-            reply = _succeed(known, reply)
-        if reply.status == "unknown" and (known is None or known.status != "unknown"):
-            self.unknown_statuses += 1
-        if reply.id in self._gone:
-            self._gone.remove(reply.id)
-            known = None  # it is in no sum
-        if reply != known:
-            self._move(known, reply)
-        self._note(reply, at)
+            after = _succeed(before, reply)
+            self._raise_marks(before, after)
+            self._note_change(before, after)
+        finished = known.finished or after.is_final
+        if finished and not known.finished:
+            self._tally.note_finish(after)
+        if known.gone:
+            self._gone.discard(reply.id)
+            self._move(None, after)
+        elif after != before:
+            self._move(before, after)
+        self._keep(Entry(after, finished))
+        self._sort(reply.id, after, at)
 
     def lose(self, operation_id: str) -> None:
         """Take out of the sums what answered 404."""
         if operation_id in self:
-            self._move(self._read(operation_id), None)
+            known = unpack(operation_id, self._packed[operation_id])
+            self._move(known.operation, None)
+            self._keep(known._replace(gone=True))
             self._gone.add(operation_id)
             self._refreshed.pop(operation_id, None)
             self._troubled.discard(operation_id)
@@ -98,6 +138,24 @@ class Ledger:
                     horizon.add(self._read(operation_id), sign)
             horizon.start = start
         self._forget_before(self._window.start)
+        self._coverage = max(self._coverage, self._window.start)
+
+    def unsaved(self) -> Changes:
+        """What has changed since `saved` was last called."""
+        return Changes(
+            rows=[self._row(each) for each in self._changed],
+            forgotten=list(self._forgotten),
+            coverage=self._coverage,
+            counts=self._tally.frozen(),
+        )
+
+    def saved(self) -> None:
+        """What `unsaved` gave is safe, and nothing was absorbed since."""
+        self._changed.clear()
+        self._forgotten.clear()
+
+    def counts(self) -> Counts:
+        return self._tally.frozen()
 
     def unfinished(self) -> dict[str, float]:
         """Ids of the non-final operations, and when a reply last spoke of each."""
@@ -128,12 +186,80 @@ class Ledger:
         """Most failed and undelivered mail first, ties to the newer; none without either."""
         return heapq.nlargest(count, map(self._read, self._troubled), key=_badness)
 
-    def _known(self, operation_id: str) -> Operation | None:
+    def _known(self, operation_id: str) -> Entry | None:
         packed = self._packed.get(operation_id)
         return None if packed is None else unpack(operation_id, packed)
 
     def _read(self, operation_id: str) -> Operation:
-        return unpack(operation_id, self._packed[operation_id])
+        return unpack(operation_id, self._packed[operation_id]).operation
+
+    def _row(self, operation_id: str) -> Row:
+        marks = self._marks.get(operation_id)
+        return Row(operation_id, self._packed[operation_id], pack_marks(marks) if marks else None)
+
+    def _meet(self, operation: Operation, at: float) -> None:
+        """An operation that is not known is a baseline, or counts from zero."""
+        baseline = self._is_baseline(operation)
+        if not baseline:
+            self._tally.add("operations")
+            self._tally.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
+            if operation.is_final:
+                self._tally.note_finish(operation)
+        if operation.status == "unknown":
+            self._tally.add("unknown", "status")
+        entry = Entry(operation, finished=operation.is_final)
+        self._index(operation.id, pack(entry), entry, operation.created_at, at)
+        self._window.add(operation, 1)
+        self._changed.add(operation.id)
+
+    def _is_baseline(self, operation: Operation) -> bool:
+        return operation.created_at < self._coverage
+
+    def _index(self, operation_id: str, packed: bytes, entry: Entry, born: float, at: float) -> None:
+        """Enter what is new here everywhere but in the window's sums."""
+        self._packed[operation_id] = packed
+        self._forgotten.discard(operation_id)
+        self._buckets.setdefault(_bucket(born), []).append(operation_id)
+        if entry.gone:
+            self._gone.add(operation_id)
+            return
+        self._sort(operation_id, entry.operation, at)
+        for horizon in self._recent.values():
+            if born >= horizon.start:
+                horizon.add(entry.operation, 1)
+
+    def _raise_marks(self, known: Operation, reply: Operation) -> None:
+        marks = self._marks.get(known.id, counted(known.stats))
+        raised = self._tally.raise_marks(marks, counted(reply.stats), baseline=self._is_baseline(known))
+        self._marks[known.id] = raised  # `_keep` drops them where they are the values
+        if raised != marks:
+            self._changed.add(known.id)
+
+    def _note_change(self, before: Operation, after: Operation) -> None:
+        self._tally.note_falls(before.stats, after.stats)
+        if before.is_final and after.stats != before.stats:
+            self._tally.add("changed_after_final")
+        if after.status == "unknown" != before.status:
+            self._tally.add("unknown", "status")
+
+    def _keep(self, entry: Entry) -> None:
+        operation_id = entry.operation.id
+        packed = pack(entry)
+        if packed != self._packed[operation_id]:
+            self._packed[operation_id] = packed
+            self._changed.add(operation_id)
+        if self._marks.get(operation_id) == counted(entry.operation.stats):
+            del self._marks[operation_id]
+
+    def _sort(self, operation_id: str, operation: Operation, at: float) -> None:
+        if operation.is_final:
+            self._refreshed.pop(operation_id, None)
+        else:
+            self._refreshed[operation_id] = at
+        if _badness(operation)[0]:
+            self._troubled.add(operation_id)
+        else:
+            self._troubled.discard(operation_id)
 
     def _move(self, old: Operation | None, new: Operation | None) -> None:
         """Let the sums follow one operation from what it was to what it is."""
@@ -143,23 +269,12 @@ class Ledger:
             if new and new.created_at >= horizon.start:
                 horizon.add(new, 1)
 
-    def _note(self, operation: Operation, at: float) -> None:
-        self._packed[operation.id] = pack(operation)
-        if operation.is_final:
-            self._refreshed.pop(operation.id, None)
-        else:
-            self._refreshed[operation.id] = at
-        if _badness(operation)[0]:
-            self._troubled.add(operation.id)
-        else:
-            self._troubled.discard(operation.id)
-
     def _forget_before(self, instant: float) -> None:
         boundary = _bucket(instant)
         for bucket in [each for each in self._buckets if each <= boundary]:
             kept = []
             for operation_id in self._buckets.pop(bucket):
-                if self._read(operation_id).created_at < instant:
+                if created_at(self._packed[operation_id]) < instant:
                     self._forget(operation_id)
                 else:
                     kept.append(operation_id)
@@ -167,41 +282,24 @@ class Ledger:
                 self._buckets[bucket] = kept
 
     def _forget(self, operation_id: str) -> None:
-        del self._packed[operation_id]
+        self._expire(unpack(operation_id, self._packed.pop(operation_id)))
+        self._marks.pop(operation_id, None)
         self._gone.discard(operation_id)
         self._refreshed.pop(operation_id, None)
         self._troubled.discard(operation_id)
+        self._changed.discard(operation_id)
+        self._forgotten.add(operation_id)
+
+    def _expire(self, entry: Entry) -> None:
+        if not entry.gone and not entry.operation.is_final:
+            self._tally.add("expired_unfinished")
 
     def _created_between(self, start: float, end: float) -> Iterator[str]:
         """Ids of what was created from `start` up to, not including, `end`."""
         for bucket in range(_bucket(start), _bucket(end) + 1):
             for operation_id in self._buckets.get(bucket, ()):
-                if start <= self._read(operation_id).created_at < end:
+                if start <= created_at(self._packed[operation_id]) < end:
                     yield operation_id
-
-
-class _Horizon:
-    """Sums over what was created within one age, by status; the ledger says what enters and leaves."""
-
-    def __init__(self, age: float, now: float) -> None:
-        self.age = age
-        self.start = now - age
-        self._operations = dict.fromkeys(STATUSES, 0)
-        self._stats = {status: [0] * len(STATS) for status in STATUSES}
-
-    def add(self, operation: Operation, sign: int) -> None:
-        self._operations[operation.status] += sign
-        stats = self._stats[operation.status]
-        for index, value in enumerate(operation.stats):
-            if value:
-                stats[index] += sign * value
-
-    def sums(self) -> dict[str, Sums]:
-        return {status: Sums(self._operations[status], tuple(self._stats[status])) for status in STATUSES}
-
-    def total(self) -> Sums:
-        columns = zip(*self._stats.values(), strict=True)
-        return Sums(sum(self._operations.values()), tuple(sum(column) for column in columns))
 
 
 def _bucket(instant: float) -> int:

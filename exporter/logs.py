@@ -9,10 +9,11 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from logging import DEBUG, INFO, WARNING
+from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Final, TextIO
 
-from exporter.report import ListingProgressed, PollFinished, Report, RequestRetried
+from exporter.errors import StateError
+from exporter.report import ListingProgressed, PollFinished, Report, RequestRetried, StateSaved
 from exporter.status import AccountStatus, Board, Edge
 
 LOG: Final = logging.getLogger("exporter")
@@ -48,6 +49,8 @@ class Narrator:
             case PollFinished():
                 _tell_poll(report)
                 _tell_edge(edge, status, report)
+            case StateSaved(account=account, error=error):
+                _tell_state(edge, account, error)
             case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
                 _tell_progress(status)
             case RequestRetried(account=account, reason=reason, wait_seconds=wait):
@@ -100,8 +103,15 @@ def _tell_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> 
             )
         case Edge.FIRST_SUCCESS:
             line(INFO, "first poll succeeded", account=poll.account, operations=poll.listed_operations)
-        case None:
+        case _:
             pass
+
+
+def _tell_state(edge: Edge | None, account: str, error: StateError | None) -> None:
+    if edge is Edge.STATE_BROKE:
+        line(ERROR, "state cannot be saved; counters wait until it can", account=account, error=error)
+    elif edge is Edge.STATE_RECOVERED:
+        line(INFO, "state is saved again", account=account)
 
 
 class _Formatter(logging.Formatter):

@@ -4,8 +4,9 @@ The home of prometheus_client's objects. Is told what happened by frozen records
 frozen snapshots; must not know of HTTP, Twilio's replies or how text is rendered.
 
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
-Rule 2: the exporter's own metrics are there from the first scrape on, every known label value at 0.
-Rule 3: a label value is a name from the settings, a word from a fixed list or a checked id.
+Rule 2: counters that survive show zero, or what the state held, until a scrape has seen that.
+Rule 3: the exporter's own metrics are there from the first scrape on, every known label value at 0.
+Rule 4: a label value is a name from the settings, a word from a fixed list or a checked id.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,12 +24,18 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from exporter.counting import DURATION_BUCKETS, OUTCOME_STATUSES, ZERO, Counts
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX
-from exporter.report import ENDPOINTS, PollFinished, Report, RequestFinished, RequestRetried
+from exporter.report import ENDPOINTS, PollFinished, Report, RequestFinished, RequestRetried, StateSaved
 from exporter.snapshot import Snapshot
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # they would double the series, and Prometheus makes nothing of them in text
@@ -37,6 +44,7 @@ Samples: TypeAlias = Iterator[tuple[tuple[str, ...], float]]
 """Label values without the account's, and the value."""
 
 Read: TypeAlias = Callable[[Snapshot], Samples]
+Count: TypeAlias = Callable[[Counts], Samples]
 
 AS_OF: Final = "as of the last successful poll."
 
@@ -51,10 +59,16 @@ class Family:
     help: str
     labels: tuple[str, ...] = ("account",)
     read: Read | None = None
-    """For polled data: its samples in a snapshot. Without: the exporter's own, kept live."""
+    """For gauges of polled data: their samples in a snapshot."""
+    count: Count | None = None
+    """For counters that survive: their samples in what was counted. With neither: kept live."""
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Of its own metrics: the label values that show from the first scrape on."""
     buckets: tuple[float, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        return self.read is None and self.count is None
 
 
 def _window_operations(snapshot: Snapshot) -> Samples:
@@ -102,6 +116,32 @@ def _top_operation_emails(snapshot: Snapshot) -> Samples:
             value = operation.stats[STAT_INDEX[status]]
             if value is not None:
                 yield (operation.id, operation.status, status), value
+
+
+def _counter(name: str, *labels: str) -> Count:
+    """A counter with one series for each label value, or a single one."""
+
+    def count(counts: Counts) -> Samples:
+        for label in labels or ("",):
+            yield (label,) if labels else (), counts[name, label]
+
+    return count
+
+
+def _stat(stat: str) -> Count:
+    def count(counts: Counts) -> Samples:
+        yield (), counts["stat", stat]
+
+    return count
+
+
+def _durations(counts: Counts) -> Samples:
+    """Cumulative, by upper edge; the sum comes last."""
+    reached = 0.0
+    for edge in (*map(str, DURATION_BUCKETS), "+Inf"):
+        reached += counts["duration", edge]
+        yield (edge,), reached
+    yield ("sum",), counts["duration_sum", ""]
 
 
 _WINDOW = ("account", "operation_status")
@@ -184,6 +224,50 @@ FAMILIES: Final = (
         _top_operation_emails,
     ),
     Family(
+        "twilio_email_outcomes_total",
+        "counter",
+        f"Emails seen to reach a state since coverage began, {AS_OF}",
+        ("account", "status"),
+        count=_counter("stat", *OUTCOME_STATUSES),
+    ),
+    Family(
+        "twilio_email_emails_total",
+        "counter",
+        f"Email resources created (increases of stats.total) since coverage began, {AS_OF}",
+        count=_stat("total"),
+    ),
+    Family(
+        "twilio_email_recipients_total",
+        "counter",
+        f"Recipients targeted (increases of stats.recipients) since coverage began, {AS_OF}",
+        count=_stat("recipients"),
+    ),
+    Family(
+        "twilio_email_attempts_total",
+        "counter",
+        f"Sending attempts (increases of stats.attempts) since coverage began, {AS_OF}",
+        count=_stat("attempts"),
+    ),
+    Family(
+        "twilio_email_operations_total",
+        "counter",
+        f"Operations created since coverage began, counted when first seen, {AS_OF}",
+        count=_counter("operations"),
+    ),
+    Family(
+        "twilio_email_operations_finished_total",
+        "counter",
+        f"Operations seen to become final since coverage began, {AS_OF}",
+        ("account", "operation_status"),
+        count=_counter("finished", "completed", "canceled"),
+    ),
+    Family(
+        "twilio_email_operation_duration_seconds",
+        "histogram",
+        f"createdAt to updatedAt of the operations seen to be completed since coverage began, {AS_OF}",
+        count=_durations,
+    ),
+    Family(
         "twilio_email_up",
         "gauge",
         "1 if the last poll of the account succeeded, 0 if it failed or there was none yet.",
@@ -250,11 +334,43 @@ FAMILIES: Final = (
         "Non-final operations that a poll did not fetch for want of time; the listing's numbers stand.",
     ),
     Family(
+        "twilio_email_exporter_changed_after_final_total",
+        "counter",
+        f"Replies that changed the stats of an operation that was already final, {AS_OF}",
+        count=_counter("changed_after_final"),
+    ),
+    Family(
+        "twilio_email_exporter_regressions_total",
+        "counter",
+        f"Stats of an operation that fell from one reply to the next, {AS_OF}",
+        ("account", "status"),
+        count=_counter("regressions", *OUTCOME_STATUSES),
+    ),
+    Family(
         "twilio_email_exporter_unknown_values_total",
         "counter",
-        "Operations first seen with a value that this version does not know, by field.",
+        f"Operations first seen with a value that this version does not know, by field, {AS_OF}",
         ("account", "field"),
-        known={"field": ("status",)},
+        count=_counter("unknown", "status"),
+    ),
+    Family(
+        "twilio_email_exporter_expired_unfinished_total",
+        "counter",
+        f"Operations that left the window without a final status, {AS_OF}",
+        count=_counter("expired_unfinished"),
+    ),
+    Family(
+        "twilio_email_exporter_state_writes_total",
+        "counter",
+        "Writes of the state file, by how they ended.",
+        ("outcome",),
+        known={"outcome": ("success", "failure")},
+    ),
+    Family(
+        "twilio_email_exporter_state_bytes",
+        "gauge",
+        "Size of the state file and what belongs to it; 0 without one.",
+        (),
     ),
     Family(
         "twilio_email_exporter_clock_skew_seconds",
@@ -268,24 +384,51 @@ class Metrics:
     """The families of one process, filled."""
 
     def __init__(self, accounts: Iterable[str], *, version: str, interval: float) -> None:
+        names = tuple(accounts)
         self._snapshots: dict[str, Snapshot] = {}
+        self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
+        self._released = False
         self.polled = CollectorRegistry(auto_describe=False)
-        """What Twilio said: changes at a publish only."""
-        self.polled.register(_Polled(self._snapshots))
+        """What Twilio said: changes at a publish, and when the counters are released."""
+        self.polled.register(_Polled(self._snapshots, self._shown))
         self.own = CollectorRegistry()
         """The exporter itself: changes at any moment."""
         ProcessCollector(registry=self.own)
         PlatformCollector(registry=self.own)
         GCCollector(registry=self.own)
-        self._own = {family.name: self._build(family) for family in FAMILIES if family.read is None}
+        self._own = {family.name: self._build(family) for family in FAMILIES if family.is_live}
         self._series("twilio_email_exporter_build_info", version).set(1)
-        for account in accounts:
-            self._show_known(account)
+        self._show_known(names)
+        for account in names:
             self._series("twilio_email_exporter_poll_interval_seconds", account).set(interval)
+
+    def restore(self, account: str, snapshot: Snapshot) -> None:
+        """Show what a former process knew: from here on its counters move."""
+        self._snapshots[account] = snapshot
+        self._shown[account] = snapshot.counts
+        self._series("twilio_email_exporter_last_success_timestamp_seconds", account).set(snapshot.as_of)
+        self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
+        if self._released:
+            self._shown[account] = snapshot.counts
         self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
+
+    def release_counters(self) -> bool:
+        """A scrape has seen the counters where they stood at the start: let them move.
+
+        Without that first sight, what the first poll finds would be no step, and `increase()` blind to it.
+        Gives whether this changed anything.
+        """
+        if self._released:
+            return False
+        self._released = True
+        self._shown.update({account: snapshot.counts for account, snapshot in self._snapshots.items()})
+        return True
+
+    def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
+        self._series("twilio_email_exporter_state_bytes").set_function(bytes_on_disk)
 
     def observe(self, report: Report) -> None:
         match report:
@@ -295,6 +438,9 @@ class Metrics:
                 self._series("twilio_email_exporter_retries_total", account, reason).inc()
             case PollFinished():
                 self._observe_poll(report)
+            case StateSaved(error=error):
+                outcome = "success" if error is None else "failure"
+                self._series("twilio_email_exporter_state_writes_total", outcome).inc()
             case _:
                 pass  # of use to the log and the status page
 
@@ -312,8 +458,6 @@ class Metrics:
         self._series("twilio_email_exporter_polls_total", account, poll.outcome).inc()
         self._series("twilio_email_exporter_poll_duration_seconds", account).observe(poll.duration_seconds)
         self._series("twilio_email_exporter_skipped_fetches_total", account).inc(poll.skipped_fetches)
-        unknown = self._series("twilio_email_exporter_unknown_values_total", account, "status")
-        unknown.inc(poll.unknown_statuses)
         if poll.error is None:
             last_success = self._series("twilio_email_exporter_last_success_timestamp_seconds", account)
             last_success.set(poll.finished_at)
@@ -325,33 +469,57 @@ class Metrics:
             )
         return _KINDS[family.kind](family.name, family.help, family.labels, registry=self.own)
 
-    def _show_known(self, account: str) -> None:
+    def _show_known(self, accounts: Sequence[str]) -> None:
         for family in FAMILIES:
-            if family.read is None and family.labels[0] == "account":
-                for values in product(*(family.known[label] for label in family.labels[1:])):
-                    self._series(family.name, account, *values)
+            if family.is_live and "version" not in family.labels:
+                values = {"account": accounts, **family.known}
+                for labels in product(*(values[label] for label in family.labels)):
+                    self._series(family.name, *labels)
 
     def _series(self, name: str, *labels: str) -> Any:
-        return self._own[name].labels(*labels)
+        return self._own[name].labels(*labels) if labels else self._own[name]
 
 
 _KINDS: Final[Mapping[str, type[Counter | Gauge]]] = {"counter": Counter, "gauge": Gauge}
 
 
 class _Polled(Collector):
-    """Turns the published snapshots into families; an account without one has no series."""
+    """Turns the published snapshots and counts into families; gauges of an account wait for its first."""
 
-    def __init__(self, snapshots: Mapping[str, Snapshot]) -> None:
+    def __init__(self, snapshots: Mapping[str, Snapshot], shown: Mapping[str, Counts]) -> None:
         self._snapshots = snapshots
+        self._shown = shown
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        snapshots = dict(self._snapshots)  # a publish may come in between: all families show one state
-        if not snapshots:
-            return
+    def collect(self) -> Iterator[Metric]:
+        # A publish may come in between: all families show one state.
+        snapshots, shown = dict(self._snapshots), dict(self._shown)
         for family in FAMILIES:
-            if family.read is not None:
-                metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-                for account, snapshot in snapshots.items():
-                    for labels, value in family.read(snapshot):
-                        metric.add_metric((account, *labels), value)
-                yield metric
+            if family.read is not None and snapshots:
+                yield _gauge(family, family.read, snapshots)
+            elif family.count is not None:
+                make = _histogram if family.kind == "histogram" else _count
+                yield make(family, family.count, shown)
+
+
+def _gauge(family: Family, read: Read, snapshots: Mapping[str, Snapshot]) -> Metric:
+    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+    for account, snapshot in snapshots.items():
+        for labels, value in read(snapshot):
+            metric.add_metric((account, *labels), value)
+    return metric
+
+
+def _count(family: Family, count: Count, shown: Mapping[str, Counts]) -> Metric:
+    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
+    for account, counts in shown.items():
+        for labels, value in count(counts):
+            metric.add_metric((account, *labels), value)
+    return metric
+
+
+def _histogram(family: Family, count: Count, shown: Mapping[str, Counts]) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    for account, counts in shown.items():
+        *buckets, (_, total) = count(counts)
+        metric.add_metric((account,), [(labels[0], value) for labels, value in buckets], total)
+    return metric

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from exporter.ledger import Sums
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX
 from exporter.snapshot import Snapshot
 from exporter.status import AccountStatus
+from exporter.sums import Sums
 
 _COLUMNS: Final = ("total", *EMAIL_STATUSES)
 

@@ -5,18 +5,20 @@ Sees protocols and callables only; must not know of HTTP, Prometheus, files or o
 Rule 1: a listing is all or nothing: one that broke off publishes nothing, and the last numbers stay.
 Rule 2: a fetch that failed for want of Twilio leaves the listing's numbers standing; one that shows a
 refused credential or a reply we cannot read fails the poll, for the next fetch would fare no better.
-Rule 3: cancellation passes through everything, at any `await`.
+Rule 3: save first, publish then: a crash at any instant neither loses nor repeats an email.
+Rule 4: cancellation passes through everything, at any `await`.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 from exporter.clock import Clock
-from exporter.errors import Malformed, Throttled, Truncated, TwilioError, Unauthorized
+from exporter.counting import Counts, Tally
+from exporter.errors import Malformed, StateError, Throttled, Truncated, TwilioError, Unauthorized
 from exporter.ledger import Ledger
 from exporter.operation import Operation
 from exporter.report import (
@@ -25,9 +27,11 @@ from exporter.report import (
     PollFinished,
     PollScheduled,
     PollStarted,
+    StateSaved,
 )
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
-from exporter.window import MARGIN_SECONDS, Listing, Range, Stretches, listed
+from exporter.state import Changes, Progress, Saved
+from exporter.window import MARGIN_SECONDS, NEVER, Listing, Range, listed
 from exporter.wire import PAGE_SIZE, Page
 
 FETCH_SHARE: Final = 0.8
@@ -65,6 +69,14 @@ class PollSettings:
     """Of one range; a longer listing is taken for one without end."""
 
 
+class Store(Protocol):
+    """Where an account's state survives."""
+
+    async def save(self, account: str, changes: Changes, progress: Progress) -> None:
+        """All of it, or nothing. Raises `StateError`."""
+        ...
+
+
 Publish: TypeAlias = Callable[[str, Snapshot], None]
 
 
@@ -79,22 +91,49 @@ class Poller:
         settings: PollSettings,
         report: Listener,
         publish: Publish,
+        store: Store | None = None,
     ) -> None:
-        self._account = account
+        self.account = account
         self._api = api
         self._clock = clock
         self._settings = settings
         self._report = report
         self._publish = publish
+        self._store = store
         self._listing = Listing(
             lookback=settings.lookback,
             recent=settings.recent,
             sweep_interval=settings.sweep_interval,
             page_size=settings.page_size,
         )
-        self._ledger = Ledger(clock.now(), settings.lookback, RECENT_AGES)
-        self._stretches: Stretches = ()
+        now = clock.now()
+        self._ledger = Ledger(now, settings.lookback, RECENT_AGES, coverage=now)
+        self._progress = Progress(last_success_at=NEVER, stretches=())
+        self._safe_counts = self._ledger.counts()
         self._spacing = settings.interval
+
+    def rebuild(self, saved: Saved) -> "Resumption":
+        """What `resume` takes; slow for a large account, and safe in another thread.
+
+        Raises `ValueError` for what cannot be read.
+        """
+        ledger = Ledger(
+            saved.progress.last_success_at,
+            self._settings.lookback,
+            RECENT_AGES,
+            coverage=saved.coverage,
+            tally=Tally(saved.counts),
+        )
+        ledger.restore(saved.rows, saved.progress.last_success_at)
+        return Resumption(ledger, saved.progress, saved.counts)
+
+    def resume(self, resumption: "Resumption") -> Snapshot:
+        """Go on where a former process stopped; gives what it knew, as of its last success."""
+        self._ledger, self._progress = resumption.ledger, resumption.progress
+        self._safe_counts = (
+            resumption.counts
+        )  # not the ledger's: with a shorter window some have just expired
+        return self._summarise(self._progress.last_success_at)
 
     async def run(self) -> None:
         """Poll at every tick of the interval; a poll that overran waits for the next tick."""
@@ -106,57 +145,77 @@ class Poller:
             late = self._clock.monotonic() - due
             due += interval * (1 + max(0, late // interval))
             wait = due - self._clock.monotonic()
-            self._report(PollScheduled(self._account, self._clock.now() + wait))
+            self._report(PollScheduled(self.account, self._clock.now() + wait))
             await self._clock.sleep(wait)
 
     async def poll(self) -> Snapshot:
-        """One poll, published and reported; raises the `TwilioError` that ended it."""
+        """One poll, saved, published and reported; raises the `TwilioError` that ended it."""
         started = self._clock.monotonic()
-        progress = _Progress(known_unknowns=self._ledger.unknown_statuses)
-        self._report(PollStarted(self._account, self._clock.now()))
+        work = _Work()
+        self._report(PollStarted(self.account, self._clock.now()))
         try:
-            snapshot = await self._read_account(started, progress)
+            await self._read_account(started, work)
         except TwilioError as error:
-            self._finish(started, progress, error)
+            self._finish(started, work, error)
             raise
-        self._publish(self._account, snapshot)
-        self._finish(started, progress, None)
+        now = self._clock.now()
+        self._ledger.advance(now)
+        self._progress = replace(self._progress, last_success_at=now)
+        await self.save()  # first, so that what was shown is never lost
+        snapshot = self._summarise(now)
+        self._publish(self.account, snapshot)
+        self._finish(started, work, None)
         return snapshot
 
-    def _finish(self, started: float, progress: "_Progress", error: TwilioError | None) -> None:
+    async def save(self) -> None:
+        """Write what is not yet safe. Where that fails the counters wait: what is shown must survive."""
+        changes = self._ledger.unsaved()
+        if self._store is not None:
+            if self._progress.last_success_at == NEVER:
+                return
+            try:
+                await self._store.save(self.account, changes, self._progress)
+            except StateError as error:
+                self._report(StateSaved(self.account, error, 0))
+                return
+            self._report(StateSaved(self.account, None, len(changes.rows)))
+        self._ledger.saved()
+        self._safe_counts = changes.counts
+
+    def _summarise(self, now: float) -> Snapshot:
+        return summarise(self._ledger, now, worst=self._settings.worst, counts=self._safe_counts)
+
+    def _finish(self, started: float, work: "_Work", error: TwilioError | None) -> None:
         duration = self._clock.monotonic() - started
         self._spacing = max(self._settings.interval, duration)
         self._report(
             PollFinished(
-                account=self._account,
+                account=self.account,
                 finished_at=self._clock.now(),
                 duration_seconds=duration,
                 error=error,
-                listed_operations=progress.listed,
-                fetched_operations=progress.fetched,
-                skipped_fetches=progress.skipped,
-                unknown_statuses=self._ledger.unknown_statuses - progress.known_unknowns,
+                listed_operations=work.listed,
+                fetched_operations=work.fetched,
+                skipped_fetches=work.skipped,
             )
         )
 
-    async def _read_account(self, started: float, progress: "_Progress") -> Snapshot:
+    async def _read_account(self, started: float, work: "_Work") -> None:
+        """List what is due, then fetch what is not final, as far as time allows."""
         refreshed_before = self._ledger.unfinished()
-        covered = await self._list_ranges(started, progress)
+        covered = await self._list_ranges(started, work)
         # What the listing did not speak of goes first, then what waited longest before it.
         order = sorted(
             self._ledger.unfinished(), key=lambda each: (each in covered, refreshed_before.get(each, 0.0))
         )
-        await self._fetch_all(deque(order), started + FETCH_SHARE * self._settings.interval, progress)
-        now = self._clock.now()
-        self._ledger.advance(now)
-        return summarise(self._ledger, now, worst=self._settings.worst)
+        await self._fetch_all(deque(order), started + FETCH_SHARE * self._settings.interval, work)
 
-    async def _list_ranges(self, started: float, progress: "_Progress") -> set[str]:
+    async def _list_ranges(self, started: float, work: "_Work") -> set[str]:
         """List what is due; returns the ids of the non-final operations that the listing spoke of."""
         now = self._clock.now()
         ranges = self._listing.ranges(
             now,
-            self._stretches,
+            self._progress.stretches,
             older_operations=self._ledger.count_created_before(now - self._settings.recent),
             spacing=self._spacing,
         )
@@ -166,10 +225,11 @@ class Poller:
             async with aclosing(self._pages(asked, started)) as pages:
                 async for page in pages:
                     self._absorb_page(page, asked, covered)
-                    progress.pages += 1
-                    progress.listed += len(page.operations)
-                    self._report(ListingProgressed(self._account, progress.pages, progress.listed))
-        self._stretches = listed(self._stretches, ranges, now, self._listing.start(now))
+                    work.pages += 1
+                    work.listed += len(page.operations)
+                    self._report(ListingProgressed(self.account, work.pages, work.listed))
+        stretches = listed(self._progress.stretches, ranges, now, self._listing.start(now))
+        self._progress = replace(self._progress, stretches=stretches)
         return covered
 
     async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
@@ -200,41 +260,50 @@ class Poller:
                 if not operation.is_final:
                     covered.add(operation.id)
 
-    async def _fetch_all(self, queue: deque[str], stop_at: float, progress: "_Progress") -> None:
-        async def work() -> None:
+    async def _fetch_all(self, queue: deque[str], stop_at: float, work: "_Work") -> None:
+        async def fetch_on() -> None:
             while queue and self._clock.monotonic() < stop_at:
-                await self._fetch(queue.popleft(), stop_at, progress)
+                await self._fetch(queue.popleft(), stop_at, work)
 
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(self._settings.concurrency, len(queue))):
-                    workers.create_task(work())
+                    workers.create_task(fetch_on())
         except ExceptionGroup as group:  # not `except*`: before 3.11.4 what it raises comes out in a group
             raise group.exceptions[0] from None
-        progress.skipped += len(queue)
+        work.skipped += len(queue)
 
-    async def _fetch(self, operation_id: str, stop_at: float, progress: "_Progress") -> None:
+    async def _fetch(self, operation_id: str, stop_at: float, work: "_Work") -> None:
         try:
             operation = await self._api.fetch_operation(operation_id, give_up_at=stop_at)
         except (Unauthorized, Malformed):
             raise
         except Throttled:
-            progress.skipped += 1  # the hold outlasts this poll: there was no time for it
+            work.skipped += 1  # the hold outlasts this poll: there was no time for it
             return
         except TwilioError:
             return
-        progress.fetched += 1
+        work.fetched += 1
         if operation is None:
             self._ledger.lose(operation_id)
         else:
             self._ledger.absorb(operation, self._clock.now())
 
 
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A ledger and progress as a former process left them."""
+
+    ledger: Ledger
+    progress: Progress
+    counts: Counts
+    """As they were saved."""
+
+
 @dataclass(slots=True)
-class _Progress:
+class _Work:
     """What one poll has done so far."""
 
-    known_unknowns: int
     pages: int = 0
     listed: int = 0
     fetched: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from exporter.errors import TwilioError
+from exporter.errors import StateError, TwilioError
 
 ENDPOINTS: Final = ("list", "fetch")
 """Our names for the two calls."""
@@ -63,12 +63,19 @@ class PollFinished:
     fetched_operations: int = 0
     skipped_fetches: int = 0
     """Non-final operations that were not fetched for want of time."""
-    unknown_statuses: int = 0
-    """Operations first seen with a status that this version does not know."""
 
     @property
     def outcome(self) -> str:
         return self.error.outcome if self.error else "success"
+
+
+@dataclass(frozen=True, slots=True)
+class StateSaved:
+    """A poll's changes were written, or could not be."""
+
+    account: str
+    error: StateError | None
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,12 @@ class PollScheduled:
 
 
 Report: TypeAlias = (
-    RequestFinished | RequestRetried | PollStarted | ListingProgressed | PollFinished | PollScheduled
+    RequestFinished
+    | RequestRetried
+    | PollStarted
+    | ListingProgressed
+    | PollFinished
+    | PollScheduled
+    | StateSaved
 )
 Listener: TypeAlias = Callable[[Report], None]

@@ -184,6 +184,7 @@ Addresses = Annotated[
 UrlPath = Annotated[
     str, AfterValidator(_telemetry_path), _Kind("PATH", "a path that the exporter does not serve otherwise")
 ]
+File = Annotated[Path | None, _Kind("FILE", "a file that can be written")]
 ReadableFile = Annotated[Path | None, AfterValidator(_readable), _Kind("FILE", "a file that can be read")]
 
 _FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
@@ -218,12 +219,24 @@ class Poll(BaseModel):
     )
 
 
+class State(BaseModel):
+    """What survives a restart."""
+
+    model_config = _FROZEN
+    path: File = Field(default=None, description="SQLite file; none: counters start at zero with the process")
+
+
 class Metrics(BaseModel):
     """What is shown."""
 
     model_config = _FROZEN
     top_operations: Count = Field(
         default=20, ge=0, le=200, description="operations with their own series, worst first; 0: none"
+    )
+    first_scrape_timeout: Duration = Field(
+        default=120.0,
+        ge=0,
+        description="after a start counters wait this long for a scrape to see where they stand",
     )
 
 
@@ -321,6 +334,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     api: Api = Api()
     poll: Poll = Poll()
+    state: State = State()
     metrics: Metrics = Metrics()
     web: Web = Web()
     log: Log = Log()

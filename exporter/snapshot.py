@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.ledger import Ledger, Sums
+from exporter.counting import Counts
+from exporter.ledger import Ledger
 from exporter.operation import Operation
+from exporter.sums import Sums
 
 RECENT_AGES: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
 """The parts of the window that have sums of their own, by their label value."""
@@ -29,9 +31,11 @@ class Snapshot:
     worst: tuple[Operation, ...]
     """Most failed and undelivered mail first."""
     tracked_operations: int
+    counts: Counts
+    """What was counted, as far as it is safe from a crash."""
 
 
-def summarise(ledger: Ledger, now: float, *, worst: int) -> Snapshot:
+def summarise(ledger: Ledger, now: float, *, worst: int, counts: Counts) -> Snapshot:
     return Snapshot(
         as_of=now,
         window=ledger.window_sums(),
@@ -39,4 +43,5 @@ def summarise(ledger: Ledger, now: float, *, worst: int) -> Snapshot:
         oldest_created_at=ledger.oldest_unfinished(),
         worst=tuple(ledger.worst(worst)),
         tracked_operations=len(ledger),
+        counts=counts,
     )

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from exporter.errors import TwilioError
-from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report
+from exporter.errors import StateError, TwilioError
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report, StateSaved
 from exporter.snapshot import Snapshot
 
 
@@ -20,6 +20,8 @@ class Edge(Enum):
     BROKE_OTHERWISE = auto()
     """It failed before and fails still, but in another way."""
     RECOVERED = auto()
+    STATE_BROKE = auto()
+    STATE_RECOVERED = auto()
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class AccountStatus:
     failing_since: float | None = None
     failed_polls: int = 0
     """In a row; both are of the last failure, which may be over."""
+    state_error: StateError | None = None
+    """Why the last write of the state failed; `None`: it did not."""
     snapshot: Snapshot | None = None
 
 
@@ -50,6 +54,11 @@ class Board:
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.accounts[account].snapshot = snapshot
+
+    def restore(self, account: str, snapshot: Snapshot) -> None:
+        """What a former process knew."""
+        self.accounts[account].snapshot = snapshot
+        self.accounts[account].last_success_at = snapshot.as_of
 
     def observe(self, report: Report) -> Edge | None:
         """Take a report in; says what it changed, if that is worth a line in the log."""
@@ -64,6 +73,10 @@ class Board:
                 status.next_poll_at = next_poll_at
             case PollFinished():
                 return _finish(status, report)
+            case StateSaved(error=error):
+                before, status.state_error = status.state_error, error
+                if (before is None) != (error is None):
+                    return Edge.STATE_BROKE if error else Edge.STATE_RECOVERED
             case _:
                 pass
         return None

@@ -23,6 +23,8 @@ class Health:
     dead: Callable[[], str | None]
     """Why the process should be restarted; `None`: its loops turn."""
     ready: bool = False
+    loaded: bool = False
+    """Counters stand where a former process left them; before, a scrape would see them fall to zero."""
 
 
 class ListenError(Exception):
@@ -48,12 +50,16 @@ async def serving(
 
 
 def build(
-    exposition: Exposition, health: Health, status_page: Callable[[], str], telemetry_path: str
+    exposition: Exposition,
+    health: Health,
+    status_page: Callable[[], str],
+    on_scrape: Callable[[], None],
+    telemetry_path: str,
 ) -> web.Application:
     application = web.Application()
     application.add_routes(
         [
-            web.get(telemetry_path, _metrics(exposition)),
+            web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
             web.get("/", _status(status_page)),
@@ -65,13 +71,17 @@ def build(
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _metrics(exposition: Exposition) -> _Handler:
+def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], None]) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
+        if not health.loaded:
+            return web.Response(text="the state is being loaded\n", status=503)
         format_ = choose_format(request.headers.get("Accept"))
         page = await exposition.page(format_)
         headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(request.headers.get("Accept-Encoding")):
             page, headers["Content-Encoding"] = compress(page), "gzip"
+        if request.method == "GET":
+            on_scrape()
         return web.Response(body=page, headers=headers)
 
     return handle

@@ -122,9 +122,18 @@ Whether the eight email statuses exclude each other is not documented by Twilio.
 `failed`, `undelivered` and `canceled`, each alone or over `attempts` or `total_emails`; sums over `status`,
 `delivered / total` and `opened / delivered` are not.
 
-## Polled data
+## Gauges: the stats of the operations created within the window
 
-{polled}
+They fall when operations age out: for rates and alerts use the counters.
+
+{gauges}
+
+## Counters: what happened
+
+Each counts upward only, across polls, restarts (with `state.path`) and operations leaving the window;
+[counters.md](counters.md) says what is counted and when.
+
+{counters}
 
 ## The exporter itself
 
@@ -161,8 +170,9 @@ def metrics_reference() -> str:
 
     labels = [("label", "values"), ("---", "---"), *((f"`{name}`", text) for name, text in LABELS.items())]
     return METRICS_PAGE.format(
-        polled=rows(each for each in FAMILIES if each.read is not None),
-        own=rows(each for each in FAMILIES if each.read is None),
+        gauges=rows(each for each in FAMILIES if each.read is not None),
+        counters=rows(each for each in FAMILIES if each.count is not None),
+        own=rows(each for each in FAMILIES if each.is_live),
         labels=table(labels),
     )
 

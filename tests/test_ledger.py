@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.ledger import Ledger, Sums
+from exporter.counting import ZERO
+from exporter.ledger import Ledger
 from exporter.operation import STATS, STATUSES, Operation, stats_of
 from exporter.snapshot import RECENT_AGES, summarise
+from exporter.sums import Sums
 from tests.clock import SATURDAY
 from tests.operations import IDS, drawn_stats, operation, statuses
 
@@ -16,7 +18,7 @@ WEEK = 7 * 86400.0
 
 
 def ledger_of(*operations: Operation, lookback: float = WEEK) -> Ledger:
-    ledger = Ledger(SATURDAY, lookback, RECENT_AGES)
+    ledger = Ledger(SATURDAY, lookback, RECENT_AGES, coverage=SATURDAY)
     for each in operations:
         ledger.absorb(each, SATURDAY)
     return ledger
@@ -115,7 +117,7 @@ def test_worst_are_by_failed_and_undelivered_then_the_newer() -> None:
 def test_unknown_status_is_counted_once() -> None:
     """On first sight, not on every poll."""
     ledger = ledger_of(*[operation(status="unknown")] * 3, operation(1, status="unknown"))
-    assert ledger.unknown_statuses == 2
+    assert ledger.counts()["unknown", "status"] == 2
 
 
 def test_unfinished_are_known_by_their_last_reply() -> None:
@@ -138,7 +140,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
         super().__init__()
         self.now = SATURDAY
         self.lookback = 2 * 86400.0
-        self.ledger = Ledger(self.now, self.lookback, RECENT_AGES)
+        self.ledger = Ledger(self.now, self.lookback, RECENT_AGES, coverage=self.now)
         self.known: dict[str, Operation] = {}
         self.gone: set[str] = set()
 
@@ -173,7 +175,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @invariant()
     def sums_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, worst=3)
+        snapshot = summarise(self.ledger, self.now, worst=3, counts=ZERO)
         assert snapshot.window == plain_sums(self.present())
         for name, age in RECENT_AGES.items():
             young = [each for each in self.present() if each.created_at >= self.now - age]
@@ -182,7 +184,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @invariant()
     def views_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, worst=3)
+        snapshot = summarise(self.ledger, self.now, worst=3, counts=ZERO)
         assert snapshot.tracked_operations == len(self.present())
         unfinished = [each for each in self.present() if not each.is_final]
         assert self.ledger.unfinished().keys() == {each.id for each in unfinished}

@@ -1,31 +1,75 @@
 """Operations in few bytes."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.counting import COUNTED
 from exporter.operation import STATS, STATUSES, Operation, stats_of
-from exporter.packing import pack, unpack
+from exporter.packing import Entry, created_at, pack, pack_marks, shape, unpack, unpack_marks
 
 counts = st.none() | st.integers(0, 300) | st.integers(0, 2**53)
-operations = st.builds(
-    Operation,
-    id=st.just("comms_operation_01kabcdefghjkmnpqrstvwxyz0"),
-    status=st.sampled_from(STATUSES),
-    created_at=st.floats(0, 4e9),
-    updated_at=st.floats(0, 4e9),
-    stats=st.tuples(*[counts for _ in STATS]),
+entries = st.builds(
+    Entry,
+    operation=st.builds(
+        Operation,
+        id=st.just("comms_operation_01kabcdefghjkmnpqrstvwxyz0"),
+        status=st.sampled_from(STATUSES),
+        created_at=st.floats(0, 4e9),
+        updated_at=st.floats(0, 4e9),
+        stats=st.tuples(*[counts for _ in STATS]),
+    ),
+    finished=st.booleans(),
+    gone=st.booleans(),
 )
 
 
-@given(operations)
-@example(Operation("x", "completed", 0.0, 0.0, stats_of(total=254)))
-@example(Operation("x", "completed", 0.0, 0.0, stats_of(total=255)))
-@example(Operation("x", "completed", 0.0, 0.0, stats_of(total=256)))
-def test_unpacking_gives_back_what_was_packed(operation: Operation) -> None:
-    """To the last bit, absent stats included."""
-    assert unpack(operation.id, pack(operation)) == operation
+def entry(**stats: int) -> Entry:
+    return Entry(Operation("x", "completed", 1.0, 2.0, stats_of(**stats)))
 
 
-def test_operation_of_few_mails_takes_28_bytes() -> None:
+@given(entries)
+@example(entry(total=254))
+@example(entry(total=255))
+@example(entry(total=256))
+def test_unpacking_gives_back_what_was_packed(kept: Entry) -> None:
+    """To the last bit, absent stats and what else is remembered included."""
+    packed = pack(kept)
+    assert unpack(kept.operation.id, packed) == kept
+    assert created_at(packed) == kept.operation.created_at
+
+
+@given(entries, st.floats(0, 4e9))
+def test_shape_is_all_but_the_times(kept: Entry, at: float) -> None:
+    """Operations of one shape add the same to the sums."""
+    later = kept._replace(operation=kept.operation._replace(created_at=at, updated_at=at))
+    assert shape(pack(kept)) == shape(pack(later))
+
+
+@given(st.tuples(*[counts for _ in COUNTED]))
+def test_unpacking_gives_back_the_marks(marks: tuple[int | None, ...]) -> None:
+    """Whatever their number."""
+    assert unpack_marks(pack_marks(marks)) == marks
+
+
+@given(st.binary(max_size=120))
+def test_other_bytes_are_refused_or_read(packed: bytes) -> None:
+    """A damaged state file is told by `ValueError`, and by nothing else."""
+    for read in (lambda: unpack("x", packed), lambda: unpack_marks(packed), lambda: created_at(packed)):
+        try:
+            read()
+        except ValueError as error:
+            assert str(error)
+
+
+def test_statuses_and_flags_out_of_range_are_refused() -> None:
+    """Bytes of the right length may still be nonsense."""
+    packed = bytearray(pack(entry(total=1)))
+    packed[16] = len(STATUSES)
+    with pytest.raises(ValueError, match="not the bytes"):
+        unpack("x", bytes(packed))
+
+
+def test_operation_of_few_mails_takes_29_bytes() -> None:
     """A million of them are what the memory limit is about."""
-    assert len(pack(Operation("x", "completed", 0.0, 0.0, stats_of(total=1, delivered=1)))) == 28
+    assert len(pack(entry(total=1, delivered=1))) == 29

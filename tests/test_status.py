@@ -12,9 +12,9 @@ from tests.operations import operation
 
 
 def snapshot() -> Snapshot:
-    ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES)
+    ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
     ledger.absorb(operation(failed=3, total=1234), SATURDAY)
-    return summarise(ledger, SATURDAY, worst=5)
+    return summarise(ledger, SATURDAY, worst=5, counts=ledger.counts())
 
 
 def page(board: Board) -> str:

@@ -19,7 +19,10 @@ async def follow(rig: Rig, days: float, step: float) -> int:
         snapshot = await rig.poll()
         now = rig.clock.now()
         truth: list[Operation] = rig.simulator.world.visible(now)
-        expected = snapshot_of(truth, now, lookback=rig.settings.lookback, count=rig.settings.worst)
+        settings = rig.settings
+        expected = snapshot_of(
+            truth, now, lookback=settings.lookback, count=settings.worst, counts=snapshot.counts
+        )
         assert snapshot == expected
         assert rig.last_poll.skipped_fetches == 0
         seen |= {each.id for each in truth}

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from exporter.ledger import Sums
+from exporter.counting import ZERO, Counts
 from exporter.operation import STATS, STATUSES, Operation
 from exporter.snapshot import RECENT_AGES, Snapshot
+from exporter.sums import Sums
 
 
 def total(operations: Iterable[Operation]) -> Sums:
@@ -35,7 +36,9 @@ def oldest(operations: Iterable[Operation]) -> dict[str, float]:
     return found
 
 
-def snapshot_of(operations: list[Operation], now: float, *, lookback: float, count: int) -> Snapshot:
+def snapshot_of(
+    operations: list[Operation], now: float, *, lookback: float, count: int, counts: Counts = ZERO
+) -> Snapshot:
     """The snapshot of a poll that saw exactly these."""
     inside = [each for each in operations if each.created_at >= now - lookback]
     return Snapshot(
@@ -48,4 +51,5 @@ def snapshot_of(operations: list[Operation], now: float, *, lookback: float, cou
         oldest_created_at=oldest(inside),
         worst=worst(inside, count),
         tracked_operations=len(inside),
+        counts=counts,
     )
