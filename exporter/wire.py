@@ -45,6 +45,16 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    """`None`: longer than `MAX_REPLY_BYTES`, and not read."""
+
+
 def list_request(start: float, end: float, page_token: str | None) -> Request:
     """One page of the operations created between two Unix times.
 
