@@ -11,17 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exporter import __version__, app, logs
+from exporter.accounts import Account
 from exporter.clock import SystemClock
-from exporter.settings import (
-    Account,
-    ListenAddress,
-    Settings,
-    SettingsError,
-    add_flags,
-    load,
-    parse_listen_address,
-)
+from exporter.flags import SettingsError
+from exporter.loading import add_flags, load
+from exporter.settings import Settings
 from exporter.simulator import CREDENTIAL, SCENARIOS, Simulator, World
+from exporter.values import ListenAddress, parse_listen_address
 
 WRONG_SETTINGS: Final = 2
 

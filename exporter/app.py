@@ -12,23 +12,30 @@ from logging import ERROR, INFO
 from typing import Final, TextIO
 
 from exporter import __version__
-from exporter.client import Client, ClientSettings, open_session
+from exporter.accounts import Account
+from exporter.client import Client
 from exporter.clock import Clock, SystemClock
-from exporter.errors import TwilioError, Unauthorized
+from exporter.credential import Credential
 from exporter.exposition import TEXT, Exposition
 from exporter.logs import LOG, Narrator, line
+from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
 from exporter.pace import Pace
 from exporter.page import status_page, table
 from exporter.poller import Poller, PollSettings
 from exporter.report import ListingProgressed, Report
-from exporter.settings import Account, CredentialError, Settings
+from exporter.settings import Settings
 from exporter.snapshot import Snapshot
 from exporter.status import Board
+from exporter.transport import TransportSettings, open_transport
+from exporter.vigil import Vigil
 from exporter.web import Health, ListenError, build, serving
 
 FINE: Final = 0
 FAILED: Final = 1
+
+PATIENCE_SECONDS: Final = 10.0
+"""On top of a request's timeout: the longest wait that the pace alone may ask for."""
 
 
 async def run(
@@ -41,14 +48,14 @@ async def run(
     try:
         async with (
             serving(parts.application, addresses) as bound,
-            parts.pollers() as pollers,
-            _polling(pollers) as tasks,
+            parts.loops() as loops,
+            _polling(loops) as tasks,
         ):
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            parts.health.dead = lambda: _dead(tasks)
+            parts.health.dead = lambda: _dead(tasks) or parts.vigil.reason()
             parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
@@ -64,8 +71,8 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     parts = _Parts(settings, SystemClock())
     if err.isatty():
         parts.listeners.append(_progress_line(err))
-    async with parts.pollers() as pollers:
-        results = await asyncio.gather(*(_succeeds(poller) for poller in pollers))
+    async with parts.loops() as loops:
+        results = await asyncio.gather(*(loop.attempt() for loop in loops))
     if as_table:
         statuses = parts.board.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
@@ -80,52 +87,72 @@ class _Parts:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        names = [account.name for account in settings.accounts]
+        self.accounts = own_accounts(settings)
+        names = [account.name for account in self.accounts]
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
         self.exposition = Exposition(self.metrics.polled, self.metrics.own)
         self.board = Board(names)
+        self.vigil = Vigil(
+            names, clock, interval=settings.poll.interval, patience=settings.api.timeout + PATIENCE_SECONDS
+        )
         self.listeners: list[Callable[[Report], None]] = [
             self.metrics.observe,
             Narrator(self.board).observe,
+            self.vigil.observe,
+        ]
+        self.credentials = [
+            Credential(account.name, _reading(account), self._report) for account in self.accounts
         ]
         self.health = Health(dead=lambda: None)
         self.application = build(self.exposition, self.health, self._status_page, settings.web.telemetry_path)
 
     @asynccontextmanager
-    async def pollers(self) -> AsyncIterator[list[Poller]]:
-        """A poller for each account, each with a session and a pace of its own."""
+    async def loops(self) -> AsyncIterator[list[Loop]]:
+        """A loop for each account, with a session, a pace and a poller of its own."""
+        interval = self._settings.poll.interval
         async with AsyncExitStack() as sessions:
-            yield [await self._poller(account, sessions) for account in self._settings.accounts]
+            loops = []
+            for index, credential in enumerate(self.credentials):
+                account = self.accounts[index].name
+                client = await self._client(account, credential, sessions)
+                loops.append(
+                    Loop(
+                        account,
+                        self._poller(account, client).poll,
+                        credential.renewed,
+                        self._clock,
+                        self._report,
+                        interval=interval,
+                        first_after=first_poll_after(index, len(self.accounts), interval),
+                    )
+                )
+            yield loops
 
-    async def _poller(self, account: Account, sessions: AsyncExitStack) -> Poller:
-        api, poll = self._settings.api, self._settings.poll
-        settings = ClientSettings(
+    async def _client(self, account: str, credential: Credential, sessions: AsyncExitStack) -> Client:
+        api = self._settings.api
+        settings = TransportSettings(
             base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
         )
-        client = Client(
-            account.name,
-            settings,
-            await sessions.enter_async_context(open_session(settings)),
-            _credential(account),
-            Pace(api.requests_per_second),
-            self._clock,
-            self._report,
+        transport = await sessions.enter_async_context(open_transport(settings))
+        pace = Pace(api.requests_per_second)
+        self.metrics.watch(
+            account, lambda: pace.requests_per_second, lambda: _next_request_at(pace, self._clock)
         )
-        return Poller(
-            account.name,
-            client,
-            self._clock,
-            PollSettings(
-                interval=poll.interval,
-                lookback=poll.lookback,
-                recent=poll.recent,
-                sweep_interval=poll.sweep_interval,
-                concurrency=api.concurrency,
-                worst=self._settings.metrics.top_operations,
-            ),
-            self._report,
-            self._publish,
+        return Client(
+            account, transport, credential, pace, self._clock, self._report, concurrency=api.concurrency
         )
+
+    def _poller(self, account: str, client: Client) -> Poller:
+        poll = self._settings.poll
+        settings = PollSettings(
+            interval=poll.interval,
+            lookback=poll.lookback,
+            recent=poll.recent,
+            sweep_interval=poll.sweep_interval,
+            concurrency=self._settings.api.concurrency,
+            worst=self._settings.metrics.top_operations,
+        )
+        return Poller(account, client, self._clock, settings, self._report, self._publish)
 
     def _report(self, report: Report) -> None:
         for listener in self.listeners:
@@ -144,20 +171,28 @@ class _Parts:
         )
 
 
-def _credential(account: Account) -> Callable[[], tuple[str, str]]:
+def own_accounts(settings: Settings) -> tuple[Account, ...]:
+    """Those that fall to this shard; all of them without one."""
+    shard = settings.shard
+    return tuple(each for each in settings.accounts if shard is None or shard.owns(each.name))
+
+
+def _reading(account: Account) -> Callable[[], tuple[str, str]]:
     def read() -> tuple[str, str]:
-        try:
-            credential = account.credential()
-        except CredentialError as error:
-            raise Unauthorized(str(error)) from None
+        credential = account.credential()
         return credential.username, credential.secret.get_secret_value()
 
     return read
 
 
+def _next_request_at(pace: Pace, clock: Clock) -> float:
+    wait = pace.wait(clock.monotonic())
+    return clock.now() + wait if wait > 0 else 0.0
+
+
 @asynccontextmanager
-async def _polling(pollers: Sequence[Poller]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(poller.run()) for poller in pollers]
+async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(loop.run()) for loop in loops]
     for task in tasks:
         task.add_done_callback(_tell_death)
     try:
@@ -175,14 +210,6 @@ def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
 def _tell_death(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         LOG.critical("a poll loop has died", exc_info=error)
-
-
-async def _succeeds(poller: Poller) -> bool:
-    try:
-        await poller.poll()
-    except TwilioError:  # reported, and so logged
-        return False
-    return True
 
 
 def stop_on_signals() -> asyncio.Event:

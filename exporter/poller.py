@@ -11,7 +11,7 @@ Rule 3: cancellation passes through everything, at any `await`.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -23,7 +23,6 @@ from exporter.report import (
     Listener,
     ListingProgressed,
     PollFinished,
-    PollScheduled,
     PollStarted,
 )
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
@@ -69,7 +68,7 @@ Publish: TypeAlias = Callable[[str, Snapshot], None]
 
 
 class Poller:
-    """Polls one account, for as long as `run` is not cancelled."""
+    """Polls one account; when, is up to `loop`."""
 
     def __init__(
         self,
@@ -95,19 +94,6 @@ class Poller:
         self._ledger = Ledger(clock.now(), settings.lookback, RECENT_AGES)
         self._stretches: Stretches = ()
         self._spacing = settings.interval
-
-    async def run(self) -> None:
-        """Poll at every tick of the interval; a poll that overran waits for the next tick."""
-        interval = self._settings.interval
-        due = self._clock.monotonic()
-        while True:
-            with suppress(TwilioError):  # reported, and the next poll may do better
-                await self.poll()
-            late = self._clock.monotonic() - due
-            due += interval * (1 + max(0, late // interval))
-            wait = due - self._clock.monotonic()
-            self._report(PollScheduled(self._account, self._clock.now() + wait))
-            await self._clock.sleep(wait)
 
     async def poll(self) -> Snapshot:
         """One poll, published and reported; raises the `TwilioError` that ended it."""
