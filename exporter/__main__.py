@@ -56,6 +56,12 @@ def _once(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     return asyncio.run(app.once(settings, as_table=as_table, out=sys.stdout, err=sys.stderr))
 
 
+def _check(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+    settings = load(flags, os.environ, unrecognized=unrecognized)
+    logs.configure(settings.log.level, settings.log.format)
+    return asyncio.run(app.check(settings, out=sys.stdout))
+
+
 def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load(
         flags, os.environ, unrecognized=unrecognized, accounts_required=False, defaults=DEMO_DEFAULTS
@@ -121,6 +127,10 @@ _COMMANDS: Final = {
     "run": _Command(_run, "poll and serve until SIGTERM or SIGINT (the default)"),
     "once": _Command(
         _once, "one poll, printed; exit code 1 when it failed; no server", frozenset({"format"})
+    ),
+    "check": _Command(
+        _check,
+        "try each credential, and say what polling will cost; exit code 1 if one fails or is too much",
     ),
     "demo": _Command(_demo, "run against a simulated Twilio; needs no account", frozenset({"scenario"})),
     "simulator": _Command(

@@ -13,23 +13,27 @@ from typing import Final, TextIO
 
 from exporter import __version__
 from exporter.accounts import Account
+from exporter.check import Verdict, check_account
 from exporter.client import Client
 from exporter.clock import Clock, SystemClock
 from exporter.credential import Credential
 from exporter.exposition import TEXT, Exposition
+from exporter.forecast import Limits
 from exporter.logs import LOG, Narrator, line
 from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
 from exporter.pace import Pace
 from exporter.page import status_page, table
-from exporter.poller import Poller, PollSettings
-from exporter.report import ListingProgressed, Report
+from exporter.poller import FETCH_SHARE, Poller, PollSettings
+from exporter.report import ListingProgressed, Report, RequestFinished
 from exporter.settings import Settings
 from exporter.snapshot import Snapshot
 from exporter.status import Board
 from exporter.transport import TransportSettings, open_transport
 from exporter.vigil import Vigil
 from exporter.web import Health, ListenError, build, serving
+from exporter.window import Listing
+from exporter.wire import PAGE_SIZE
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -45,6 +49,7 @@ async def run(
     parts = _Parts(settings, SystemClock())
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
+    _on_hangup(parts.reload)
     try:
         async with (
             serving(parts.application, addresses) as bound,
@@ -81,15 +86,32 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     return FINE if all(results) else FAILED
 
 
+async def check(settings: Settings, *, out: TextIO) -> int:
+    """Try each account's credential and say what polling it will cost; gives the exit code."""
+    parts = _Parts(settings, SystemClock())
+    reports: list[Report] = []
+    parts.listeners.append(reports.append)
+    async with AsyncExitStack() as sessions:
+        clients = [await parts.client(credential, sessions) for credential in parts.credentials]
+        verdicts = await asyncio.gather(*(parts.check(client) for client in clients))
+    out.writelines(f"{text}\n" for verdict in verdicts for text in verdict.lines)
+    requests = sum(isinstance(report, RequestFinished) for report in reports)
+    out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
+    return FINE if all(verdict.good for verdict in verdicts) else FAILED
+
+
 class _Parts:
     """Everything that lives as long as the process, wired."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self.accounts = own_accounts(settings)
-        names = [account.name for account in self.accounts]
+        accounts = own_accounts(settings)
+        names = [account.name for account in accounts]
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
+        self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
+        for name, pace in self._paces.items():
+            self.metrics.watch(name, *_shown(pace, clock))
         self.exposition = Exposition(self.metrics.polled, self.metrics.own)
         self.board = Board(names)
         self.vigil = Vigil(
@@ -100,49 +122,54 @@ class _Parts:
             Narrator(self.board).observe,
             self.vigil.observe,
         ]
-        self.credentials = [
-            Credential(account.name, _reading(account), self._report) for account in self.accounts
-        ]
+        self.credentials = [Credential(each.name, _reading(each), self._report) for each in accounts]
+        self.reloads: list[Callable[[], None]] = [credential.reload for credential in self.credentials]
         self.health = Health(dead=lambda: None)
-        self.application = build(self.exposition, self.health, self._status_page, settings.web.telemetry_path)
+        self.application = build(
+            self.exposition, self.health, self._status_page, self.reload, settings.web.telemetry_path
+        )
 
     @asynccontextmanager
     async def loops(self) -> AsyncIterator[list[Loop]]:
         """A loop for each account, with a session, a pace and a poller of its own."""
         interval = self._settings.poll.interval
         async with AsyncExitStack() as sessions:
-            loops = []
-            for index, credential in enumerate(self.credentials):
-                account = self.accounts[index].name
-                client = await self._client(account, credential, sessions)
-                loops.append(
-                    Loop(
-                        account,
-                        self._poller(account, client).poll,
-                        credential.renewed,
-                        self._clock,
-                        self._report,
-                        interval=interval,
-                        first_after=first_poll_after(index, len(self.accounts), interval),
-                    )
+            yield [
+                Loop(
+                    credential.account,
+                    self._poller(await self.client(credential, sessions)).poll,
+                    credential.renewed,
+                    self._clock,
+                    self._report,
+                    interval=interval,
+                    first_after=first_poll_after(index, len(self.credentials), interval),
                 )
-            yield loops
+                for index, credential in enumerate(self.credentials)
+            ]
 
-    async def _client(self, account: str, credential: Credential, sessions: AsyncExitStack) -> Client:
+    async def check(self, client: Client) -> Verdict:
+        poll, api = self._settings.poll, self._settings.api
+        listing = Listing(poll.lookback, poll.recent, poll.sweep_interval, PAGE_SIZE)
+        limits = Limits(poll.interval, api.requests_per_second, api.concurrency, FETCH_SHARE)
+        return await check_account(client.account, client, self._clock, listing, limits, api.timeout)
+
+    async def client(self, credential: Credential, sessions: AsyncExitStack) -> Client:
         api = self._settings.api
         settings = TransportSettings(
             base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
         )
         transport = await sessions.enter_async_context(open_transport(settings))
-        pace = Pace(api.requests_per_second)
-        self.metrics.watch(
-            account, lambda: pace.requests_per_second, lambda: _next_request_at(pace, self._clock)
-        )
         return Client(
-            account, transport, credential, pace, self._clock, self._report, concurrency=api.concurrency
+            credential.account,
+            transport,
+            credential,
+            self._paces[credential.account],
+            self._clock,
+            self._report,
+            concurrency=api.concurrency,
         )
 
-    def _poller(self, account: str, client: Client) -> Poller:
+    def _poller(self, client: Client) -> Poller:
         poll = self._settings.poll
         settings = PollSettings(
             interval=poll.interval,
@@ -152,7 +179,13 @@ class _Parts:
             concurrency=self._settings.api.concurrency,
             worst=self._settings.metrics.top_operations,
         )
-        return Poller(account, client, self._clock, settings, self._report, self._publish)
+        return Poller(client.account, client, self._clock, settings, self._report, self._publish)
+
+    def reload(self) -> None:
+        """Read again what may change while the process runs."""
+        line(INFO, "reloading")
+        for reload in self.reloads:
+            reload()
 
     def _report(self, report: Report) -> None:
         for listener in self.listeners:
@@ -185,9 +218,14 @@ def _reading(account: Account) -> Callable[[], tuple[str, str]]:
     return read
 
 
-def _next_request_at(pace: Pace, clock: Clock) -> float:
-    wait = pace.wait(clock.monotonic())
-    return clock.now() + wait if wait > 0 else 0.0
+def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
+    """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
+
+    def next_request_at() -> float:
+        wait = pace.wait(clock.monotonic())
+        return clock.now() + wait if wait > 0 else 0.0
+
+    return lambda: pace.requests_per_second, next_request_at
 
 
 @asynccontextmanager
@@ -220,6 +258,11 @@ def stop_on_signals() -> asyncio.Event:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

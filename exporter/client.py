@@ -71,7 +71,7 @@ class Client:
         *,
         concurrency: int,
     ) -> None:
-        self._account = account
+        self.account = account
         self._transport = transport
         self._credential = credential
         self._pace = pace
@@ -154,7 +154,7 @@ class Client:
         if self._throttled_since is None and (refused or asked is not None):
             self._throttled_since = self._clock.now()
             until = None if asked is None else self._throttled_since + asked
-            self._report(RequestsHeld(self._account, self._throttled_since, until, error.request_id))
+            self._report(RequestsHeld(self.account, self._throttled_since, until, error.request_id))
         if asked is not None and now + asked > give_up_at:
             message = f"{error}: it asks for {asked:.0f} s, longer than this poll"
             raise Throttled(message, request_id=error.request_id) from None
@@ -162,20 +162,20 @@ class Client:
     def _speed_up(self, left_at: float) -> None:
         self._pace.accepted(left_at)
         if self._throttled_since is not None:
-            self._report(RequestsReleased(self._account, self._throttled_since, self._clock.now()))
+            self._report(RequestsReleased(self.account, self._throttled_since, self._clock.now()))
             self._throttled_since = None
 
     def _note_request(self, request: Request, code: str, started: float, reply: Reply | None) -> None:
         seconds = self._clock.monotonic() - started
         date = read_http_date(reply.headers.get("Date")) if reply else None
         skew = self._clock.now() - date if date is not None else None
-        self._report(RequestFinished(self._account, request.endpoint, code, seconds, skew))
+        self._report(RequestFinished(self.account, request.endpoint, code, seconds, skew))
 
     def _note_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TwilioError):
             reason = error.reason if isinstance(error, Unreachable) else error.outcome
-            self._report(RequestRetried(self._account, reason, state.upcoming_sleep, error.request_id))
+            self._report(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
 class _Gone(Exception):

@@ -20,7 +20,7 @@ class Credential:
     """Of one account; `read` gives the pair or raises `CredentialError`."""
 
     def __init__(self, account: str, read: Callable[[], Pair], report: Listener) -> None:
-        self._account = account
+        self.account = account
         self._read = read
         self._report = report
         self._pair: Pair | None = None
@@ -49,9 +49,9 @@ class Credential:
         except CredentialError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                self._report(CredentialUnreadable(self._account, self._problem, self._pair is not None))
+                self._report(CredentialUnreadable(self.account, self._problem, self._pair is not None))
             return
         self._problem = ""
         if self._pair not in {None, pair}:
-            self._report(CredentialChanged(self._account))
+            self._report(CredentialChanged(self.account))
         self._pair = pair

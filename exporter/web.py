@@ -48,7 +48,11 @@ async def serving(
 
 
 def build(
-    exposition: Exposition, health: Health, status_page: Callable[[], str], telemetry_path: str
+    exposition: Exposition,
+    health: Health,
+    status_page: Callable[[], str],
+    reload: Callable[[], None],
+    telemetry_path: str,
 ) -> web.Application:
     application = web.Application()
     application.add_routes(
@@ -56,6 +60,7 @@ def build(
             web.get(telemetry_path, _metrics(exposition)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
+            web.post("/-/reload", _reload(reload)),
             web.get("/", _status(status_page)),
         ]
     )
@@ -90,6 +95,14 @@ def _ready(health: Health) -> _Handler:
         if health.ready:
             return web.Response(text="OK\n")
         return web.Response(text="not ready\n", status=503)
+
+    return handle
+
+
+def _reload(reload: Callable[[], None]) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        reload()
+        return web.Response(text="OK\n")
 
     return handle
 

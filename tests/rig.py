@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from exporter.client import Client
 from exporter.credential import Credential
 from exporter.errors import TwilioError
+from exporter.loop import Loop
 from exporter.pace import Pace
 from exporter.poller import Poller, PollSettings
 from exporter.report import PollFinished, Report
@@ -37,6 +38,7 @@ class Rig:
     clock: ManualClock
     client: Client
     pace: Pace
+    credential: Credential
     settings: PollSettings
     reports: list[Report] = field(default_factory=list)
     published: list[Snapshot] = field(default_factory=list)
@@ -49,6 +51,14 @@ class Rig:
             self.settings,
             self.reports.append,
             lambda _, snapshot: self.published.append(snapshot),
+        )
+        self.loop = Loop(
+            ACCOUNT,
+            self.poller.poll,
+            self.credential.renewed,
+            self.clock,
+            self.reports.append,
+            interval=self.settings.interval,
         )
 
     async def poll(self) -> Snapshot:
@@ -102,4 +112,4 @@ async def rigged(
             client = Client(
                 ACCOUNT, transport, credential, pace, clock, reports.append, concurrency=settings.concurrency
             )
-            yield Rig(simulator, clock, client, pace, settings, reports)
+            yield Rig(simulator, clock, client, pace, credential, settings, reports)
