@@ -64,10 +64,9 @@ class Forecast:
     def sufficient_rate(self) -> int | None:
         """Requests per second; `None`: no rate would do, the requests take too long."""
         seconds = self.limits.share * self.limits.interval
-        slow = _seconds(
-            self.list_requests, self.fetch_requests, self.request_seconds, self.limits.concurrency
-        )
-        return math.ceil(self.poll_requests / seconds) if slow <= seconds else None
+        concurrency = self.limits.concurrency
+        at_best = _seconds(self.list_requests, self.fetch_requests, self.request_seconds, concurrency)
+        return math.ceil(self.poll_requests / seconds) if at_best <= seconds else None
 
 
 def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:
