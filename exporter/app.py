@@ -60,7 +60,7 @@ async def run(
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            parts.health.dead = lambda: _dead(tasks) or parts.vigil.reason()
+            parts.watch(tasks)
             parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
@@ -181,6 +181,10 @@ class _Parts:
         )
         return Poller(client.account, client, self._clock, settings, self._report, self._publish)
 
+    def watch(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let the probe tell of loops that have died or hang."""
+        self.health.dead = lambda: _dead(tasks) or self.vigil.reason()
+
     def reload(self) -> None:
         """Read again what may change while the process runs."""
         line(INFO, "reloading")
@@ -230,7 +234,7 @@ def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], 
 
 @asynccontextmanager
 async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(loop.run()) for loop in loops]
+    tasks = [asyncio.create_task(loop.run(), name=loop.account) for loop in loops]
     for task in tasks:
         task.add_done_callback(_tell_death)
     try:
@@ -242,7 +246,8 @@ async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[Non
 
 
 def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
-    return "a poll loop has died" if any(task.done() for task in tasks) else None
+    names = [task.get_name() for task in tasks if task.done()]
+    return f"the poll loop of account {names[0]} has died" if names else None
 
 
 def _tell_death(task: asyncio.Task[None]) -> None:

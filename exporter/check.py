@@ -33,18 +33,18 @@ async def check_account(
 ) -> Verdict:
     """`patience`: seconds that may go into retries of each request."""
     try:
-        sample = await _sample(api, clock, listing.lookback, patience)
+        sample = await take_sample(api, clock, listing.lookback, patience)
     except Unauthorized as error:
         return Verdict(good=False, lines=(f"account {account}: the credential does not work: {error}",))
     except TwilioError as error:
         failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed,))
     cost = forecast(sample, listing, limits)
-    lines = (f"account {account}: the credential works", *_words(sample, cost))
+    lines = (f"account {account}: the credential works", *_words(sample, cost, listing.lookback))
     return Verdict(good=cost.fits, lines=lines)
 
 
-async def _sample(api: Api, clock: Clock, lookback: float, patience: float) -> Sample:
+async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) -> Sample:
     """The longest span that fits a page; the shortest one, if none does."""
     for span in (lookback, *(shorter for shorter in SHORTER_SPANS if shorter < lookback)):
         now, began = clock.now(), clock.monotonic()
@@ -63,10 +63,15 @@ async def _sample(api: Api, clock: Clock, lookback: float, patience: float) -> S
     return sample
 
 
-def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
+def _words(sample: Sample, cost: Forecast, lookback: float) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
-    yield f"  operations: {about} {cost.operations} in the window, {cost.unfinished} of them unfinished"
+    basis = (
+        ""
+        if sample.span_seconds >= lookback
+        else f", judged by the last {sample.span_seconds / 60:g} minutes"
+    )
+    yield f"  operations: {about} {cost.operations} in the window, {cost.unfinished} unfinished{basis}"
     yield (
         f"  requests:   {cost.poll_requests} a poll ({cost.list_requests} to list, {cost.fetch_requests} to"
         f" fetch), {cost.requests_per_minute:.3g} a minute; the first poll {cost.first_poll_requests}"

@@ -72,7 +72,8 @@ class Forecast:
 def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:
     """Traffic is taken to be even: a sample shorter than the window stands for all of it.
 
-    Scheduled operations may be anywhere in the window, processing ones only in its last minutes.
+    Scheduled operations are taken to be spread over the window, which is rather too many than too few;
+    processing ones are in its last minutes.
     """
     scale = max(1.0, listing.lookback / sample.span_seconds)
     operations = sample.operations * scale

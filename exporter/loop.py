@@ -37,7 +37,7 @@ class Loop:
         interval: float,
         first_after: float = 0.0,
     ) -> None:
-        self._account = account
+        self.account = account
         self._poll = poll
         self._credential_renewed = credential_renewed
         self._clock = clock
@@ -69,7 +69,7 @@ class Loop:
             self._refusals = self._refusals + 1 if isinstance(error, Unauthorized) else 0
             return False
         except Exception as error:  # noqa: BLE001 - rule 1
-            self._report(PollCrashed(self._account, self._clock.now(), error))
+            self._report(PollCrashed(self.account, self._clock.now(), error))
             return False
         self._refusals = 0
         return True
@@ -81,5 +81,5 @@ class Loop:
 
     async def _rest(self, due: float, next_poll: float) -> None:
         now = self._clock.monotonic()
-        self._report(PollScheduled(self._account, self._clock.now() + next_poll - now))
+        self._report(PollScheduled(self.account, self._clock.now() + next_poll - now))
         await self._clock.sleep(due - now)

@@ -1,11 +1,14 @@
 """Many accounts in one process: what one suffers, the others do not notice."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from exporter import app
 from exporter.report import PollCrashed, PollFinished, PollStarted
 from exporter.simulator import Fault, Simulator, faults, new_id
 from exporter.snapshot import Snapshot
@@ -106,3 +109,39 @@ async def the_mistake_is_told(exporter: Whole) -> None:
     assert "in stumble" in lines[0]
     assert "ZeroDivisionError" in lines[0]
     assert not exporter.logged("a secret, perhaps\\n")
+
+
+async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
+    async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
+        exporter.simulators["a1"].faults.add(faults.status(500), times=None)
+        client = TestClient(TestServer(exporter.parts.application))
+        stuck = asyncio.Event()
+        async with client, app._polling(list(exporter.loops.values())) as tasks:
+            exporter.parts.watch(tasks)
+            await exporter.clock.sleep(20 * INTERVAL)
+            assert (await client.get("/-/healthy")).status == 200
+            monkeypatch.setattr(exporter.loops["a0"], "_poll", stuck.wait)
+            await exporter.clock.sleep(7 * INTERVAL)
+            reply = await client.get("/-/healthy")
+            assert reply.status == 503
+            assert "account a0 has shown no sign of life" in await reply.text()
+            stuck.set()
+            await exporter.clock.sleep(2 * INTERVAL)
+            assert (await client.get("/-/healthy")).status == 200
+            tasks[1].cancel()
+            await asyncio.wait([tasks[1]])
+            reply = await client.get("/-/healthy")
+            assert (reply.status, await reply.text()) == (503, "the poll loop of account a1 has died\n")
+
+
+async def test_long_first_listing_is_no_hang() -> None:
+    """It takes many intervals, and every page is a sign of life."""
+    api = {"requests_per_second": 0.1}
+    async with whole([a_world(10_000)], api=api, poll={"interval": 1.0}) as exporter:
+        exporter.simulator.faults.add(faults.empty_page(), times=30)
+        watching = asyncio.create_task(exporter.run_for(200))
+        while not watching.done():
+            assert exporter.parts.vigil.reason() is None
+            await asyncio.sleep(0)
+        assert len(exporter.simulator.requests) >= 20
