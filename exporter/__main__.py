@@ -76,7 +76,7 @@ async def _run_demo(settings: Settings, scenario: str) -> int:
     account = Account.model_validate({"name": "demo", "account_sid": sid, "auth_token": token})
     async with Simulator(World(SCENARIOS[scenario], started=clock.now()), clock) as simulator:
         api = settings.api.model_copy(update={"base_url": simulator.base_url})
-        settings = settings.model_copy(update={"api": api, "accounts": (account,)})
+        settings = settings.model_copy(update={"api": api, "accounts": (account,), "shard": None})
 
         def say_where(bound: Sequence[tuple[str, int]]) -> None:
             print(f"Simulated Twilio, scenario {scenario}: {simulator.base_url}")

@@ -8,11 +8,10 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
 from typing import Final, TextIO
 
 from exporter import __version__
-from exporter.accounts import Account
 from exporter.check import Verdict, check_account
 from exporter.client import Client
 from exporter.clock import Clock, SystemClock
@@ -106,8 +105,10 @@ class _Parts:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        accounts = own_accounts(settings)
+        accounts = settings.own_accounts
         names = [account.name for account in accounts]
+        if not names:
+            line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
         self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
         for name, pace in self._paces.items():
@@ -122,7 +123,7 @@ class _Parts:
             Narrator(self.board).observe,
             self.vigil.observe,
         ]
-        self.credentials = [Credential(each.name, _reading(each), self._report) for each in accounts]
+        self.credentials = [Credential(each.name, each.credential, self._report) for each in accounts]
         self.reloads: list[Callable[[], None]] = [credential.reload for credential in self.credentials]
         self.health = Health(dead=lambda: None)
         self.application = build(
@@ -208,20 +209,6 @@ class _Parts:
         )
 
 
-def own_accounts(settings: Settings) -> tuple[Account, ...]:
-    """Those that fall to this shard; all of them without one."""
-    shard = settings.shard
-    return tuple(each for each in settings.accounts if shard is None or shard.owns(each.name))
-
-
-def _reading(account: Account) -> Callable[[], tuple[str, str]]:
-    def read() -> tuple[str, str]:
-        credential = account.credential()
-        return credential.username, credential.secret.get_secret_value()
-
-    return read
-
-
 def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
     """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
 
@@ -242,7 +229,7 @@ async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[Non
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:

@@ -13,7 +13,7 @@ from exporter.forecast import Forecast, Limits, Sample, forecast
 from exporter.window import Listing
 from exporter.wire import Page
 
-SHORTER_SPANS: Final = (86400.0, 3600.0, 300.0)
+SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
 """Tried in turn when a longer one does not fit a page."""
 
 
@@ -40,13 +40,13 @@ async def check_account(
         failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed,))
     cost = forecast(sample, listing, limits)
-    lines = (f"account {account}: the credential works", *_words(sample, cost, listing.lookback))
+    lines = (f"account {account}: the credential works", *_words(sample, cost))
     return Verdict(good=cost.fits, lines=lines)
 
 
 async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) -> Sample:
     """The longest span that fits a page; the shortest one, if none does."""
-    for span in (lookback, *(shorter for shorter in SHORTER_SPANS if shorter < lookback)):
+    for span in (lookback, *(shorter for shorter in SHORTER_SPANS.values() if shorter < lookback)):
         now, began = clock.now(), clock.monotonic()
         page = await api.list_page(now - span, now, None, give_up_at=began + patience)
         statuses = [operation.status for operation in page.operations]
@@ -63,14 +63,11 @@ async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) 
     return sample
 
 
-def _words(sample: Sample, cost: Forecast, lookback: float) -> Iterator[str]:
+def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
-    basis = (
-        ""
-        if sample.span_seconds >= lookback
-        else f", judged by the last {sample.span_seconds / 60:g} minutes"
-    )
+    spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}
+    basis = spans.get(sample.span_seconds, "")
     yield f"  operations: {about} {cost.operations} in the window, {cost.unfinished} unfinished{basis}"
     yield (
         f"  requests:   {cost.poll_requests} a poll ({cost.list_requests} to list, {cost.fetch_requests} to"

@@ -23,6 +23,7 @@ from exporter.wire import (
     Page,
     Reply,
     Request,
+    Secret,
     fetch_request,
     list_request,
     read_http_date,
@@ -40,11 +41,11 @@ HOLD_JITTER_SECONDS: Final = 0.5
 class Credential(Protocol):
     """What requests are signed with."""
 
-    def pair(self) -> tuple[str, str]:
+    def pair(self) -> tuple[str, Secret]:
         """User name and secret. Raises `Unauthorized` when there is none."""
         ...
 
-    def refuse(self, pair: tuple[str, str]) -> None: ...
+    def refuse(self, pair: tuple[str, Secret]) -> None: ...
 
     def renewed(self) -> bool:
         """Whether there is now another one than the refused."""
@@ -52,7 +53,7 @@ class Credential(Protocol):
 
 
 class Transport(Protocol):
-    async def exchange(self, request: Request, username: str, secret: str) -> Reply:
+    async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
         """Raises `Unreachable`."""
         ...
 

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from exporter.errors import CredentialError, Unauthorized
 from exporter.report import CredentialChanged, CredentialUnreadable, Listener
+from exporter.wire import Secret
 
-Pair: TypeAlias = tuple[str, str]
+Pair: TypeAlias = tuple[str, Secret]
 """User name and secret."""
 
 

@@ -134,6 +134,11 @@ class Settings(BaseSettings):
     )
     accounts: tuple[Account, ...] = ()
 
+    @property
+    def own_accounts(self) -> tuple[Account, ...]:
+        """Those that fall to this shard; all of them without one."""
+        return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
+
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
         # `load` merges the others itself: a problem must say which one its value came from.

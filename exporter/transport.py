@@ -22,7 +22,7 @@ import aiohttp
 
 from exporter import __version__
 from exporter.errors import Unreachable
-from exporter.wire import MAX_REPLY_BYTES, Reply, Request
+from exporter.wire import MAX_REPLY_BYTES, Reply, Request, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Transport:
         self._base_url = base_url
         self._session = session
 
-    async def exchange(self, request: Request, username: str, secret: str) -> Reply:
+    async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
         """Raises `Unreachable` and nothing else of its own."""
         try:
             async with self._session.get(
                 self._base_url + request.path,
                 params=request.query,
-                headers={"Authorization": _basic(username, secret)},
+                headers={"Authorization": _basic(username, secret.get_secret_value())},
                 allow_redirects=False,
             ) as response:
                 return Reply(response.status, response.headers, await _read_bounded(response))

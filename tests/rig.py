@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
+
 from exporter.client import Client
 from exporter.credential import Credential
 from exporter.errors import TwilioError
@@ -107,7 +109,7 @@ async def rigged(
         async with open_transport(wanted) as transport:
             pace = Pace(requests_per_second)
             reports: list[Report] = []
-            pair = (simulator.credential[0], secret or simulator.credential[1])
+            pair = (simulator.credential[0], SecretStr(secret or simulator.credential[1]))
             credential = Credential(ACCOUNT, lambda: pair, reports.append)
             client = Client(
                 ACCOUNT, transport, credential, pace, clock, reports.append, concurrency=settings.concurrency

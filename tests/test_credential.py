@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from exporter.credential import Credential
 from exporter.errors import CredentialError, Unauthorized
@@ -19,10 +20,10 @@ class Source:
         self.content = content
         self.reports: list[Report] = []
 
-    def read(self) -> tuple[str, str]:
+    def read(self) -> tuple[str, SecretStr]:
         if isinstance(self.content, CredentialError):
             raise self.content
-        return "user", self.content
+        return "user", SecretStr(self.content)
 
     def credential(self) -> Credential:
         return Credential("a", self.read, self.reports.append)
@@ -33,9 +34,9 @@ def test_secret_is_read_at_the_start_and_when_told_to() -> None:
     source = Source("old")
     credential = source.credential()
     source.content = "new"
-    assert credential.pair() == ("user", "old")
+    assert credential.pair() == ("user", SecretStr("old"))
     credential.reload()
-    assert credential.pair() == ("user", "new")
+    assert credential.pair() == ("user", SecretStr("new"))
     assert source.reports == [CredentialChanged("a")]
 
 
@@ -46,7 +47,7 @@ def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
     for problem in ("gone", "gone", "empty"):
         source.content = CredentialError(problem)
         credential.reload()
-    assert credential.pair() == ("user", "old")
+    assert credential.pair() == ("user", SecretStr("old"))
     source.content = "old"
     credential.reload()
     source.content = CredentialError("empty")
@@ -65,20 +66,20 @@ def test_without_any_secret_requests_are_refused_by_us() -> None:
     assert not credential.renewed()
     source.content = "there"
     assert credential.renewed()
-    assert credential.pair() == ("user", "there")
+    assert credential.pair() == ("user", SecretStr("there"))
 
 
 def test_only_another_secret_is_worth_a_retry() -> None:
     """The refused one is not, however often it is read."""
     source = Source("old")
     credential = source.credential()
-    credential.refuse(("user", "old"))
+    credential.refuse(("user", SecretStr("old")))
     assert not credential.renewed()
     source.content = "new"
     assert credential.renewed()
-    credential.refuse(("user", "old"))
+    credential.refuse(("user", SecretStr("old")))
     assert credential.renewed(), "an answer to a request that left before the change"
-    credential.refuse(("user", "new"))
+    credential.refuse(("user", SecretStr("new")))
     assert not credential.renewed()
 
 

@@ -145,3 +145,12 @@ async def test_long_first_listing_is_no_hang() -> None:
             assert exporter.parts.vigil.reason() is None
             await asyncio.sleep(0)
         assert len(exporter.simulator.requests) >= 20
+
+
+async def test_shard_without_accounts_lives_and_says_so() -> None:
+    """With more shards than accounts some have nothing to do, and are well."""
+    async with whole([]) as exporter, app._polling([]) as tasks:
+        exporter.parts.watch(tasks)
+        assert exporter.parts.health.dead() is None
+        assert len(exporter.logged("no account falls to this shard")) == 1
+        assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text

@@ -98,7 +98,8 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
             *(repr(error) + str(vars(error)) for error in errors),
             *(repr(each) for each in exporter.reports if not isinstance(each, PollCrashed)),
             *(repr(part) + str(part) for part in vars(exporter.parts).values()),
-            *map(repr, [*exporter.loops.values(), exporter.parts.credentials]),
+            *map(repr, exporter.loops.values()),
+            *(str(vars(credential)) for credential in exporter.parts.credentials),
         ]
     )
 

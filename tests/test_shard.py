@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.app import own_accounts
 from exporter.settings import Settings
 from exporter.shard import MAX_SHARDS, Shard, owner, parse_shard
 
@@ -51,10 +50,9 @@ def test_settings_are_divided(count: int) -> None:
     """Every exporter is given the same file; together they poll each account once."""
     accounts = [{"name": f"a{n}", "account_sid": f"AC{n:032x}", "auth_token": "t"} for n in range(50)]
     shards = [f"{index}/{count}" for index in range(count)]
-    owned = [own_accounts(Settings.model_validate({"accounts": accounts, "shard": each})) for each in shards]
+    owned = [Settings.model_validate({"accounts": accounts, "shard": each}).own_accounts for each in shards]
     assert sorted(each.name for part in owned for each in part) == sorted(
         str(each["name"]) for each in accounts
     )
-    assert own_accounts(Settings.model_validate({"accounts": accounts})) == own_accounts(
-        Settings.model_validate({"accounts": accounts, "shard": "0/1"})
-    )
+    undivided = Settings.model_validate({"accounts": accounts})
+    assert undivided.own_accounts == undivided.accounts
