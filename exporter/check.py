@@ -78,7 +78,8 @@ def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
     if cost.fits:
         yield f"  time:       {takes} {rate}: it fits"
         return
-    yield f"  time:       {takes} {rate}: it does not fit; some operations would be fetched on later polls"
+    but = "polls would overrun" if cost.overruns else "some operations would be fetched on later polls"
+    yield f"  time:       {takes} {rate}: it does not fit, {but}"
     change = f"set poll.interval to {cost.sufficient_interval}s or more"
     if cost.sufficient_rate is not None:
         change += f", or api.requests_per_second to {cost.sufficient_rate} or more"

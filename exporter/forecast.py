@@ -5,8 +5,12 @@ Must not know how the sample was taken or who reads the forecast.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.window import Listing
+
+HIGHEST_RATE: Final = 100
+"""The bound of `api.requests_per_second`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +60,26 @@ class Forecast:
         return self.poll_seconds <= self.limits.share * self.limits.interval
 
     @property
+    def overruns(self) -> bool:
+        """Whether the listing alone takes longer than the interval."""
+        seconds = max(
+            self.list_requests / self.limits.requests_per_second, self.list_requests * self.request_seconds
+        )
+        return seconds > self.limits.interval
+
+    @property
     def sufficient_interval(self) -> int:
         """Seconds."""
         return math.ceil(self.poll_seconds / self.limits.share)
 
     @property
     def sufficient_rate(self) -> int | None:
-        """Requests per second; `None`: no rate would do, the requests take too long."""
+        """Requests per second; `None`: no rate that may be set would do."""
         seconds = self.limits.share * self.limits.interval
         concurrency = self.limits.concurrency
         at_best = _seconds(self.list_requests, self.fetch_requests, self.request_seconds, concurrency)
-        return math.ceil(self.poll_requests / seconds) if at_best <= seconds else None
+        rate = math.ceil(self.poll_requests / seconds)
+        return rate if at_best <= seconds and rate <= HIGHEST_RATE else None
 
 
 def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:

@@ -2,7 +2,7 @@
 
 Sees callables only; must not know what a poll does.
 
-Rule 1: nothing but cancellation ends a loop: a mistake of ours is told, and the next tick comes.
+Rule 1: nothing that happens in a poll ends a loop: a mistake of ours is told, and the next tick comes.
 Rule 2: ticks keep to their grid; a poll that overran costs the ticks it covered, and moves none.
 Rule 3: at every tick something is reported, so that silence means a loop that hangs.
 """

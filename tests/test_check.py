@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from exporter import app
 from exporter.check import take_sample
 from exporter.clock import SystemClock
-from exporter.forecast import Limits, Sample, forecast
-from exporter.settings import Settings
+from exporter.forecast import HIGHEST_RATE, Limits, Sample, forecast
+from exporter.settings import Api, Settings
 from exporter.simulator import CREDENTIAL, SCENARIOS, Simulator, World, faults
 from exporter.window import Listing
 from tests.clock import ManualClock
@@ -77,6 +77,18 @@ def fresh(count: int = 1, status: str = "completed") -> World:
     return world
 
 
+def test_advice_stays_within_bounds() -> None:
+    """No rate is advised that the settings would refuse; and a listing that cannot keep up is seen."""
+    crowded = forecast(replace(SMALL, processing=10_000, request_seconds=0.0), LISTING, LIMITS)
+    assert crowded.sufficient_rate is None
+    assert not crowded.overruns
+    with pytest.raises(ValueError, match="less than or equal to 100"):
+        Api(requests_per_second=HIGHEST_RATE + 1)
+    assert forecast(
+        replace(SMALL, operations=2_000_000), LISTING, replace(LIMITS, requests_per_second=1)
+    ).overruns
+
+
 async def check(settings: Mapping[str, Any]) -> tuple[int, str]:
     out = io.StringIO()
     code = await app.check(Settings.model_validate(settings), out=out)
@@ -132,7 +144,7 @@ async def test_poll_that_does_not_fit_says_what_to_change() -> None:
         api = {"base_url": simulator.base_url, "requests_per_second": 2}
         code, said = await check({"api": api, "accounts": [account("a")]})
     assert code == 1
-    assert "it does not fit" in said
+    assert "it does not fit, some operations would be fetched on later polls" in said
     assert "set poll.interval to 189s or more, or api.requests_per_second to 7 or more" in said
 
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from exporter.credential import Credential
@@ -127,7 +128,9 @@ async def test_reload_changes_the_secret_before_it_is_refused(secret: Path) -> N
         put(secret, "another")
         assert await exporter.poll()
         exporter.simulator.rotate_credential("another")
-        exporter.parts.reload()
+        async with TestClient(TestServer(exporter.parts.application)) as client:
+            assert (await client.post("/-/reload")).status == 200
+            assert (await client.get("/-/reload")).status == 405
         assert await exporter.poll()
         assert statuses(exporter) == [200, 200]
 
