@@ -21,7 +21,7 @@ from exporter.forecast import Limits
 from exporter.logs import LOG, Narrator, line
 from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
-from exporter.pace import Pace
+from exporter.pace import Pace, longest_spacing
 from exporter.page import status_page, table
 from exporter.poller import FETCH_SHARE, Poller, PollSettings
 from exporter.report import ListingProgressed, Report, RequestFinished
@@ -36,9 +36,6 @@ from exporter.wire import PAGE_SIZE
 
 FINE: Final = 0
 FAILED: Final = 1
-
-PATIENCE_SECONDS: Final = 10.0
-"""On top of a request's timeout: the longest wait that the pace alone may ask for."""
 
 
 async def run(
@@ -115,9 +112,8 @@ class _Parts:
             self.metrics.watch(name, *_shown(pace, clock))
         self.exposition = Exposition(self.metrics.polled, self.metrics.own)
         self.board = Board(names)
-        self.vigil = Vigil(
-            names, clock, interval=settings.poll.interval, patience=settings.api.timeout + PATIENCE_SECONDS
-        )
+        patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
+        self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
         self.listeners: list[Callable[[Report], None]] = [
             self.metrics.observe,
             Narrator(self.board).observe,

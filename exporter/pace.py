@@ -18,6 +18,11 @@ STEPS: Final = 20
 """So many successes lead from nothing to the ceiling."""
 
 
+def longest_spacing(ceiling: float) -> float:
+    """Seconds that the slowest pace below a ceiling puts between two requests."""
+    return 1 / min(ceiling, FLOOR_PER_SECOND)
+
+
 class Pace:
     """Between a floor and a ceiling, in requests per second."""
 
