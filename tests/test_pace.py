@@ -10,12 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.pace import FLOOR_PER_SECOND, STEPS, Pace
 
 
+def turn(pace: Pace, now: float) -> float:
+    """When a request may leave; again and again, as the client does, for a sum of floats may fall short."""
+    while (wait := pace.wait(now)) > 0:
+        now += wait
+    return now
+
+
 def departures(pace: Pace, arrivals: list[float]) -> list[float]:
     """When each of some requests leaves, if they come one after the other."""
     now, left = 0.0, []
     for gap in arrivals:
-        now += gap
-        now += max(0.0, pace.wait(now))
+        now = turn(pace, now + gap)
         pace.take(now)
         left.append(now)
     return left
@@ -93,8 +99,7 @@ class PaceMachine(RuleBasedStateMachine):
     @rule(gap=st.floats(0, 30))
     def send(self, gap: float) -> None:
         """A request leaves as soon as it may."""
-        self.now += gap
-        self.now += max(0.0, self.pace.wait(self.now))
+        self.now = turn(self.pace, self.now + gap)
         assert self.now >= self.held_until
         assert self.now - self.last_left >= 1 / self.ceiling - 1e-6
         self.pace.take(self.now)
