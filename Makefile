@@ -22,6 +22,10 @@ run: $(VENV)/runtime.stamp ## the exporter against Twilio; credentials from the 
 once: $(VENV)/runtime.stamp ## one poll, printed; credentials from the environment
 	@exec $(BIN)/python -m exporter once $(ARGS)
 
+.PHONY: check
+check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling will cost
+	@exec $(BIN)/python -m exporter check $(ARGS)
+
 .PHONY: test
 test: $(VENV)/dev.stamp ## the tests, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)

@@ -11,17 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exporter import __version__, app, logs
+from exporter.accounts import Account
 from exporter.clock import SystemClock
-from exporter.settings import (
-    Account,
-    ListenAddress,
-    Settings,
-    SettingsError,
-    add_flags,
-    load,
-    parse_listen_address,
-)
+from exporter.flags import SettingsError
+from exporter.loading import add_flags, load
+from exporter.settings import Settings
 from exporter.simulator import CREDENTIAL, SCENARIOS, Simulator, World
+from exporter.values import ListenAddress, parse_listen_address
 
 WRONG_SETTINGS: Final = 2
 
@@ -60,6 +56,12 @@ def _once(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     return asyncio.run(app.once(settings, as_table=as_table, out=sys.stdout, err=sys.stderr))
 
 
+def _check(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+    settings = load(flags, os.environ, unrecognized=unrecognized)
+    logs.configure(settings.log.level, settings.log.format)
+    return asyncio.run(app.check(settings, out=sys.stdout))
+
+
 def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load(
         flags, os.environ, unrecognized=unrecognized, accounts_required=False, defaults=DEMO_DEFAULTS
@@ -74,7 +76,7 @@ async def _run_demo(settings: Settings, scenario: str) -> int:
     account = Account.model_validate({"name": "demo", "account_sid": sid, "auth_token": token})
     async with Simulator(World(SCENARIOS[scenario], started=clock.now()), clock) as simulator:
         api = settings.api.model_copy(update={"base_url": simulator.base_url})
-        settings = settings.model_copy(update={"api": api, "accounts": (account,)})
+        settings = settings.model_copy(update={"api": api, "accounts": (account,), "shard": None})
 
         def say_where(bound: Sequence[tuple[str, int]]) -> None:
             print(f"Simulated Twilio, scenario {scenario}: {simulator.base_url}")
@@ -125,6 +127,10 @@ _COMMANDS: Final = {
     "run": _Command(_run, "poll and serve until SIGTERM or SIGINT (the default)"),
     "once": _Command(
         _once, "one poll, printed; exit code 1 when it failed; no server", frozenset({"format"})
+    ),
+    "check": _Command(
+        _check,
+        "try each credential, and say what polling will cost; exit code 1 if one fails or is too much",
     ),
     "demo": _Command(_demo, "run against a simulated Twilio; needs no account", frozenset({"scenario"})),
     "simulator": _Command(

@@ -8,25 +8,32 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
 from typing import Final, TextIO
 
-from exporter import __version__
-from exporter.client import Client, ClientSettings, open_session
+from exporter import __version__, revival
+from exporter.check import Verdict, check_account
+from exporter.client import Client
 from exporter.clock import Clock, SystemClock
-from exporter.errors import TwilioError, Unauthorized
+from exporter.credential import Credential
 from exporter.exposition import TEXT, Exposition
+from exporter.forecast import Limits
 from exporter.logs import LOG, Narrator, line
+from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
-from exporter.pace import Pace
+from exporter.pace import Pace, longest_spacing
 from exporter.page import status_page, table
-from exporter.poller import Poller, PollSettings
-from exporter.report import ListingProgressed, Report
-from exporter.settings import Account, CredentialError, Settings
+from exporter.poller import FETCH_SHARE, Poller, PollSettings
+from exporter.report import ListingProgressed, Report, RequestFinished
+from exporter.settings import Settings
 from exporter.snapshot import Snapshot
 from exporter.status import Board
-from exporter.storage import DamagedError, RefusedError, Storage
+from exporter.storage import RefusedError, Storage
+from exporter.transport import TransportSettings, open_transport
+from exporter.vigil import Vigil
 from exporter.web import Health, ListenError, build, serving
+from exporter.window import Listing
+from exporter.wire import PAGE_SIZE
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -36,23 +43,24 @@ async def run(
     settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; gives the exit code."""
-    parts = _Parts(settings, SystemClock())
+    clock = SystemClock()
+    parts = _Parts(settings, clock)
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
+    _on_hangup(parts.reload)
     try:
         async with (
             serving(parts.application, addresses) as bound,
-            parts.storage() as storage,
-            parts.pollers(storage) as pollers,
-            _saved_at_the_end(pollers),
+            revival.opened(settings, parts.board.accounts, clock) as storage,
+            parts.loops(storage) as loops,
             parts.counters_released_in_time(),
-            _polling(pollers) as tasks,
+            _polling(loops) as tasks,
         ):
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            parts.health.dead = lambda: _dead(tasks)
+            parts.watch(tasks)
             parts.health.loaded = parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
@@ -68,8 +76,8 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     parts = _Parts(settings, SystemClock())
     if err.isatty():
         parts.listeners.append(_progress_line(err))
-    async with parts.pollers() as pollers:
-        results = await asyncio.gather(*(_succeeds(poller) for poller in pollers))
+    async with parts.loops() as loops:
+        results = await asyncio.gather(*(loop.attempt() for loop in loops))
     if as_table:
         statuses = parts.board.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
@@ -78,55 +86,67 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     return FINE if all(results) else FAILED
 
 
+async def check(settings: Settings, *, out: TextIO) -> int:
+    """Try each account's credential and say what polling it will cost; gives the exit code."""
+    parts = _Parts(settings, SystemClock())
+    reports: list[Report] = []
+    parts.listeners.append(reports.append)
+    async with AsyncExitStack() as sessions:
+        clients = [await parts.client(credential, sessions) for credential in parts.credentials]
+        verdicts = await asyncio.gather(*(parts.check(client) for client in clients))
+    out.writelines(f"{text}\n" for verdict in verdicts for text in verdict.lines)
+    requests = sum(isinstance(report, RequestFinished) for report in reports)
+    out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
+    return FINE if all(verdict.good for verdict in verdicts) else FAILED
+
+
 class _Parts:
     """Everything that lives as long as the process, wired."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        names = [account.name for account in settings.accounts]
+        accounts = settings.own_accounts
+        names = [account.name for account in accounts]
+        if not names:
+            line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
+        self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
+        for name, pace in self._paces.items():
+            self.metrics.watch(name, *_shown(pace, clock))
         self.exposition = Exposition(self.metrics.polled, self.metrics.own)
         self.board = Board(names)
+        patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
+        self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
         self.listeners: list[Callable[[Report], None]] = [
             self.metrics.observe,
             Narrator(self.board).observe,
+            self.vigil.observe,
         ]
+        self.credentials = [Credential(each.name, each.credential, self._report) for each in accounts]
+        self.reloads: list[Callable[[], None]] = [credential.reload for credential in self.credentials]
         self.health = Health(dead=lambda: None)
         self.application = build(
             self.exposition,
             self.health,
             self._status_page,
             self._release_counters,
+            self.reload,
             settings.web.telemetry_path,
         )
 
     @asynccontextmanager
-    async def storage(self) -> AsyncIterator[Storage | None]:
-        """The open state file, if there is to be one; raises `RefusedError`."""
-        if self._settings.state.path is None:
-            yield None
-            return
-        names = [account.name for account in self._settings.accounts]
-        storage = Storage(self._settings.state.path, keep=names, window=self._settings.poll.lookback)
-        try:
-            try:
-                await storage.open()
-            except DamagedError as error:
-                await self._begin_anew(storage, error)
-            self.metrics.watch_state(storage.bytes_on_disk)
-            yield storage
-        finally:
-            await storage.close()
-
-    @asynccontextmanager
-    async def pollers(self, storage: Storage | None = None) -> AsyncIterator[list[Poller]]:
-        """A poller for each account, each with a session and a pace of its own, where it stopped."""
+    async def loops(self, storage: Storage | None = None) -> AsyncIterator[list[Loop]]:
+        """A loop for each account, with a session, a pace and a poller of its own; saved at the end."""
         async with AsyncExitStack() as sessions:
-            pollers = [await self._poller(each, sessions, storage) for each in self._settings.accounts]
+            clients = [await self.client(credential, sessions) for credential in self.credentials]
+            pollers = [self._poller(client, storage) for client in clients]
             if storage is not None:
                 await self._resume(pollers, storage)
-            yield pollers
+            try:
+                yield [self._loop(index, poller) for index, poller in enumerate(pollers)]
+            finally:
+                await asyncio.gather(*(poller.save() for poller in pollers))
 
     @asynccontextmanager
     async def counters_released_in_time(self) -> AsyncIterator[None]:
@@ -141,55 +161,67 @@ class _Parts:
             releasing.cancel()
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
-        """All accounts or none: with a file that is damaged for one, nothing in it may be believed."""
-        try:
-            found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
-        except DamagedError as error:
-            await self._begin_anew(storage, error)
-            return
-        for poller, resumption in zip(pollers, found, strict=True):
-            if resumption is not None:
-                snapshot = poller.resume(resumption)
-                self.metrics.restore(poller.account, snapshot)
-                self.board.restore(poller.account, snapshot)
-                operations = snapshot.tracked_operations
-                line(INFO, "state restored", account=poller.account, operations=operations)
+        self.metrics.watch_state(storage.bytes_on_disk)
+        for account, snapshot in await revival.resume(pollers, storage, self._clock):
+            self.metrics.restore(account, snapshot)
+            self.board.restore(account, snapshot)
         self.exposition.published()
 
-    async def _begin_anew(self, storage: Storage, error: DamagedError) -> None:
-        aside = await storage.begin_anew(self._clock.now())
-        line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)
+    def _loop(self, index: int, poller: Poller) -> Loop:
+        credential, interval = self.credentials[index], self._settings.poll.interval
+        return Loop(
+            poller.account,
+            poller.poll,
+            credential.renewed,
+            self._clock,
+            self._report,
+            interval=interval,
+            first_after=first_poll_after(index, len(self.credentials), interval),
+        )
 
-    async def _poller(self, account: Account, sessions: AsyncExitStack, storage: Storage | None) -> Poller:
-        api, poll = self._settings.api, self._settings.poll
-        settings = ClientSettings(
+    async def check(self, client: Client) -> Verdict:
+        poll, api = self._settings.poll, self._settings.api
+        listing = Listing(poll.lookback, poll.recent, poll.sweep_interval, PAGE_SIZE)
+        limits = Limits(poll.interval, api.requests_per_second, api.concurrency, FETCH_SHARE)
+        return await check_account(client.account, client, self._clock, listing, limits, api.timeout)
+
+    async def client(self, credential: Credential, sessions: AsyncExitStack) -> Client:
+        api = self._settings.api
+        settings = TransportSettings(
             base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
         )
-        client = Client(
-            account.name,
-            settings,
-            await sessions.enter_async_context(open_session(settings)),
-            _credential(account),
-            Pace(api.requests_per_second),
+        transport = await sessions.enter_async_context(open_transport(settings))
+        return Client(
+            credential.account,
+            transport,
+            credential,
+            self._paces[credential.account],
             self._clock,
             self._report,
+            concurrency=api.concurrency,
         )
-        return Poller(
-            account.name,
-            client,
-            self._clock,
-            PollSettings(
-                interval=poll.interval,
-                lookback=poll.lookback,
-                recent=poll.recent,
-                sweep_interval=poll.sweep_interval,
-                concurrency=api.concurrency,
-                worst=self._settings.metrics.top_operations,
-            ),
-            self._report,
-            self._publish,
-            storage,
+
+    def _poller(self, client: Client, storage: Storage | None) -> Poller:
+        poll = self._settings.poll
+        settings = PollSettings(
+            interval=poll.interval,
+            lookback=poll.lookback,
+            recent=poll.recent,
+            sweep_interval=poll.sweep_interval,
+            concurrency=self._settings.api.concurrency,
+            worst=self._settings.metrics.top_operations,
         )
+        return Poller(client.account, client, self._clock, settings, self._report, self._publish, storage)
+
+    def watch(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let the probe tell of loops that have died or hang."""
+        self.health.dead = lambda: _dead(tasks) or self.vigil.reason()
+
+    def reload(self) -> None:
+        """Read again what may change while the process runs."""
+        line(INFO, "reloading")
+        for reload in self.reloads:
+            reload()
 
     def _report(self, report: Report) -> None:
         for listener in self.listeners:
@@ -212,28 +244,19 @@ class _Parts:
         )
 
 
-def _credential(account: Account) -> Callable[[], tuple[str, str]]:
-    def read() -> tuple[str, str]:
-        try:
-            credential = account.credential()
-        except CredentialError as error:
-            raise Unauthorized(str(error)) from None
-        return credential.username, credential.secret.get_secret_value()
+def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
+    """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
 
-    return read
+    def next_request_at() -> float:
+        wait = pace.wait(clock.monotonic())
+        return clock.now() + wait if wait > 0 else 0.0
 
-
-@asynccontextmanager
-async def _saved_at_the_end(pollers: Sequence[Poller]) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(poller.save() for poller in pollers))
+    return lambda: pace.requests_per_second, next_request_at
 
 
 @asynccontextmanager
-async def _polling(pollers: Sequence[Poller]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(poller.run()) for poller in pollers]
+async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(loop.run(), name=loop.account) for loop in loops]
     for task in tasks:
         task.add_done_callback(_tell_death)
     try:
@@ -241,24 +264,17 @@ async def _polling(pollers: Sequence[Poller]) -> AsyncIterator[list[asyncio.Task
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
-    return "a poll loop has died" if any(task.done() for task in tasks) else None
+    names = [task.get_name() for task in tasks if task.done()]
+    return f"the poll loop of account {names[0]} has died" if names else None
 
 
 def _tell_death(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         LOG.critical("a poll loop has died", exc_info=error)
-
-
-async def _succeeds(poller: Poller) -> bool:
-    try:
-        await poller.poll()
-    except TwilioError:  # reported, and so logged
-        return False
-    return True
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -269,6 +285,11 @@ def stop_on_signals() -> asyncio.Event:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

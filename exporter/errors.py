@@ -71,8 +71,15 @@ class StateError(Exception):
     """The state could not be saved; the message says why. Polling goes on."""
 
 
+class CredentialError(Exception):
+    """A secret cannot be read; the message says which, and why, and nothing of its content."""
+
+
 OUTCOMES = ("success", *sorted(error.outcome for error in TwilioError.__subclasses__()))
 """Every way in which a poll may end."""
 
-RETRY_REASONS = ("throttled", "unavailable", "timeout", "connection")
-"""Why a request may be sent again: an outcome, or how Twilio could not be reached."""
+RETRY_REASONS = ("throttled", "unavailable", "timeout", "connection", "unauthorized")
+"""Why a request may be sent again: an outcome, or how Twilio could not be reached.
+
+`unauthorized`: the credential was refused, and its file holds another one by now.
+"""

@@ -7,13 +7,25 @@ none, and no exception of a library is written as it is.
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Final, TextIO
 
 from exporter.errors import StateError
-from exporter.report import ListingProgressed, PollFinished, Report, RequestRetried, StateSaved
+from exporter.report import (
+    CredentialChanged,
+    CredentialUnreadable,
+    ListingProgressed,
+    PollCrashed,
+    PollFinished,
+    Report,
+    RequestRetried,
+    RequestsHeld,
+    RequestsReleased,
+    StateSaved,
+)
 from exporter.status import AccountStatus, Board, Edge
 
 LOG: Final = logging.getLogger("exporter")
@@ -53,8 +65,16 @@ class Narrator:
                 _tell_state(edge, account, error)
             case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
                 _tell_progress(status)
-            case RequestRetried(account=account, reason=reason, wait_seconds=wait):
-                line(DEBUG, "request retried", account=account, reason=reason, wait_seconds=round(wait, 3))
+            case RequestRetried():
+                _tell_retry(report)
+            case RequestsHeld() | RequestsReleased():
+                _tell_throttling(report)
+            case CredentialChanged(account=account):
+                line(INFO, "credential changed", account=account)
+            case CredentialUnreadable():
+                _tell_unreadable(report)
+            case PollCrashed(account=account, error=error):
+                line(ERROR, "internal error; the loop goes on", account=account, traceback=_traceback(error))
             case _:
                 pass
 
@@ -69,6 +89,35 @@ def _tell_poll(poll: PollFinished) -> None:
         listed=poll.listed_operations,
         fetched=poll.fetched_operations,
         skipped=poll.skipped_fetches,
+    )
+
+
+def _tell_retry(retry: RequestRetried) -> None:
+    line(
+        DEBUG,
+        "request retried",
+        account=retry.account,
+        reason=retry.reason,
+        wait_seconds=round(retry.wait_seconds, 3),
+        request_id=retry.request_id,
+    )
+
+
+def _tell_throttling(report: RequestsHeld | RequestsReleased) -> None:
+    since, until = _time(report.since), _time(report.until) if report.until is not None else None
+    if isinstance(report, RequestsHeld):
+        request_id = report.request_id
+        line(WARNING, "throttled", account=report.account, since=since, until=until, request_id=request_id)
+    else:
+        line(INFO, "no longer throttled", account=report.account, since=since, until=until)
+
+
+def _tell_unreadable(report: CredentialUnreadable) -> None:
+    line(
+        WARNING,
+        "credential cannot be read" + ("; the old one stays in use" if report.old_one_in_use else ""),
+        account=report.account,
+        problem=report.problem,
     )
 
 
@@ -114,21 +163,33 @@ def _tell_state(edge: Edge | None, account: str, error: StateError | None) -> No
         line(INFO, "state is saved again", account=account)
 
 
+def _traceback(error: BaseException) -> str:
+    """Where and what kind, without the error's own text: that may quote a reply or a secret."""
+    text = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        text += "".join(f"\nof which\n{_traceback(each)}" for each in error.exceptions)
+    cause = error.__cause__ or error.__context__
+    return f"{text}\nwhile handling\n{_traceback(cause)}" if cause else text
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, render: Callable[[dict[str, Any]], str]) -> None:
         super().__init__()
         self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry: dict[str, Any] = {
-            "ts": at.replace("+00:00", "Z"),
+            "ts": _time(record.created),
             "level": record.levelname.lower(),
             "msg": record.getMessage(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+            entry["traceback"] = _traceback(record.exc_info[1]) if record.exc_info[1] else None
         return self._render(entry)
 
 

@@ -35,7 +35,15 @@ from prometheus_client.registry import Collector
 from exporter.counting import DURATION_BUCKETS, OUTCOME_STATUSES, ZERO, Counts
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX
-from exporter.report import ENDPOINTS, PollFinished, Report, RequestFinished, RequestRetried, StateSaved
+from exporter.report import (
+    ENDPOINTS,
+    PollCrashed,
+    PollFinished,
+    Report,
+    RequestFinished,
+    RequestRetried,
+    StateSaved,
+)
 from exporter.snapshot import Snapshot
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # they would double the series, and Prometheus makes nothing of them in text
@@ -324,6 +332,22 @@ FAMILIES: Final = (
         known={"reason": RETRY_REASONS},
     ),
     Family(
+        "twilio_email_exporter_request_rate_limit",
+        "gauge",
+        "Requests per second that the exporter now allows itself: halved when Twilio answers 429, raised "
+        "again by successes.",
+    ),
+    Family(
+        "twilio_email_exporter_next_request_timestamp_seconds",
+        "gauge",
+        "No request leaves before this Unix time; 0 when one may leave now.",
+    ),
+    Family(
+        "twilio_email_exporter_internal_errors_total",
+        "counter",
+        "Polls that a mistake in the exporter ended; the log has the traceback.",
+    ),
+    Family(
         "twilio_email_exporter_tracked_operations",
         "gauge",
         "Operations in the sums.",
@@ -430,12 +454,24 @@ class Metrics:
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
         self._series("twilio_email_exporter_state_bytes").set_function(bytes_on_disk)
 
+    def watch(
+        self, account: str, requests_per_second: Callable[[], float], next_request_at: Callable[[], float]
+    ) -> None:
+        """Show an account's pace as it is at each scrape."""
+        limit = self._series("twilio_email_exporter_request_rate_limit", account)
+        limit.set_function(requests_per_second)
+        next_request = self._series("twilio_email_exporter_next_request_timestamp_seconds", account)
+        next_request.set_function(next_request_at)
+
     def observe(self, report: Report) -> None:
         match report:
             case RequestFinished():
                 self._observe_request(report)
             case RequestRetried(account=account, reason=reason):
                 self._series("twilio_email_exporter_retries_total", account, reason).inc()
+            case PollCrashed(account=account):
+                self._series("twilio_email_up", account).set(0)
+                self._series("twilio_email_exporter_internal_errors_total", account).inc()
             case PollFinished():
                 self._observe_poll(report)
             case StateSaved(error=error):

@@ -81,6 +81,10 @@ def _condition(status: AccountStatus) -> str:
     last = f"Last successful poll: {_time(status.last_success_at)}. Next poll: {_time(status.next_poll_at)}."
     if status.error is not None:
         return f"Failing since {_time(status.failing_since)} ({status.error.outcome}): {status.error}. {last}"
+    if status.crashed is not None:
+        return f"The last poll met an internal error ({status.crashed}); the log has more. {last}"
+    if status.last_success_at is None and status.polling_since is None:
+        return f"First poll: {_time(status.next_poll_at)}."
     if status.last_success_at is None:
         return f"First poll under way: {status.listed_operations} operations listed."
     return last

@@ -12,7 +12,7 @@ Rule 4: cancellation passes through everything, at any `await`.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
@@ -25,7 +25,6 @@ from exporter.report import (
     Listener,
     ListingProgressed,
     PollFinished,
-    PollScheduled,
     PollStarted,
     StateSaved,
 )
@@ -81,7 +80,7 @@ Publish: TypeAlias = Callable[[str, Snapshot], None]
 
 
 class Poller:
-    """Polls one account, for as long as `run` is not cancelled."""
+    """Polls one account; when, is up to `loop`."""
 
     def __init__(
         self,
@@ -130,23 +129,9 @@ class Poller:
     def resume(self, resumption: "Resumption") -> Snapshot:
         """Go on where a former process stopped; gives what it knew, as of its last success."""
         self._ledger, self._progress = resumption.ledger, resumption.progress
-        self._safe_counts = (
-            resumption.counts
-        )  # not the ledger's: with a shorter window some have just expired
+        # Not the ledger's: with a shorter window some of it has just expired, and that is not saved yet.
+        self._safe_counts = resumption.counts
         return self._summarise(self._progress.last_success_at)
-
-    async def run(self) -> None:
-        """Poll at every tick of the interval; a poll that overran waits for the next tick."""
-        interval = self._settings.interval
-        due = self._clock.monotonic()
-        while True:
-            with suppress(TwilioError):  # reported, and the next poll may do better
-                await self.poll()
-            late = self._clock.monotonic() - due
-            due += interval * (1 + max(0, late // interval))
-            wait = due - self._clock.monotonic()
-            self._report(PollScheduled(self.account, self._clock.now() + wait))
-            await self._clock.sleep(wait)
 
     async def poll(self) -> Snapshot:
         """One poll, saved, published and reported; raises the `TwilioError` that ended it."""

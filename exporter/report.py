@@ -34,6 +34,44 @@ class RequestRetried:
     account: str
     reason: str
     wait_seconds: float
+    request_id: str | None = None
+    """Twilio's name of the failed request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsHeld:
+    """Twilio has begun to ask for fewer requests; told once, until `RequestsReleased`. Unix times."""
+
+    account: str
+    since: float
+    until: float | None
+    """When it lets us come back; `None`: it did not say."""
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsReleased:
+    """Twilio answers again. Unix times."""
+
+    account: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialChanged:
+    """Another secret is in use from now on."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialUnreadable:
+    """The secret could not be read again; told once for each problem."""
+
+    account: str
+    problem: str
+    old_one_in_use: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +117,15 @@ class StateSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class PollCrashed:
+    """A mistake of ours ended a poll; the last good numbers stay."""
+
+    account: str
+    finished_at: float
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class PollScheduled:
     account: str
     next_poll_at: float
@@ -87,9 +134,14 @@ class PollScheduled:
 Report: TypeAlias = (
     RequestFinished
     | RequestRetried
+    | RequestsHeld
+    | RequestsReleased
+    | CredentialChanged
+    | CredentialUnreadable
     | PollStarted
     | ListingProgressed
     | PollFinished
+    | PollCrashed
     | PollScheduled
     | StateSaved
 )

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from exporter.errors import StateError, TwilioError
-from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report, StateSaved
+from exporter.report import (
+    ListingProgressed,
+    PollCrashed,
+    PollFinished,
+    PollScheduled,
+    PollStarted,
+    Report,
+    StateSaved,
+)
 from exporter.snapshot import Snapshot
 
 
@@ -38,6 +46,8 @@ class AccountStatus:
     next_poll_at: float | None = None
     error: TwilioError | None = None
     """What ended the last poll; `None`: it succeeded, or there was none."""
+    crashed: str | None = None
+    """The kind of internal error that ended the last poll."""
     failing_since: float | None = None
     failed_polls: int = 0
     """In a row; both are of the last failure, which may be over."""
@@ -72,11 +82,14 @@ class Board:
             case PollScheduled(next_poll_at=next_poll_at):
                 status.next_poll_at = next_poll_at
             case PollFinished():
+                status.crashed = None
                 return _finish(status, report)
             case StateSaved(error=error):
                 before, status.state_error = status.state_error, error
                 if (before is None) != (error is None):
                     return Edge.STATE_BROKE if error else Edge.STATE_RECOVERED
+            case PollCrashed(error=error):
+                status.polling_since, status.crashed = None, type(error).__name__
             case _:
                 pass
         return None

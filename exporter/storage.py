@@ -203,9 +203,9 @@ class Storage:
 
 def _refuse_by_header(path: Path) -> None:
     """Look before SQLite does: opening may already write, and a foreign file must not be touched."""
-    if not path.parent.is_dir():
-        raise RefusedError(f"{path}: the directory {path.parent} does not exist")
     try:
+        if not path.parent.is_dir():
+            raise RefusedError(f"{path}: the directory {path.parent} does not exist")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:

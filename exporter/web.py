@@ -54,6 +54,7 @@ def build(
     health: Health,
     status_page: Callable[[], str],
     on_scrape: Callable[[], None],
+    reload: Callable[[], None],
     telemetry_path: str,
 ) -> web.Application:
     application = web.Application()
@@ -62,6 +63,7 @@ def build(
             web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
+            web.post("/-/reload", _reload(reload)),
             web.get("/", _status(status_page)),
         ]
     )
@@ -100,6 +102,14 @@ def _ready(health: Health) -> _Handler:
         if health.ready:
             return web.Response(text="OK\n")
         return web.Response(text="not ready\n", status=503)
+
+    return handle
+
+
+def _reload(reload: Callable[[], None]) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        reload()
+        return web.Response(text="OK\n")
 
     return handle
 

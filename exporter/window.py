@@ -66,7 +66,7 @@ class Listing:
         """
         window_start = self.start(now)
         whole = (Range(window_start, now),)
-        slices = self._slices(older_operations, spacing)
+        slices = self.slices(older_operations, spacing)
         past = _gapless(stretches, window_start, now)
         recent_start = max(window_start, min(now - self.recent, _first_unlisted_tail(past)))
         older = [piece for piece in past if piece.start < recent_start]
@@ -76,7 +76,8 @@ class Listing:
         sweep = _stalest(_clipped(older, window_start, recent_start), width)
         return _merged([*sweep, Range(recent_start, now)])
 
-    def _slices(self, older_operations: int, spacing: float) -> int:
+    def slices(self, older_operations: int, spacing: float) -> int:
+        """Into how many the older part is cut; with one, every poll lists the whole window."""
         # One poll of a sweep is lost to what dropped off the recent part, one to the slice under way.
         polls = int(self.sweep_interval / spacing) - 2
         return max(1, min(math.ceil(older_operations / self.page_size), polls))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -43,6 +43,22 @@ class Request:
     endpoint: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
+
+
+class Secret(Protocol):
+    """Shows itself to nobody who does not ask for it by name; pydantic's `SecretStr` is one."""
+
+    def get_secret_value(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    """`None`: longer than `MAX_REPLY_BYTES`, and not read."""
 
 
 def list_request(start: float, end: float, page_token: str | None) -> Request:

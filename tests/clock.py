@@ -3,9 +3,18 @@
 import asyncio
 import heapq
 import itertools
+from dataclasses import dataclass, field
 
 SATURDAY = 1_772_841_600.0
 """2026-03-07T00:00:00Z: where simulated time begins unless a test says otherwise."""
+
+
+@dataclass(order=True)
+class _Sleeper:
+    deadline: float
+    order: int
+    turn: asyncio.Future[None] | None = field(default=None, compare=False)
+    """Set when it is the earliest, and may move the clock."""
 
 
 class ManualClock:
@@ -13,13 +22,19 @@ class ManualClock:
 
     A sleeper jumps the clock to its own deadline, but only when no other sleeper is due before it: two
     tasks that sleep 1 s and 2 s wake after 1 s and 2 s, not after 3.
+
+    `settle_turns`: so many turns of the event loop must pass without anyone beginning or ending to sleep
+    before the clock jumps. With enough of them a request over a socket is answered before time moves on,
+    whoever else sleeps; without, those in flight see time pass.
     """
 
-    def __init__(self, now: float = SATURDAY) -> None:
+    def __init__(self, now: float = SATURDAY, settle_turns: int = 0) -> None:
         # Elapsed time is what is kept: beside 1.8e9 seconds of Unix time a short wait would be lost.
         self._elapsed = 0.0
         self._started = now
-        self._sleepers: list[tuple[float, int]] = []
+        self._settle_turns = settle_turns
+        self._quiet_turns = 0
+        self._sleepers: list[_Sleeper] = []
         self._order = itertools.count()
 
     def now(self) -> float:
@@ -32,15 +47,29 @@ class ManualClock:
         self._elapsed += seconds
 
     async def sleep(self, seconds: float) -> None:
-        me = (self._elapsed + max(0.0, seconds), next(self._order))
+        me = _Sleeper(self._elapsed + max(0.0, seconds), next(self._order))
         heapq.heappush(self._sleepers, me)
+        self._quiet_turns = 0
         try:
             await asyncio.sleep(0)  # let others go to sleep, too, before time moves
-            while self._elapsed < me[0]:
-                if self._sleepers[0] == me:
-                    self._elapsed = me[0]
-                else:
-                    await asyncio.sleep(0)
+            while self._elapsed < me.deadline:
+                await self._wait(me)
         finally:
             self._sleepers.remove(me)
             heapq.heapify(self._sleepers)
+            self._quiet_turns = 0
+            self._wake_earliest()
+
+    async def _wait(self, me: _Sleeper) -> None:
+        if self._sleepers[0] is not me:
+            me.turn = asyncio.get_running_loop().create_future()
+            await me.turn
+        elif self._quiet_turns < self._settle_turns:
+            self._quiet_turns += 1
+            await asyncio.sleep(0)
+        else:
+            self._elapsed = me.deadline
+
+    def _wake_earliest(self) -> None:
+        if self._sleepers and (turn := self._sleepers[0].turn) is not None and not turn.done():
+            turn.set_result(None)

@@ -45,8 +45,8 @@ folder. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
 ## Credentials
 
 One account comes from the environment: an account SID with its auth token, or an API key with its secret.
-Give each secret as text or as a file, not both; a file is read anew whenever the credential is needed, so
-that a rotated secret takes effect without a restart.
+Give each secret as text or as a file, not both; a file is read again when Twilio refuses the secret, on
+SIGHUP and on `POST /-/reload`, so that a rotated secret takes effect without a restart.
 
 | variable | key in the file | what it is |
 |---|---|---|

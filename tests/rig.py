@@ -6,13 +6,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter.client import Client, ClientSettings, open_session
+from pydantic import SecretStr
+
+from exporter.client import Client
+from exporter.credential import Credential
 from exporter.errors import TwilioError
+from exporter.loop import Loop
 from exporter.pace import Pace
 from exporter.poller import Poller, PollSettings
 from exporter.report import PollFinished, Report
 from exporter.simulator import Rules, Simulator, World
 from exporter.snapshot import Snapshot
+from exporter.transport import TransportSettings, open_transport
 from tests.clock import ManualClock
 
 ACCOUNT = "tests"
@@ -35,6 +40,7 @@ class Rig:
     clock: ManualClock
     client: Client
     pace: Pace
+    credential: Credential
     settings: PollSettings
     reports: list[Report] = field(default_factory=list)
     published: list[Snapshot] = field(default_factory=list)
@@ -47,6 +53,14 @@ class Rig:
             self.settings,
             self.reports.append,
             lambda _, snapshot: self.published.append(snapshot),
+        )
+        self.loop = Loop(
+            ACCOUNT,
+            self.poller.poll,
+            self.credential.renewed,
+            self.clock,
+            self.reports.append,
+            interval=self.settings.interval,
         )
 
     async def poll(self) -> Snapshot:
@@ -91,10 +105,13 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     settings = replace(SETTINGS, **changes)
     async with Simulator(world, clock, rules=rules) as simulator:
-        wanted = ClientSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
-        async with open_session(wanted) as session:
+        wanted = TransportSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
+        async with open_transport(wanted) as transport:
             pace = Pace(requests_per_second)
             reports: list[Report] = []
-            credential = (simulator.credential[0], secret or simulator.credential[1])
-            client = Client(ACCOUNT, wanted, session, lambda: credential, pace, clock, reports.append)
-            yield Rig(simulator, clock, client, pace, settings, reports)
+            pair = (simulator.credential[0], SecretStr(secret or simulator.credential[1]))
+            credential = Credential(ACCOUNT, lambda: pair, reports.append)
+            client = Client(
+                ACCOUNT, transport, credential, pace, clock, reports.append, concurrency=settings.concurrency
+            )
+            yield Rig(simulator, clock, client, pace, credential, settings, reports)

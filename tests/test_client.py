@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from exporter import __version__
-from exporter.client import MAX_ATTEMPTS, ClientSettings, open_session
+from exporter.client import MAX_ATTEMPTS
 from exporter.errors import (
     OUTCOMES,
     RETRY_REASONS,
@@ -29,6 +29,7 @@ from exporter.errors import (
 from exporter.pace import Pace
 from exporter.report import RequestFinished, RequestRetried
 from exporter.simulator import Fault, World, faults
+from exporter.transport import TransportSettings, open_session
 from exporter.wire import MAX_REPLY_BYTES, Page
 from tests.clock import ManualClock
 from tests.rig import Rig, rigged
@@ -313,7 +314,7 @@ async def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     for url, trusted in (("https://comms.twilio.com/v1", True), ("http://127.0.0.1:9/v1", False)):
-        async with open_session(ClientSettings(url, 1.0, 1)) as session:
+        async with open_session(TransportSettings(url, 1.0, 1)) as session:
             assert session.trust_env is trusted
 
 

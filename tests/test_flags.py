@@ -67,7 +67,7 @@ def test_unknown_flags(arguments: list[str], lines: list[str]) -> None:
         ("EXPORTER_POLL__INTERVALL", "poll.intervall: EXPORTER_POLL__INTERVALL: unknown setting; did you mean EXPORTER_POLL__INTERVAL?"),
         ("EXPORTER_POLL_INTERVAL", "poll_interval: EXPORTER_POLL_INTERVAL: unknown setting; did you mean EXPORTER_POLL__INTERVAL?"),
         ("EXPORTER_CONFIGFILE", "configfile: EXPORTER_CONFIGFILE: unknown setting; did you mean EXPORTER_CONFIG_FILE?"),
-        ("EXPORTER_SHARD", "shard: EXPORTER_SHARD: unknown setting"),
+        ("EXPORTER_SHARDS", "shards: EXPORTER_SHARDS: unknown setting; did you mean EXPORTER_SHARD?"),
         ("EXPORTER_ACCOUNTS", "accounts: EXPORTER_ACCOUNTS: unknown setting"),
         ("EXPORTER_WEB__PORT", "web.port: EXPORTER_WEB__PORT: unknown setting"),
     ],

@@ -147,3 +147,48 @@ async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
     filled.publish("a", snapshot_of())
     exposition.published()
     assert await exposition.page(TEXT) != text.encode()
+
+
+def failed(shown: Metrics) -> float | None:
+    labels = {"account": "a", "status": "failed"}
+    return shown.polled.get_sample_value("twilio_email_outcomes_total", labels)
+
+
+def test_counters_wait_for_the_first_scrape() -> None:
+    """They stand at zero until one has seen that; the gauges do not wait."""
+    started = metrics()
+    started.publish("a", snapshot_of(operation(failed=3)))
+    assert failed(started) == 0
+    gauge = {"account": "a", "operation_status": "completed", "status": "failed"}
+    assert started.polled.get_sample_value("twilio_email_window_emails", gauge) == 3
+    assert started.release_counters()
+    assert failed(started) == 3
+    assert not started.release_counters(), "once is enough"
+    started.publish("a", snapshot_of(operation(failed=5)))
+    assert failed(started) == 5
+
+
+def test_restored_counters_are_what_the_first_scrape_sees() -> None:
+    """With the age of the restored gauges; what the first polls find comes after."""
+    started = metrics()
+    started.restore("a", snapshot_of(operation(failed=7)))
+    started.publish("a", snapshot_of(operation(failed=9)))
+    assert failed(started) == 7
+    last_success = "twilio_email_exporter_last_success_timestamp_seconds"
+    assert started.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
+    started.release_counters()
+    assert failed(started) == 9
+
+
+def test_histogram_of_durations_is_cumulative() -> None:
+    """As Prometheus wants it, with a sum and a count."""
+    shown = metrics()
+    shown.publish("a", snapshot_of(operation(0, updated_after=20), operation(1, updated_after=4000)))
+    shown.release_counters()
+    value = shown.polled.get_sample_value
+    name = "twilio_email_operation_duration_seconds"
+    assert value(f"{name}_bucket", {"account": "a", "le": "15.0"}) == 0
+    assert value(f"{name}_bucket", {"account": "a", "le": "30.0"}) == 1
+    assert value(f"{name}_bucket", {"account": "a", "le": "+Inf"}) == 2
+    assert value(f"{name}_count", {"account": "a"}) == 2
+    assert value(f"{name}_sum", {"account": "a"}) == 4020

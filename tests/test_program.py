@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -145,3 +146,38 @@ def test_help_shows_every_flag_with_its_default() -> None:
 def test_flag_of_another_command_is_refused(arguments: tuple[str, ...]) -> None:
     """Exit code 2, like every wrong setting."""
     assert finish(*arguments, **ACCOUNT).returncode == 2
+
+
+@pytest.mark.parametrize("how", ["signal", "post"])
+def test_reload_reads_the_secret_again(tmp_path: Path, simulator: str, how: str) -> None:
+    """SIGHUP and POST /-/reload do the same; a file that is gone is told, and the old secret stays."""
+    log, secret = tmp_path / "run.log", tmp_path / "secret"
+    secret.write_text(f" {CREDENTIAL[1]}\n")
+    settings = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN_FILE": str(secret),
+        "EXPORTER_API__BASE_URL": simulator,
+    }
+    with started(log, "--web.listen_address", ANY_PORT, **settings) as process:
+        url = metrics_url(log)
+        secret.unlink()
+        if how == "signal":
+            process.send_signal(signal.SIGHUP)
+        else:
+            with urlopen(Request(f"{url}/-/reload", method="POST"), timeout=10) as reply:
+                assert reply.status == 200
+        told = eventually(found_in(log, r".*the old one stays in use.*"), "the log line").group(0)
+        assert str(secret) in told
+        assert process.poll() is None
+
+
+def test_check(simulator: str) -> None:
+    """Exit code 0 with a good credential, 1 with a wrong one, 2 with none."""
+    good = finish("check", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "account default: the credential works" in good.stdout
+    wrong = finish("check", EXPORTER_API__BASE_URL=simulator, **{**ACCOUNT, "TWILIO_AUTH_TOKEN": "wrong-one"})
+    assert wrong.returncode == 1
+    assert "does not work" in wrong.stdout
+    assert "wrong-one" not in wrong.stdout + wrong.stderr
+    assert finish("check").returncode == 2

@@ -15,22 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from exporter.flags import ACCOUNT_VARIABLES, Setting
-from exporter.settings import (
-    SETTINGS,
-    Account,
-    Api,
-    CredentialError,
-    ListenAddress,
-    Settings,
-    SettingsError,
-    Web,
-    add_flags,
-    duration_text,
-    load,
-    parse_duration,
-    parse_listen_address,
-)
+from exporter.accounts import Account
+from exporter.errors import CredentialError
+from exporter.flags import ACCOUNT_VARIABLES, Setting, SettingsError
+from exporter.loading import add_flags, load
+from exporter.settings import SETTINGS, Api, Settings, Web
+from exporter.values import ListenAddress, duration_text, parse_duration, parse_listen_address
 from tests.reference import DOCS, SETTINGS_PAGE, main, settings_reference
 
 SID = "AC" + "0" * 32
@@ -52,11 +42,14 @@ VALUES = {
     "poll.lookback": ("1d", "2d", "3d", "4d"),
     "poll.recent": ("1s", "2m", "3h", "1h30m"),
     "poll.sweep_interval": ("1s", "2m", "3h", "1h30m"),
+    "state.path": ("/a", "/b", "/c", "/d"),
     "metrics.top_operations": ("0", "1", "2", "200"),
+    "metrics.first_scrape_timeout": ("1s", "2s", "3s", "0s"),
     "web.listen_address": (":1", "localhost:2", "[::1]:3", "127.0.0.1:0"),
     "web.telemetry_path": ("/a", "/b", "/c/d", "/-/metrics"),
     "log.level": ("debug", "warning", "error", "info"),
     "log.format": ("json", "logfmt", "json", "logfmt"),
+    "shard": ("0/2", "1/2", "2/3", "0/1000"),
 }
 
 each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.path)
@@ -92,13 +85,17 @@ def account_lines(environ: Mapping[str, str] | None = None, document: str | None
 
 
 def value_of(settings: Settings, setting: Setting) -> object:
-    section, name = setting.location
-    return getattr(getattr(settings, section), name)
+    value: object = settings
+    for name in setting.location:
+        value = getattr(value, name)
+    return value
 
 
 def document_of(setting: Setting, value: str) -> str:
-    section, name = setting.location
-    return yaml.safe_dump({section: {name: value}})
+    tree: object = value
+    for name in reversed(setting.location):
+        tree = {name: tree}
+    return yaml.safe_dump(tree)
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +121,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "metrics": {"top_operations": 20, "first_scrape_timeout": 120},
         "web": {"listen_address": ({"host": None, "port": 10587},), "telemetry_path": "/metrics"},
         "log": {"level": "info", "format": "logfmt"},
+        "shard": None,
         "accounts": (),
     }
 
@@ -355,6 +353,7 @@ NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, several w
 NO_URL = "is not a URL; write one such as https://comms.twilio.com/v1"
 NOT_PLAIN = "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
 IN_THE_CLEAR = "would send credentials in the clear; write https (http is for loopback addresses only)"
+NO_SHARD = "is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"
 TAKEN = "is taken; write one such as /metrics"
 NO_PATH = "is not a path; write one such as /metrics"
 
@@ -399,6 +398,7 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("web.telemetry_path", "/-/healthy", f'"/-/healthy" {TAKEN}'),
         ("web.telemetry_path", "/-/ready", f'"/-/ready" {TAKEN}'),
         ("web.telemetry_path", "/-/reload", f'"/-/reload" {TAKEN}'),
+        *((("shard", text, f'"{text}" {NO_SHARD}')) for text in ("3", "1/1", "-1/2", "1/0", "a/b", "0/1001", "1/2/3", "٣/4")),
         ("log.level", "INFO", '"INFO" must be one of debug, info, warning, error'),
         ("log.format", "xml", '"xml" must be one of logfmt, json'),
         ("log.format", "x" * 99, f'"{"x" * 59}…" must be one of logfmt, json'),
@@ -430,7 +430,8 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("pol:", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("_env_file: x", "_env_file: exporter.yaml: unknown setting"),
         ("poll.interval: 5s", "poll.interval: exporter.yaml: unknown setting"),
-        ("shard: 1/2", "shard: exporter.yaml: unknown setting"),
+        ("shard: {index: 1}", "shard: exporter.yaml: is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"),
+        ("shards: 1/2", "shards: exporter.yaml: unknown setting; did you mean shard?"),
         ("a: 1\na: 2", "config_file: exporter.yaml: line 2: the same key twice"),
         ("poll:\n  recent: 1h\n  'recent': 2h", "config_file: exporter.yaml: line 3: the same key twice"),
         ("- a", "config_file: exporter.yaml: must be a mapping of settings, such as poll: {interval: 60s}"),

@@ -4,7 +4,7 @@ from exporter import __version__
 from exporter.errors import Unavailable
 from exporter.ledger import Ledger
 from exporter.page import status_page, table
-from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.report import ListingProgressed, PollCrashed, PollFinished, PollScheduled, PollStarted
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.status import Board
 from tests.clock import SATURDAY
@@ -27,6 +27,23 @@ def test_first_poll_shows_its_progress() -> None:
     board.observe(PollStarted("a", SATURDAY))
     board.observe(ListingProgressed("a", 3, 3000))
     assert "3000 operations" in page(board)
+
+
+def test_account_that_waits_for_its_first_tick_shows_when() -> None:
+    """Among many accounts that may take a while."""
+    board = Board(["a"])
+    board.observe(PollScheduled("a", SATURDAY + 30))
+    assert "First poll: 2026-03-07 00:00:30 UTC" in page(board)
+
+
+def test_internal_error_shows_until_the_next_poll_ends() -> None:
+    """By its kind, and without its text."""
+    board = Board(["a"])
+    board.observe(PollCrashed("a", SATURDAY, KeyError("a secret")))
+    assert "internal error (KeyError)" in page(board)
+    assert "a secret" not in page(board)
+    board.observe(PollFinished("a", SATURDAY + 60, 1.0, None))
+    assert "KeyError" not in page(board)
 
 
 def test_polled_account_shows_sums_and_times() -> None:

@@ -1,0 +1,44 @@
+"""Which accounts fall to which of several exporters: pure.
+
+Rendezvous hashing: each shard draws a number for an account, and the highest has it. So every exporter
+comes to the same answer by itself, and one shard more takes only what falls to it.
+https://en.wikipedia.org/wiki/Rendezvous_hashing
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+MAX_SHARDS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` exporters, numbered from 0 as the pods of a StatefulSet are."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def owns(self, account: str) -> bool:
+        return owner(account, self.count) == self.index
+
+
+def owner(account: str, count: int) -> int:
+    """The index of the shard that an account falls to."""
+    return max(range(count), key=lambda index: blake2b(f"{index}/{account}".encode(), digest_size=8).digest())
+
+
+def parse_shard(value: object) -> Shard:
+    """Raises `ValueError` with what would be right."""
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", str(value).strip(), flags=re.ASCII)
+    if match:
+        shard = Shard(int(match[1]), int(match[2]))
+        if shard.index < shard.count <= MAX_SHARDS:
+            return shard
+    raise ValueError(
+        f"is not a shard; write index/count with an index from 0, such as 0/3, at most {MAX_SHARDS}"
+    )

@@ -1,0 +1,128 @@
+"""Values as people write them: durations, addresses, URLs, files. Text in, a value out, and back.
+
+Every error is a `ValueError` that says what would be right. Must not know of which setting a value is.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+_OTHER_PATHS: Final = frozenset({"/", "/-/healthy", "/-/ready", "/-/reload"})
+_UNITS: Final = {
+    "d": Fraction(86400),
+    "h": Fraction(3600),
+    "m": Fraction(60),
+    "s": Fraction(1),
+    "ms": Fraction(1, 1000),
+}
+_DURATION: Final = re.compile("(?=.)" + "".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit in _UNITS))
+_ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds. Raises `ValueError` with what would be right."""
+    text = str(value).strip()
+    amounts = _DURATION.fullmatch(f"{text}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
+    if amounts:
+        pairs = zip(amounts.groups("0"), _UNITS.values(), strict=True)
+        try:
+            return float(sum(Fraction(amount) * unit for amount, unit in pairs))
+        except (OverflowError, ValueError):  # more digits than a float, or than Python cares to read
+            pass
+    raise ValueError("is not a duration; write 90s, 15m, 7d or plain seconds")
+
+
+def duration_text(seconds: float) -> str:
+    """In the largest unit that holds it exactly, a minute as 60s; `parse_duration` reads it back."""
+    exact = Fraction(repr(seconds))
+    for unit, size in _UNITS.items():
+        if exact and exact % size == 0 and (exact, unit) != (Fraction(60), "m"):
+            return f"{exact // size}{unit}"
+    return f"{Decimal(repr(seconds)).normalize():f}s"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """`host` is None for every interface; port 0 is any free port."""
+
+    host: str | None
+    port: int
+
+    def __str__(self) -> str:
+        host = self.host or ""
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def parse_listen_address(text: str) -> ListenAddress:
+    """Raises `ValueError` with what would be right."""
+    match = _ADDRESS.fullmatch(text.strip())
+    if match and int(match["port"]) <= 65535 and (match["ipv6"] is None or _is_ipv6(match["ipv6"])):
+        return ListenAddress(match["ipv6"] or match["host"] or None, int(match["port"]))
+    raise ValueError("is not an address; write host:port, :port or [::1]:port, several with commas between")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_listen_addresses(value: object) -> tuple[ListenAddress, ...]:
+    if isinstance(value, tuple):
+        return value
+    return tuple(map(parse_listen_address, str(value).split(",")))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # reading the port checks it
+    except ValueError:
+        host = None
+    # urlsplit drops line breaks and tabs without a word
+    if not host or parts.scheme not in {"https", "http"} or not text.isprintable() or " " in text:
+        raise ValueError("is not a URL; write one such as https://comms.twilio.com/v1")
+    if any(mark in text for mark in "@?#"):
+        raise ValueError(
+            "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
+        )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError(
+            "would send credentials in the clear; write https (http is for loopback addresses only)"
+        )
+    return text.rstrip("/")
+
+
+def check_telemetry_path(text: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text):
+        raise ValueError("is not a path; write one such as /metrics")
+    if text in _OTHER_PATHS:
+        raise ValueError("is taken; write one such as /metrics")
+    return text
+
+
+def why(error: OSError) -> str:
+    return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+
+
+def check_readable(file: Path | None) -> Path | None:
+    if file is not None:
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise ValueError(f"{why(error)}; write the path of a file with CA certificates") from None
+    return file
