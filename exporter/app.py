@@ -5,54 +5,64 @@ Decides nothing but who is told what, and in which order things start and stop.
 
 import asyncio
 import contextlib
+import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import ERROR, INFO
+from pathlib import Path
 from typing import Final, TextIO
 
 from exporter import __version__
+from exporter.access import Access
 from exporter.client import Client, ClientSettings, open_session
 from exporter.clock import Clock, SystemClock
 from exporter.errors import TwilioError, Unauthorized
-from exporter.exposition import TEXT, Exposition
+from exporter.exposition import Exposition, Part
+from exporter.listener import ListenError, Visitors, serving
 from exporter.logs import LOG, Narrator, line
 from exporter.metrics import Metrics
+from exporter.negotiation import TEXT
 from exporter.pace import Pace
-from exporter.page import status_page, table
+from exporter.page import PaceView, status_page, style_sheet, table
 from exporter.poller import Poller, PollSettings
 from exporter.report import ListingProgressed, Report
-from exporter.settings import Account, CredentialError, Settings
+from exporter.settings import Account, CredentialError, Settings, SettingsError
 from exporter.snapshot import Snapshot
 from exporter.status import Board
 from exporter.storage import DamagedError, RefusedError, Storage
-from exporter.web import Health, ListenError, build, serving
+from exporter.web import Health, Page, build
 
 FINE: Final = 0
 FAILED: Final = 1
+
+TEND_SECONDS: Final = 5.0
+"""Between two looks at files that may have changed and at visitors who keep us waiting."""
 
 
 async def run(
     settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; gives the exit code."""
-    parts = _Parts(settings, SystemClock())
+    parts = _Parts(settings, SystemClock(), web_config_file=settings.web.config_file)
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
     try:
         async with (
-            serving(parts.application, addresses) as bound,
+            serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
             parts.storage() as storage,
             parts.pollers(storage) as pollers,
             _saved_at_the_end(pollers),
             parts.counters_released_in_time(),
-            _polling(pollers) as tasks,
+            _turning([*(poller.run() for poller in pollers), parts.tend()]) as tasks,
         ):
+            reload_on_signal(parts.reload)
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
             parts.health.dead = lambda: _dead(tasks)
+            gc.freeze()  # what lives as long as the process: looking through it again held the loop for 40 ms
             parts.health.loaded = parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
@@ -81,24 +91,33 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
 class _Parts:
     """Everything that lives as long as the process, wired."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, web_config_file: Path | None = None) -> None:
         self._settings = settings
         self._clock = clock
         names = [account.name for account in settings.accounts]
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
-        self.exposition = Exposition(self.metrics.polled, self.metrics.own)
+        self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
+        self.exposition = exposition_of(self.metrics)
         self.board = Board(names)
         self.listeners: list[Callable[[Report], None]] = [
             self.metrics.observe,
             Narrator(self.board).observe,
         ]
         self.health = Health(dead=lambda: None)
+        self.access = Access(web_config_file, clock)
+        self.visitors = Visitors()
+        self.reloads: list[Callable[[], None]] = [self.access.reload]
+        """What reads files again; each raises `SettingsError` and leaves what was in force."""
+        self.metrics.reloaded(clock.now(), successful=True)
         self.application = build(
             self.exposition,
             self.health,
-            self._status_page,
-            self._release_counters,
+            {"/": self._status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
+            self.metrics.release_counters,
             settings.web.telemetry_path,
+            self.access,
+            self.visitors,
+            self.reload,
         )
 
     @asynccontextmanager
@@ -132,7 +151,7 @@ class _Parts:
     async def counters_released_in_time(self) -> AsyncIterator[None]:
         async def release() -> None:
             await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
-            self._release_counters()
+            self.metrics.release_counters()
 
         releasing = asyncio.create_task(release())
         try:
@@ -154,7 +173,6 @@ class _Parts:
                 self.board.restore(poller.account, snapshot)
                 operations = snapshot.tracked_operations
                 line(INFO, "state restored", account=poller.account, operations=operations)
-        self.exposition.published()
 
     async def _begin_anew(self, storage: Storage, error: DamagedError) -> None:
         aside = await storage.begin_anew(self._clock.now())
@@ -170,7 +188,7 @@ class _Parts:
             settings,
             await sessions.enter_async_context(open_session(settings)),
             _credential(account),
-            Pace(api.requests_per_second),
+            self._paces[account.name],
             self._clock,
             self._report,
         )
@@ -191,6 +209,29 @@ class _Parts:
             storage,
         )
 
+    def reload(self) -> list[str]:
+        """Read again what may change while running; gives what is wrong, one line each."""
+        problems: list[str] = []
+        for reload in self.reloads:
+            try:
+                reload()
+            except SettingsError as error:
+                problems += map(str, error.problems)
+        self.metrics.reloaded(self._clock.now(), successful=not problems)
+        for problem in problems:
+            line(ERROR, "reload failed; what was in force stays", problem=problem)
+        if not problems:
+            line(INFO, "reloaded")
+        return problems
+
+    async def tend(self) -> None:
+        """What must be looked at from time to time."""
+        while True:
+            await self._clock.sleep(TEND_SECONDS)
+            self.visitors.sweep(self._clock.monotonic())
+            if self.access.changed():
+                self.reload()
+
     def _report(self, report: Report) -> None:
         for listener in self.listeners:
             listener(report)
@@ -198,18 +239,32 @@ class _Parts:
     def _publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)
         self.board.publish(account, snapshot)
-        self.exposition.published()
 
-    def _release_counters(self) -> None:
-        if self.metrics.release_counters():
-            self.exposition.published()
-
-    def _status_page(self) -> str:
-        return status_page(
-            self.board.accounts.values(),
-            version=__version__,
-            telemetry_path=self._settings.web.telemetry_path,
+    def _status_page(self) -> Page:
+        return Page(
+            status_page(
+                self.board.accounts.values(),
+                version=__version__,
+                telemetry_path=self._settings.web.telemetry_path,
+                now=self._clock.now(),
+                paces={name: _shown(pace, self._clock) for name, pace in self._paces.items()},
+            )
         )
+
+
+def exposition_of(metrics: Metrics) -> Exposition:
+    """The page of some metrics; each part is written again when it has changed."""
+    return Exposition(
+        [
+            Part(metrics.polled, lambda: metrics.publishes),
+            Part(metrics.own, lambda: metrics.changes),
+            Part(metrics.live, object),  # never the same twice
+        ]
+    )
+
+
+def _shown(pace: Pace, clock: Clock) -> PaceView:
+    return PaceView(pace.requests_per_second, clock.now() + pace.wait(clock.monotonic()))
 
 
 def _credential(account: Account) -> Callable[[], tuple[str, str]]:
@@ -232,8 +287,8 @@ async def _saved_at_the_end(pollers: Sequence[Poller]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _polling(pollers: Sequence[Poller]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(poller.run()) for poller in pollers]
+async def _turning(loops: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(loop) for loop in loops]
     for task in tasks:
         task.add_done_callback(_tell_death)
     try:
@@ -269,6 +324,11 @@ def stop_on_signals() -> asyncio.Event:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def reload_on_signal(reload: Callable[[], object]) -> None:
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

@@ -46,7 +46,7 @@ __all__ = [
     "parse_listen_address",
 ]
 
-_OTHER_PATHS: Final = frozenset({"/", "/-/healthy", "/-/ready", "/-/reload"})
+_OTHER_PATHS: Final = frozenset({"/", "/status.css", "/-/healthy", "/-/ready", "/-/reload"})
 _UNITS: Final = {
     "d": Fraction(86400),
     "h": Fraction(3600),
@@ -153,13 +153,16 @@ def _why(error: OSError) -> str:
     return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
 
 
-def _readable(file: Path | None) -> Path | None:
-    if file is not None:
-        try:
-            file.open("rb").close()
-        except OSError as error:
-            raise ValueError(f"{_why(error)}; write the path of a file with CA certificates") from None
-    return file
+def _readable(content: str) -> AfterValidator:
+    def check(file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                raise ValueError(f"{_why(error)}; write the path of a file with {content}") from None
+        return file
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,9 @@ UrlPath = Annotated[
     str, AfterValidator(_telemetry_path), _Kind("PATH", "a path that the exporter does not serve otherwise")
 ]
 File = Annotated[Path | None, _Kind("FILE", "a file that can be written")]
-ReadableFile = Annotated[Path | None, AfterValidator(_readable), _Kind("FILE", "a file that can be read")]
+_READABLE: Final = _Kind("FILE", "a file that can be read")
+CaFile = Annotated[Path | None, _readable("CA certificates"), _READABLE]
+WebConfigFile = Annotated[Path | None, _readable("TLS and users"), _READABLE]
 
 _FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
@@ -200,7 +205,7 @@ class Api(BaseModel):
         default=5.0, gt=0, le=100, description="ceiling, each account on its own"
     )
     concurrency: Count = Field(default=2, ge=1, le=50, description="requests in flight, each account")
-    ca_file: ReadableFile = Field(default=None, description="extra CA certificates (PEM)")
+    ca_file: CaFile = Field(default=None, description="extra CA certificates (PEM)")
 
 
 class Poll(BaseModel):
@@ -246,6 +251,9 @@ class Web(BaseModel):
     model_config = _FROZEN
     listen_address: Addresses = Field(default=(ListenAddress(None, 10587),), description="where to listen")
     telemetry_path: UrlPath = Field(default="/metrics", description="path of the metrics")
+    config_file: WebConfigFile = Field(
+        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit"
+    )
 
 
 class Log(BaseModel):

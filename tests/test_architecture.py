@@ -15,9 +15,12 @@ PACKAGE: Final = ROOT / "exporter"
 
 RANKS: Final = {
     "words": ("clock", "errors", "operation", "report"),
-    "pure": ("window", "wire", "pace", "packing", "ledger", "snapshot", "status"),
+    "pure": ("window", "wire", "pace", "packing", "ledger", "snapshot", "status", "negotiation"),
     "conductor": ("poller",),
-    "edges": ("flags", "settings", "client", "metrics", "exposition", "web", "page", "logs"),
+    "edges": (
+        *("flags", "settings", "client", "metrics", "text_format", "exposition", "page", "logs"),
+        *("section", "web_config", "passwords", "tls", "access", "listener", "web"),
+    ),
     "meeting point": ("app",),
     "commands": ("__main__",),
 }
@@ -27,7 +30,20 @@ STAIRS: Final = {"words", "pure"}
 
 EDGE_PAIRS: Final = {
     ("settings", "flags"): "the settings' meaning, and how they are written",
+    ("exposition", "text_format"): "when a page is written, and how",
+    ("section", "flags"): "problems with settings",
+    ("web_config", "flags"): "a YAML file, and problems with settings",
+    ("web_config", "section"): "what the keys mean, and how a mapping is read",
+    ("tls", "flags"): "problems with settings",
+    ("tls", "section"): "a certificate as a file or as text",
+    ("tls", "web_config"): "what is asked for, and what the library makes of it",
+    ("access", "flags"): "problems with settings",
+    ("access", "web_config"): "the file in force",
+    ("access", "tls"): "the context in force",
+    ("access", "passwords"): "the users in force",
     ("web", "exposition"): "a scrape's headers choose the format",
+    ("web", "access"): "the guard before every path",
+    ("web", "listener"): "who has spoken is not cut off",
 }
 """The edges that know another edge, and why. No edge knows the poller."""
 
@@ -35,9 +51,11 @@ SIMULATOR_SEES: Final = {"__version__", "clock", "operation"}
 
 LIBRARIES: Final = {
     "aiohttp": {"client"},
-    "aiohttp.web": {"web", "simulator"},
+    "aiohttp.web": {"listener", "web", "simulator"},
+    "bcrypt": {"passwords"},
+    "jinja2": {"page"},
     "msgspec": {"wire"},
-    "prometheus_client": {"metrics", "exposition"},
+    "prometheus_client": {"metrics", "text_format", "exposition"},
     "pydantic": {"settings"},
     "sqlite3": {"storage"},
     "tenacity": {"client"},
@@ -46,7 +64,12 @@ LIBRARIES: Final = {
 }
 """Where each library may be imported. Of a longer name, the longest that is here decides."""
 
-ALIASES: Final = {"aiohttp.hdrs": "aiohttp.web", "pydantic_core": "pydantic", "pydantic_settings": "pydantic"}
+ALIASES: Final = {
+    "aiohttp.hdrs": "aiohttp.web",
+    "aiohttp.typedefs": "aiohttp.web",
+    "pydantic_core": "pydantic",
+    "pydantic_settings": "pydantic",
+}
 
 REAL_TIME: Final = {
     "asyncio.sleep",

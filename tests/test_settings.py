@@ -55,6 +55,9 @@ VALUES = {
     "metrics.top_operations": ("0", "1", "2", "200"),
     "web.listen_address": (":1", "localhost:2", "[::1]:3", "127.0.0.1:0"),
     "web.telemetry_path": ("/a", "/b", "/c/d", "/-/metrics"),
+    "web.config_file": tuple(
+        str(CA_FILE.parent / name) for name in ("clock.py", "reference.py", "test_settings.py", "__init__.py")
+    ),
     "log.level": ("debug", "warning", "error", "info"),
     "log.format": ("json", "logfmt", "json", "logfmt"),
 }
@@ -122,7 +125,11 @@ def test_defaults_are_those_of_the_contract() -> None:
         "poll": {"interval": 60, "lookback": 7 * 86400, "recent": 7200, "sweep_interval": 900},
         "state": {"path": None},
         "metrics": {"top_operations": 20, "first_scrape_timeout": 120},
-        "web": {"listen_address": ({"host": None, "port": 10587},), "telemetry_path": "/metrics"},
+        "web": {
+            "listen_address": ({"host": None, "port": 10587},),
+            "telemetry_path": "/metrics",
+            "config_file": None,
+        },
         "log": {"level": "info", "format": "logfmt"},
         "accounts": (),
     }
