@@ -5,24 +5,30 @@ Decides nothing but who is told what, and in which order things start and stop.
 
 import asyncio
 import contextlib
+import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import ERROR, INFO, WARNING
+from pathlib import Path
 from typing import Final, TextIO
 
 from exporter import __version__, revival
+from exporter.access import Access
 from exporter.check import Verdict, check_account
 from exporter.client import Client
 from exporter.clock import Clock, SystemClock
 from exporter.credential import Credential
-from exporter.exposition import TEXT, Exposition
+from exporter.exposition import Exposition, Part
+from exporter.flags import SettingsError
 from exporter.forecast import Limits
+from exporter.listener import ListenError, Visitors, serving
 from exporter.logs import LOG, Narrator, line
 from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
+from exporter.negotiation import TEXT
 from exporter.pace import Pace, longest_spacing
-from exporter.page import status_page, table
+from exporter.page import PaceView, status_page, style_sheet, table
 from exporter.poller import FETCH_SHARE, Poller, PollSettings
 from exporter.report import ListingProgressed, Report, RequestFinished
 from exporter.settings import Settings
@@ -31,12 +37,15 @@ from exporter.status import Board
 from exporter.storage import RefusedError, Storage
 from exporter.transport import TransportSettings, open_transport
 from exporter.vigil import Vigil
-from exporter.web import Health, ListenError, build, serving
+from exporter.web import Health, Page, build
 from exporter.window import Listing
 from exporter.wire import PAGE_SIZE
 
 FINE: Final = 0
 FAILED: Final = 1
+
+TEND_SECONDS: Final = 5.0
+"""Between two looks at files that may have changed and at visitors who keep us waiting."""
 
 
 async def run(
@@ -44,23 +53,25 @@ async def run(
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; gives the exit code."""
     clock = SystemClock()
-    parts = _Parts(settings, clock)
+    parts = _Parts(settings, clock, web_config_file=settings.web.config_file)
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
-    _on_hangup(parts.reload)
     try:
         async with (
-            serving(parts.application, addresses) as bound,
+            serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
             revival.opened(settings, parts.board.accounts, clock) as storage,
             parts.loops(storage) as loops,
             parts.counters_released_in_time(),
-            _polling(loops) as tasks,
+            _turning({loop.account: loop.run() for loop in loops}) as tasks,
+            _turning({"files and visitors": parts.tend()}),
         ):
+            _on_hangup(parts.reload)
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
             parts.watch(tasks)
+            gc.freeze()  # what lives as long as the process: looking through it again held the loop for 40 ms
             parts.health.loaded = parts.health.ready = True
             await stop.wait()
             parts.health.ready = False
@@ -103,7 +114,7 @@ async def check(settings: Settings, *, out: TextIO) -> int:
 class _Parts:
     """Everything that lives as long as the process, wired."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, web_config_file: Path | None = None) -> None:
         self._settings = settings
         self._clock = clock
         accounts = settings.own_accounts
@@ -113,8 +124,8 @@ class _Parts:
         self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
         self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
         for name, pace in self._paces.items():
-            self.metrics.watch(name, *_shown(pace, clock))
-        self.exposition = Exposition(self.metrics.polled, self.metrics.own)
+            self.metrics.watch(name, *_live(pace, clock))
+        self.exposition = exposition_of(self.metrics)
         self.board = Board(names)
         patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
         self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
@@ -124,15 +135,21 @@ class _Parts:
             self.vigil.observe,
         ]
         self.credentials = [Credential(each.name, each.credential, self._report) for each in accounts]
-        self.reloads: list[Callable[[], None]] = [credential.reload for credential in self.credentials]
+        self.access = Access(web_config_file, clock)
+        self.visitors = Visitors()
+        self.reloads = [self.access.reload, *(credential.reload for credential in self.credentials)]
+        """What reads files again; each raises `SettingsError` and leaves what was in force."""
+        self.metrics.reloaded(clock.now(), successful=True)
         self.health = Health(dead=lambda: None)
         self.application = build(
             self.exposition,
             self.health,
-            self._status_page,
-            self._release_counters,
-            self.reload,
+            {"/": self._status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
+            self.metrics.release_counters,
             settings.web.telemetry_path,
+            self.access,
+            self.visitors,
+            self.reload,
         )
 
     @asynccontextmanager
@@ -152,7 +169,7 @@ class _Parts:
     async def counters_released_in_time(self) -> AsyncIterator[None]:
         async def release() -> None:
             await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
-            self._release_counters()
+            self.metrics.release_counters()
 
         releasing = asyncio.create_task(release())
         try:
@@ -165,7 +182,6 @@ class _Parts:
         for account, snapshot in await revival.resume(pollers, storage, self._clock):
             self.metrics.restore(account, snapshot)
             self.board.restore(account, snapshot)
-        self.exposition.published()
 
     def _loop(self, index: int, poller: Poller) -> Loop:
         credential, interval = self.credentials[index], self._settings.poll.interval
@@ -217,11 +233,28 @@ class _Parts:
         """Let the probe tell of loops that have died or hang."""
         self.health.dead = lambda: _dead(tasks) or self.vigil.reason()
 
-    def reload(self) -> None:
-        """Read again what may change while the process runs."""
-        line(INFO, "reloading")
+    def reload(self) -> list[str]:
+        """Read again what may change while running; gives what is wrong, one line each."""
+        problems: list[str] = []
         for reload in self.reloads:
-            reload()
+            try:
+                reload()
+            except SettingsError as error:
+                problems += map(str, error.problems)
+        self.metrics.reloaded(self._clock.now(), successful=not problems)
+        for problem in problems:
+            line(ERROR, "reload failed; what was in force stays", problem=problem)
+        if not problems:
+            line(INFO, "reloaded")
+        return problems
+
+    async def tend(self) -> None:
+        """What must be looked at from time to time."""
+        while True:
+            await self._clock.sleep(TEND_SECONDS)
+            self.visitors.sweep(self._clock.monotonic())
+            if self.access.changed():
+                self.reload()
 
     def _report(self, report: Report) -> None:
         for listener in self.listeners:
@@ -230,21 +263,35 @@ class _Parts:
     def _publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)
         self.board.publish(account, snapshot)
-        self.exposition.published()
 
-    def _release_counters(self) -> None:
-        if self.metrics.release_counters():
-            self.exposition.published()
-
-    def _status_page(self) -> str:
-        return status_page(
-            self.board.accounts.values(),
-            version=__version__,
-            telemetry_path=self._settings.web.telemetry_path,
+    def _status_page(self) -> Page:
+        return Page(
+            status_page(
+                self.board.accounts.values(),
+                version=__version__,
+                telemetry_path=self._settings.web.telemetry_path,
+                now=self._clock.now(),
+                paces={name: _shown(pace, self._clock) for name, pace in self._paces.items()},
+            )
         )
 
 
-def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
+def exposition_of(metrics: Metrics) -> Exposition:
+    """The page of some metrics; each part is written again when it has changed."""
+    return Exposition(
+        [
+            Part(metrics.polled, lambda: metrics.publishes),
+            Part(metrics.own, lambda: metrics.changes),
+            Part(metrics.live, object),  # never the same twice
+        ]
+    )
+
+
+def _shown(pace: Pace, clock: Clock) -> PaceView:
+    return PaceView(pace.requests_per_second, clock.now() + pace.wait(clock.monotonic()))
+
+
+def _live(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
     """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
 
     def next_request_at() -> float:
@@ -255,8 +302,11 @@ def _shown(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], 
 
 
 @asynccontextmanager
-async def _polling(loops: Sequence[Loop]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(loop.run(), name=loop.account) for loop in loops]
+async def _turning(
+    loops: Mapping[str, Coroutine[None, None, None]],
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Keep loops turning, by name, until the end."""
+    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
     for task in tasks:
         task.add_done_callback(_tell_death)
     try:
@@ -274,7 +324,7 @@ def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
 
 def _tell_death(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        LOG.critical("a poll loop has died", exc_info=error)
+        LOG.critical("a loop has died", exc_info=error)
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -287,7 +337,7 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _on_hangup(reload: Callable[[], None]) -> None:
+def _on_hangup(reload: Callable[[], object]) -> None:
     with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 

@@ -73,6 +73,8 @@ class Family:
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Of its own metrics: the label values that show from the first scrape on."""
     buckets: tuple[float, ...] = ()
+    at_scrape: bool = False
+    """Of its own metrics: read at each scrape (`set_function`), not set when something happens."""
 
     @property
     def is_live(self) -> bool:
@@ -336,11 +338,13 @@ FAMILIES: Final = (
         "gauge",
         "Requests per second that the exporter now allows itself: halved when Twilio answers 429, raised "
         "again by successes.",
+        at_scrape=True,
     ),
     Family(
         "twilio_email_exporter_next_request_timestamp_seconds",
         "gauge",
         "No request leaves before this Unix time; 0 when one may leave now.",
+        at_scrape=True,
     ),
     Family(
         "twilio_email_exporter_internal_errors_total",
@@ -395,11 +399,24 @@ FAMILIES: Final = (
         "gauge",
         "Size of the state file and what belongs to it; 0 without one.",
         (),
+        at_scrape=True,
     ),
     Family(
         "twilio_email_exporter_clock_skew_seconds",
         "gauge",
         "Our clock less the Date of Twilio's last reply, which has no fractions of a second.",
+    ),
+    Family(
+        "twilio_email_exporter_config_last_reload_successful",
+        "gauge",
+        "1 if the files that may change while running were last read without a problem.",
+        (),
+    ),
+    Family(
+        "twilio_email_exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the files that may change while running were last read without a problem.",
+        (),
     ),
 )
 
@@ -412,14 +429,20 @@ class Metrics:
         self._snapshots: dict[str, Snapshot] = {}
         self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
         self._released = False
+        self.publishes = 0
+        """Goes up whenever `polled` changes."""
+        self.changes = 0
+        """Goes up whenever `own` changes."""
         self.polled = CollectorRegistry(auto_describe=False)
         """What Twilio said: changes at a publish, and when the counters are released."""
         self.polled.register(_Polled(self._snapshots, self._shown))
         self.own = CollectorRegistry()
-        """The exporter itself: changes at any moment."""
-        ProcessCollector(registry=self.own)
-        PlatformCollector(registry=self.own)
-        GCCollector(registry=self.own)
+        """The exporter itself: changes with what it does."""
+        self.live = CollectorRegistry()
+        """The process, its Python and what is read at the scrape: changes at any moment."""
+        ProcessCollector(registry=self.live)
+        PlatformCollector(registry=self.live)
+        GCCollector(registry=self.live)
         self._own = {family.name: self._build(family) for family in FAMILIES if family.is_live}
         self._series("twilio_email_exporter_build_info", version).set(1)
         self._show_known(names)
@@ -430,11 +453,13 @@ class Metrics:
         """Show what a former process knew: from here on its counters move."""
         self._snapshots[account] = snapshot
         self._shown[account] = snapshot.counts
+        self.publishes += 1
         self._series("twilio_email_exporter_last_success_timestamp_seconds", account).set(snapshot.as_of)
         self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
+        self.publishes += 1
         if self._released:
             self._shown[account] = snapshot.counts
         self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
@@ -448,6 +473,7 @@ class Metrics:
         if self._released:
             return False
         self._released = True
+        self.publishes += 1
         self._shown.update({account: snapshot.counts for account, snapshot in self._snapshots.items()})
         return True
 
@@ -480,6 +506,12 @@ class Metrics:
             case _:
                 pass  # of use to the log and the status page
 
+    def reloaded(self, at: float, *, successful: bool) -> None:
+        """The files that may change while running were read, again or for the first time."""
+        self._series("twilio_email_exporter_config_last_reload_successful").set(successful)
+        if successful:
+            self._series("twilio_email_exporter_config_last_reload_success_timestamp_seconds").set(at)
+
     def _observe_request(self, request: RequestFinished) -> None:
         account, endpoint = request.account, request.endpoint
         self._series("twilio_email_exporter_requests_total", account, endpoint, request.code).inc()
@@ -499,11 +531,12 @@ class Metrics:
             last_success.set(poll.finished_at)
 
     def _build(self, family: Family) -> Counter | Gauge | Histogram:
+        registry = self.live if family.at_scrape else self.own
         if family.buckets:
             return Histogram(
-                family.name, family.help, family.labels, buckets=family.buckets, registry=self.own
+                family.name, family.help, family.labels, buckets=family.buckets, registry=registry
             )
-        return _KINDS[family.kind](family.name, family.help, family.labels, registry=self.own)
+        return _KINDS[family.kind](family.name, family.help, family.labels, registry=registry)
 
     def _show_known(self, accounts: Sequence[str]) -> None:
         for family in FAMILIES:
@@ -513,6 +546,8 @@ class Metrics:
                     self._series(family.name, *labels)
 
     def _series(self, name: str, *labels: str) -> Any:
+        """The series, which the caller is about to change."""
+        self.changes += 1
         return self._own[name].labels(*labels) if labels else self._own[name]
 
 
@@ -520,7 +555,10 @@ _KINDS: Final[Mapping[str, type[Counter | Gauge]]] = {"counter": Counter, "gauge
 
 
 class _Polled(Collector):
-    """Turns the published snapshots and counts into families; gauges of an account wait for its first."""
+    """Turns the published snapshots and counts into families; gauges of an account wait for its first.
+
+    Gauges come in pieces, one for each account, so that whoever writes them down can pause in between.
+    """
 
     def __init__(self, snapshots: Mapping[str, Snapshot], shown: Mapping[str, Counts]) -> None:
         self._snapshots = snapshots
@@ -530,18 +568,18 @@ class _Polled(Collector):
         # A publish may come in between: all families show one state.
         snapshots, shown = dict(self._snapshots), dict(self._shown)
         for family in FAMILIES:
-            if family.read is not None and snapshots:
-                yield _gauge(family, family.read, snapshots)
+            if family.read is not None:
+                for account, snapshot in snapshots.items():
+                    yield _gauge(family, family.read, account, snapshot)
             elif family.count is not None:
                 make = _histogram if family.kind == "histogram" else _count
                 yield make(family, family.count, shown)
 
 
-def _gauge(family: Family, read: Read, snapshots: Mapping[str, Snapshot]) -> Metric:
+def _gauge(family: Family, read: Read, account: str, snapshot: Snapshot) -> Metric:
     metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for account, snapshot in snapshots.items():
-        for labels, value in read(snapshot):
-            metric.add_metric((account, *labels), value)
+    for labels, value in read(snapshot):
+        metric.add_metric((account, *labels), value)
     return metric
 
 

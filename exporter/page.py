@@ -1,60 +1,92 @@
-"""The status page and the table of `once`, for people: values in, text out.
+"""The status page and the table of `once`, for people: values in, text out. The home of jinja2.
 
-Must not know of HTTP or Prometheus; every value from outside is escaped.
+Must not know of HTTP or Prometheus. Rule: every value is escaped, wherever it came from, and no account's
+state is told by colour alone.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
-from typing import Final
+from typing import Final, NamedTuple
 
-from exporter.operation import EMAIL_STATUSES, STAT_INDEX
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from exporter.operation import EMAIL_STATUSES, STAT_INDEX, Operation
 from exporter.snapshot import Snapshot
 from exporter.status import AccountStatus
 from exporter.sums import Sums
 
+WORST_SHOWN: Final = 10
+
 _COLUMNS: Final = ("total", *EMAIL_STATUSES)
+_MAIL: Final = ("delivered", "undelivered", "failed", "total")
+_WORST: Final = ("failed", "undelivered", "delivered", "total")
+_KINDS: Final = ("bad", "wait", "good")
+"""How an account may fare; what needs a look comes first."""
 
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>twilio-email-exporter</title>
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ margin: 1.5rem auto; max-width: 72rem; padding: 0 1rem; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8885; }}
-th:first-child {{ text-align: left; }}
-</style>
-</head>
-<body>
-<header><h1>twilio-email-exporter</h1>
-<p>Version {version}. <a href="{metrics}">Metrics</a></p></header>
-<main>
-{accounts}
-</main>
-</body>
-</html>
-"""
+_SPANS: Final = {"1h": "hour", "24h": "day"}
 
 
-def status_page(accounts: Iterable[AccountStatus], *, version: str, telemetry_path: str) -> str:
-    """HTML."""
-    return _PAGE.format(
-        version=escape(version),
-        metrics=escape(telemetry_path),
-        accounts="\n".join(map(_account, accounts)),
+class PaceView(NamedTuple):
+    """How an account's requests leave."""
+
+    requests_per_second: float
+    next_request_at: float
+    """Unix time; 0 or past: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One account, as the template shows it."""
+
+    status: AccountStatus
+    kind: str
+    """One of `_KINDS`."""
+    condition: str
+    pace: PaceView | None
+    mail: dict[str, dict[str, int]]
+    """Emails by span and stat."""
+    worst: list[tuple[Operation, list[int | None]]]
+    window: list[tuple[str, int, list[int]]]
+
+
+def status_page(
+    accounts: Iterable[AccountStatus],
+    *,
+    version: str,
+    telemetry_path: str,
+    now: float,
+    paces: Mapping[str, PaceView] | None = None,
+) -> str:
+    """HTML; `now` is Unix time."""
+    views = [_view(status, (paces or {}).get(status.account)) for status in accounts]
+    views.sort(key=lambda view: _KINDS.index(view.kind))
+    failing = [view.status.account for view in views if view.kind == "bad"]
+    title = "twilio-email-exporter"
+    return _TEMPLATES.get_template("status.html").render(
+        title=f"({len(failing)} failing) {title}" if failing else title,
+        version=version,
+        telemetry_path=telemetry_path,
+        now=now,
+        views=views,
+        failing=failing,
+        total=_total(views),
+        mail_columns=_MAIL,
+        worst_columns=_WORST,
+        window_columns=_COLUMNS,
     )
+
+
+def style_sheet() -> str:
+    """CSS; a file of its own, so that the page needs no inline style."""
+    return _TEMPLATES.get_template("status.css").render()
 
 
 def table(snapshots: Mapping[str, Snapshot]) -> str:
     """Plain text: a row for each account and operation status that occurs, a column for each stat."""
     head = ("account", "status", "operations", *_COLUMNS)
     rows = [
-        (account, status, str(sums.operations), *_numbers(sums))
+        (account, status, str(sums.operations), *map(str, _numbers(sums, _COLUMNS)))
         for account, snapshot in snapshots.items()
         for status, sums in snapshot.window.items()
         if sums.operations
@@ -69,44 +101,75 @@ def table(snapshots: Mapping[str, Snapshot]) -> str:
     )
 
 
-def _account(status: AccountStatus) -> str:
-    return f"""<section>
-<h2>{escape(status.account)}</h2>
-<p>{escape(_condition(status))}</p>
-{_sums(status.snapshot) if status.snapshot else ""}
-</section>"""
-
-
-def _condition(status: AccountStatus) -> str:
-    last = f"Last successful poll: {_time(status.last_success_at)}. Next poll: {_time(status.next_poll_at)}."
-    if status.error is not None:
-        return f"Failing since {_time(status.failing_since)} ({status.error.outcome}): {status.error}. {last}"
-    if status.crashed is not None:
-        return f"The last poll met an internal error ({status.crashed}); the log has more. {last}"
-    if status.last_success_at is None and status.polling_since is None:
-        return f"First poll: {_time(status.next_poll_at)}."
-    if status.last_success_at is None:
-        return f"First poll under way: {status.listed_operations} operations listed."
-    return last
-
-
-def _sums(snapshot: Snapshot) -> str:
-    head = "".join(f'<th scope="col">{column}</th>' for column in ("status", "operations", *_COLUMNS))
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(status)}</th><td>{sums.operations}</td>'
-        + "".join(f"<td>{number}</td>" for number in _numbers(sums))
-        + "</tr>"
-        for status, sums in snapshot.window.items()
+def _view(status: AccountStatus, pace: PaceView | None) -> _View:
+    kind, condition = _condition(status)
+    snapshot = status.snapshot
+    if snapshot is None:
+        return _View(status, kind, condition, pace, {}, [], [])
+    return _View(
+        status,
+        kind,
+        condition,
+        pace,
+        mail={
+            span: dict(zip(_MAIL, _numbers(snapshot.recent[age], _MAIL), strict=True))
+            for age, span in _SPANS.items()
+            if age in snapshot.recent
+        },
+        worst=[
+            (each, [each.stats[STAT_INDEX[stat]] for stat in _WORST]) for each in snapshot.worst[:WORST_SHOWN]
+        ],
+        window=[(name, sums.operations, _numbers(sums, _COLUMNS)) for name, sums in snapshot.window.items()],
     )
-    table_ = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>"
-    return f'<div class="scroll">{table_}</div>'
 
 
-def _numbers(sums: Sums) -> list[str]:
-    return [str(sums.stats[STAT_INDEX[stat]]) for stat in _COLUMNS]
+def _total(views: Iterable[_View]) -> dict[str, dict[str, int]]:
+    """The mail of all accounts together."""
+    total: dict[str, dict[str, int]] = {}
+    for view in views:
+        for span, numbers in view.mail.items():
+            sums = total.setdefault(span, dict.fromkeys(_MAIL, 0))
+            for stat, number in numbers.items():
+                sums[stat] += number
+    return total
 
 
-def _time(at: float | None) -> str:
-    if at is None:
-        return "none yet"
+def _condition(status: AccountStatus) -> tuple[str, str]:
+    if status.error is not None:
+        return "bad", f"Failing ({status.error.outcome}): {status.error}"
+    if status.crashed is not None:
+        return "bad", f"The last poll met an internal error ({status.crashed}); the log has more"
+    if status.last_success_at is not None:
+        return "good", "Polls succeed"
+    listed = f"{status.listed_operations:,} operations listed on {status.listed_pages:,} pages so far"
+    return "wait", f"First poll under way: {listed}" if status.polling_since else "Waiting for the first poll"
+
+
+def _numbers(sums: Sums, stats: Iterable[str]) -> list[int]:
+    return [sums.stats[STAT_INDEX[stat]] for stat in stats]
+
+
+def _utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _distance(at: float, now: float) -> str:
+    """How far an instant is from now, in the largest unit that fits."""
+    seconds = round(abs(at - now))
+    if seconds == 0:
+        return "now"
+    size, unit = next(
+        (size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if seconds >= size
+    )
+    amount = f"{seconds // size} {unit}"
+    return f"in {amount}" if at > now else f"{amount} ago"
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("exporter"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_TEMPLATES.filters.update(utc=_utc, iso=_iso, distance=_distance)

@@ -18,6 +18,7 @@ from exporter.shard import MAX_SHARDS, Shard, parse_shard
 from exporter.values import (
     ListenAddress,
     check_base_url,
+    check_ca_file,
     check_readable,
     check_telemetry_path,
     duration_text,
@@ -50,9 +51,9 @@ UrlPath = Annotated[
     AfterValidator(check_telemetry_path),
     _Kind("PATH", "a path that the exporter does not serve otherwise"),
 ]
-ReadableFile = Annotated[
-    Path | None, AfterValidator(check_readable), _Kind("FILE", "a file that can be read")
-]
+_READABLE: Final = _Kind("FILE", "a file that can be read")
+CaFile = Annotated[Path | None, AfterValidator(check_ca_file), _READABLE]
+WebConfigFile = Annotated[Path | None, AfterValidator(check_readable), _READABLE]
 ShardOf = Annotated[
     Shard | None,
     BeforeValidator(parse_shard),
@@ -73,7 +74,7 @@ class Api(BaseModel):
         default=5.0, gt=0, le=100, description="ceiling, each account on its own"
     )
     concurrency: Count = Field(default=2, ge=1, le=50, description="requests in flight, each account")
-    ca_file: ReadableFile = Field(default=None, description="extra CA certificates (PEM)")
+    ca_file: CaFile = Field(default=None, description="extra CA certificates (PEM)")
 
 
 class Poll(BaseModel):
@@ -119,6 +120,9 @@ class Web(BaseModel):
     model_config = _FROZEN
     listen_address: Addresses = Field(default=(ListenAddress(None, 10587),), description="where to listen")
     telemetry_path: UrlPath = Field(default="/metrics", description="path of the metrics")
+    config_file: WebConfigFile = Field(
+        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit"
+    )
 
 
 class Log(BaseModel):

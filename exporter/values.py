@@ -5,6 +5,7 @@ Every error is a `ValueError` that says what would be right. Must not know of wh
 
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-_OTHER_PATHS: Final = frozenset({"/", "/-/healthy", "/-/ready", "/-/reload"})
+_OTHER_PATHS: Final = frozenset({"/", "/status.css", "/-/healthy", "/-/ready", "/-/reload"})
 _UNITS: Final = {
     "d": Fraction(86400),
     "h": Fraction(3600),
@@ -124,5 +125,15 @@ def check_readable(file: Path | None) -> Path | None:
         try:
             file.open("rb").close()
         except OSError as error:
-            raise ValueError(f"{why(error)}; write the path of a file with CA certificates") from None
+            raise ValueError(f"{why(error)}; write the path of a file that can be read") from None
+    return file
+
+
+def check_ca_file(file: Path | None) -> Path | None:
+    """Told at the start: when the first connection is made it would be a traceback."""
+    if check_readable(file) is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except ssl.SSLError:
+            raise ValueError("holds no certificates; write the path of a PEM file") from None
     return file

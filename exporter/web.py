@@ -1,19 +1,25 @@
-"""What Prometheus, Kubernetes and people touch. The home of aiohttp's server.
+"""What Prometheus, Kubernetes and people touch: routes, and the guard before them.
 
 Serves finished pages; must never call Twilio, and must not know how numbers come about.
+
+Rule: the guard stands before every path, the health endpoints and paths that do not exist among them, as
+exporter-toolkit has it: rate limit first, then users.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from exporter.exposition import Exposition, accepts_gzip, choose_format, compress
+from exporter.access import Access
+from exporter.exposition import Exposition
+from exporter.listener import Visitors
+from exporter.negotiation import accepts_gzip, choose_format
 
-SHUTDOWN_SECONDS: Final = 2.0
-"""A scrape under way at the end may take this long; the whole stop has 5 s."""
+CONCURRENT_SCRAPES: Final = 20
+"""Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
 
 
 @dataclass(slots=True)
@@ -27,66 +33,101 @@ class Health:
     """Counters stand where a former process left them; before, a scrape would see them fall to zero."""
 
 
-class ListenError(Exception):
-    """An address cannot be listened on; the message names it and why."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document for people, finished."""
 
-
-@asynccontextmanager
-async def serving(
-    application: web.Application, addresses: Iterable[tuple[str | None, int]]
-) -> AsyncIterator[list[tuple[str, int]]]:
-    """Serve on every address (host `None`: all of them); gives those bound, with their real ports."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    try:
-        for host, port in addresses:
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                raise ListenError(f"cannot listen on {host or ''}:{port}: {error.strerror}") from error
-        yield [(address[0], address[1]) for address in runner.addresses]
-    finally:
-        await runner.cleanup()
+    text: str
+    content_type: str = "text/html"
 
 
 def build(
     exposition: Exposition,
     health: Health,
-    status_page: Callable[[], str],
-    on_scrape: Callable[[], None],
-    reload: Callable[[], None],
+    pages: Mapping[str, Callable[[], Page]],
+    on_scrape: Callable[[], object],
     telemetry_path: str,
+    access: Access,
+    visitors: Visitors,
+    reload: Callable[[], Sequence[str]],
 ) -> web.Application:
-    application = web.Application()
+    """`pages` makes the document at each path; `reload` reads files again and gives what is wrong."""
+    application = web.Application(middlewares=[_guard(access, visitors)])
+    application.on_response_prepare.append(_configured_headers(access))
     application.add_routes(
         [
             web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
             web.post("/-/reload", _reload(reload)),
-            web.get("/", _status(status_page)),
+            *(web.get(path, _people(page)) for path, page in pages.items()),
         ]
     )
     return application
 
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], None]) -> _Handler:
-    async def handle(request: web.Request) -> web.Response:
+def _guard(access: Access, visitors: Visitors) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitors.hear(request)
+        if not access.within_rate():
+            return web.Response(text="Too Many Requests\n", status=429)
+        if not await access.admits(request.headers.get("Authorization")):
+            headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
+            return web.Response(text="Unauthorized\n", status=401, headers=headers)
+        return await handler(request)
+
+    return guard
+
+
+def _configured_headers(access: Access) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def add(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(access.config.headers)
+
+    return add
+
+
+def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], object]) -> _Handler:
+    scrapes = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal scrapes
         if not health.loaded:
             return web.Response(text="the state is being loaded\n", status=503)
-        format_ = choose_format(request.headers.get("Accept"))
-        page = await exposition.page(format_)
-        headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
-        if accepts_gzip(request.headers.get("Accept-Encoding")):
-            page, headers["Content-Encoding"] = compress(page), "gzip"
+        if scrapes >= CONCURRENT_SCRAPES:
+            return web.Response(text="too many scrapes at once\n", status=503, headers={"Retry-After": "1"})
+        scrapes += 1
+        try:
+            # Sent here and not by whoever called: a slow reader is a scrape under way, too.
+            response = await _send_page(exposition, request)
+        finally:
+            scrapes -= 1
         if request.method == "GET":
             on_scrape()
-        return web.Response(body=page, headers=headers)
+        return response
 
     return handle
+
+
+async def _send_page(exposition: Exposition, request: web.Request) -> web.StreamResponse:
+    format_ = choose_format(request.headers.get("Accept"))
+    response = web.StreamResponse()
+    response.headers["Content-Type"] = format_.content_type
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    if accepts_gzip(request.headers.get("Accept-Encoding")):
+        response.headers["Content-Encoding"] = "gzip"
+        pieces = [await exposition.gzipped_page(format_)]
+    else:
+        pieces = await exposition.pieces(format_)
+    response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    for piece in pieces if request.method != "HEAD" else ():
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 def _healthy(health: Health) -> _Handler:
@@ -106,17 +147,28 @@ def _ready(health: Health) -> _Handler:
     return handle
 
 
-def _reload(reload: Callable[[], None]) -> _Handler:
+def _reload(reload: Callable[[], Sequence[str]]) -> _Handler:
     async def handle(_: web.Request) -> web.Response:
-        reload()
-        return web.Response(text="OK\n")
+        problems = reload()
+        if not problems:
+            return web.Response(text="OK\n")
+        return web.Response(text="\n".join(problems) + "\n", status=500)
 
     return handle
 
 
-def _status(page: Callable[[], str]) -> _Handler:
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def _people(page: Callable[[], Page]) -> _Handler:
     async def handle(_: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(text=page(), content_type="text/html", headers=headers)
+        document = page()
+        return web.Response(text=document.text, content_type=document.content_type, headers=_PAGE_HEADERS)
 
     return handle

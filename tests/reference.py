@@ -39,8 +39,8 @@ line for each problem, with where the value came from and what would be right.
 |---|---|---|---|---|---|
 {settings}
 
-In the file, `web.listen_address` may also be a list, and a relative `api.ca_file` is relative to the file's
-folder. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
+In the file, `web.listen_address` may also be a list, and relative files (`api.ca_file`, `web.config_file`)
+are relative to the file's folder. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
 
 ## Credentials
 

@@ -29,10 +29,15 @@ RANKS: Final = {
         "status",
         "forecast",
         "vigil",
+        "negotiation",
     ),
     "conductor": ("credential", "poller", "loop", "check"),
-    "edges": ("transport", "client", "storage", "metrics", "exposition", "web", "page", "logs"),
-    "settings": ("values", "flags", "document", "accounts", "settings", "loading"),
+    "writing": ("flags", "document", "section", "web_config"),
+    "edges": (
+        *("transport", "client", "storage", "metrics", "text_format", "exposition", "page", "logs"),
+        *("passwords", "tls", "access", "listener", "web"),
+    ),
+    "settings": ("values", "accounts", "settings", "loading"),
     "meeting point": ("revival", "app"),
     "commands": ("__main__",),
 }
@@ -40,10 +45,15 @@ RANKS: Final = {
 
 Settings stand above the edges, so that no edge learns what is configured how."""
 
-STAIRS: Final = {"words", "pure", "settings", "meeting point"}
+STAIRS: Final = {"words", "pure", "writing", "settings", "meeting point"}
 
 EDGE_PAIRS: Final = {
+    ("exposition", "text_format"): "when a page is written, and how",
+    ("access", "tls"): "the context in force",
+    ("access", "passwords"): "the users in force",
     ("web", "exposition"): "a scrape's headers choose the format",
+    ("web", "access"): "the guard before every path",
+    ("web", "listener"): "who has spoken is not cut off",
 }
 """The edges that know another edge, and why. No edge knows the poller."""
 
@@ -51,9 +61,11 @@ SIMULATOR_SEES: Final = {"__version__", "clock", "operation"}
 
 LIBRARIES: Final = {
     "aiohttp": {"transport"},
-    "aiohttp.web": {"web", "simulator"},
+    "aiohttp.web": {"listener", "web", "simulator"},
+    "bcrypt": {"passwords"},
+    "jinja2": {"page"},
     "msgspec": {"wire"},
-    "prometheus_client": {"metrics", "exposition"},
+    "prometheus_client": {"metrics", "text_format", "exposition"},
     "pydantic": {"accounts", "settings", "loading"},
     "sqlite3": {"storage"},
     "tenacity": {"client"},
@@ -62,7 +74,12 @@ LIBRARIES: Final = {
 }
 """Where each library may be imported. Of a longer name, the longest that is here decides."""
 
-ALIASES: Final = {"aiohttp.hdrs": "aiohttp.web", "pydantic_core": "pydantic", "pydantic_settings": "pydantic"}
+ALIASES: Final = {
+    "aiohttp.hdrs": "aiohttp.web",
+    "aiohttp.typedefs": "aiohttp.web",
+    "pydantic_core": "pydantic",
+    "pydantic_settings": "pydantic",
+}
 
 REAL_TIME: Final = {
     "asyncio.sleep",

@@ -117,7 +117,10 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
         client = TestClient(TestServer(exporter.parts.application))
         stuck = asyncio.Event()
-        async with client, app._polling(list(exporter.loops.values())) as tasks:
+        async with (
+            client,
+            app._turning({each.account: each.run() for each in exporter.loops.values()}) as tasks,
+        ):
             exporter.parts.watch(tasks)
             await exporter.clock.sleep(20 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
@@ -149,7 +152,7 @@ async def test_long_first_listing_is_no_hang() -> None:
 
 async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
-    async with whole([]) as exporter, app._polling([]) as tasks:
+    async with whole([]) as exporter, app._turning({}) as tasks:
         exporter.parts.watch(tasks)
         assert exporter.parts.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1

@@ -4,17 +4,19 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.errors import OUTCOMES, Throttled
-from exporter.exposition import OPENMETRICS, TEXT, Exposition
 from exporter.ledger import Ledger
 from exporter.metrics import FAMILIES, Metrics
+from exporter.negotiation import TEXT
 from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
 from exporter.report import PollFinished, RequestFinished, RequestRetried
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
 from tests.clock import SATURDAY
+from tests.golden import exposition_of
 from tests.operations import operation
 from tests.reference import DOCS, LABELS, metrics_reference
 
 OWN = {family.name for family in FAMILIES if family.is_live}
+AT_SCRAPE = {family.name for family in FAMILIES if family.at_scrape}
 COUNTERS = {family.name for family in FAMILIES if family.count is not None}
 POLLED = {family.name for family in FAMILIES if family.read is not None}
 
@@ -42,7 +44,7 @@ def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
 def test_own_metrics_are_there_from_the_first_scrape() -> None:
     """With every known label value, and at 0; polled data is not."""
     fresh = metrics()
-    assert families(fresh.own).keys() >= OWN
+    assert families(fresh.own).keys() | families(fresh.live).keys() >= OWN
     assert families(fresh.polled).keys() == COUNTERS, "counters are there, polled gauges are not"
     for outcome in OUTCOMES:
         labels = {"account": "a", "outcome": outcome}
@@ -133,20 +135,20 @@ def test_reference_is_written_from_the_table() -> None:
 
 
 async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
-    """Rendered once for each publish and format; each family once; one end mark in OpenMetrics."""
-    filled = metrics()
-    exposition = Exposition(filled.polled, filled.own)
+    """Each family once, whatever the number of accounts; a publish and a report show on the next page."""
+    filled = metrics("a", "b")
+    exposition = exposition_of(filled)
     filled.publish("a", snapshot_of(operation(failed=1)))
-    exposition.published()
-    text = (await exposition.page(TEXT)).decode()
-    openmetrics = (await exposition.page(OPENMETRICS)).decode()
-    for name in OWN | POLLED | COUNTERS:
-        assert text.count(f"# TYPE {name} ") == 1
-    assert openmetrics.count("# EOF") == 1
-    assert openmetrics.endswith("# EOF\n")
+    filled.publish("b", snapshot_of())
+    text = await exposition.page(TEXT)
+    for name in (OWN | POLLED | COUNTERS) - AT_SCRAPE:
+        assert text.decode().count(f"# TYPE {name} ") == 1
+    assert await exposition.page(TEXT) == text
     filled.publish("a", snapshot_of())
-    exposition.published()
-    assert await exposition.page(TEXT) != text.encode()
+    published = await exposition.page(TEXT)
+    assert published != text
+    filled.observe(RequestRetried("a", "timeout", 1.0))
+    assert await exposition.page(TEXT) != published
 
 
 def failed(shown: Metrics) -> float | None:

@@ -181,3 +181,45 @@ def test_check(simulator: str) -> None:
     assert "does not work" in wrong.stdout
     assert "wrong-one" not in wrong.stdout + wrong.stderr
     assert finish("check").returncode == 2
+
+
+HASH = "$2b$04$/YskwvSTSs8.LLHddnSZguwGWkGqhok08aTCdtE6n6sM6F0xXsLP2"
+GUARDED = f"basic_auth_users: {{alice: {HASH}}}\n"
+ALICE = "Basic YWxpY2U6c2VjcmV0"  # alice:secret
+RELOADED = "twilio_email_exporter_config_last_reload_successful"
+
+
+def guarded(log: Path) -> str | None:
+    """The metrics, for who knows the password."""
+    return fetch(f"{metrics_url(log)}/metrics", Authorization=ALICE)
+
+
+def test_web_config_is_read_again(tmp_path: Path, simulator: str) -> None:
+    """By itself when it changes, and on SIGHUP; what is broken is told and changes nothing."""
+    log, web_config = tmp_path / "run.log", tmp_path / "web.yml"
+    web_config.write_text(GUARDED)
+    settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator, "EXPORTER_WEB__CONFIG_FILE": str(web_config)}
+    with started(log, "--web.listen_address", ANY_PORT, **settings) as process:
+        page = eventually(lambda: guarded(log), "the listener")
+        assert f"{RELOADED} 1.0" in page
+        assert fetch(f"{metrics_url(log)}/metrics") is None
+        web_config.write_text("basic_auth_users: {alice: secret}\n")
+        told = eventually(found_in(log, "reload failed.*"), "the problem").group()
+        assert f"{web_config}: must be a bcrypt hash" in told
+        assert f"{RELOADED} 0.0" in (guarded(log) or "")
+        web_config.write_text("")
+        process.send_signal(signal.SIGHUP)
+        page = eventually(lambda: fetch(f"{metrics_url(log)}/metrics"), "an open door")
+        assert f"{RELOADED} 1.0" in page
+
+
+def test_broken_web_config_is_a_wrong_setting(tmp_path: Path) -> None:
+    """Exit code 2, and a line with file, key and reason."""
+    web_config = tmp_path / "web.yml"
+    web_config.write_text("tls_server_config: {cert_file: none.pem, key_file: none.key}")
+    done = finish(EXPORTER_WEB__CONFIG_FILE=str(web_config), **ACCOUNT)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"tls_server_config.{kind}_file: {web_config}: {tmp_path}/none.{suffix} does not exist"
+        for kind, suffix in (("cert", "pem"), ("key", "key"))
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.exposition import OPENMETRICS
+from exporter.negotiation import OPENMETRICS
 from exporter.report import PollCrashed, PollFinished
 from exporter.simulator import Fault, World, faults
 from exporter.simulator.reply import Reply
@@ -108,7 +108,7 @@ async def pages_of(exporter: Whole) -> list[str]:
     return [
         (await exporter.scrape()).text,
         (await exporter.parts.exposition.page(OPENMETRICS)).decode(),
-        exporter.parts._status_page(),
+        exporter.parts._status_page().text,
     ]
 
 
@@ -151,7 +151,7 @@ async def test_mistake_of_ours_tells_none_either(log_format: str) -> None:
         assert "KeyError" in told
         assert SECRET not in told
         assert TOKEN not in told
-        assert "ValueError" in exporter.parts._status_page()
+        assert "ValueError" in exporter.parts._status_page().text
 
 
 async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -> None:

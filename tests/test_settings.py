@@ -4,6 +4,7 @@
 # ruff: noqa: E501
 
 import argparse
+import shutil
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.reference import DOCS, SETTINGS_PAGE, main, settings_reference
 SID = "AC" + "0" * 32
 KEY = "SK" + "0" * 32
 ENVIRONMENT = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "a-token"}
-CA_FILE = Path(__file__)
+CA_FOLDER = Path(__file__).parent / "ca"
 
 # A value for each source, from the weakest to the strongest, each unlike the one before; the first is not the
 # model's default. Whoever adds a setting adds a row.
@@ -35,9 +36,7 @@ VALUES = {
     "api.timeout": ("1s", "2s", "3s", "4s"),
     "api.requests_per_second": ("1", "2.5", "3", "100"),
     "api.concurrency": ("1", "3", "4", "50"),
-    "api.ca_file": tuple(
-        str(CA_FILE.parent / name) for name in ("clock.py", "reference.py", "test_settings.py", "__init__.py")
-    ),
+    "api.ca_file": tuple(str(CA_FOLDER / f"{name}.pem") for name in "abcd"),
     "poll.interval": ("1s", "2m", "3h", "1h30m"),
     "poll.lookback": ("1d", "2d", "3d", "4d"),
     "poll.recent": ("1s", "2m", "3h", "1h30m"),
@@ -47,6 +46,10 @@ VALUES = {
     "metrics.first_scrape_timeout": ("1s", "2s", "3s", "0s"),
     "web.listen_address": (":1", "localhost:2", "[::1]:3", "127.0.0.1:0"),
     "web.telemetry_path": ("/a", "/b", "/c/d", "/-/metrics"),
+    "web.config_file": tuple(
+        str(Path(__file__).parent / name)
+        for name in ("clock.py", "reference.py", "test_settings.py", "__init__.py")
+    ),
     "log.level": ("debug", "warning", "error", "info"),
     "log.format": ("json", "logfmt", "json", "logfmt"),
     "shard": ("0/2", "1/2", "2/3", "0/1000"),
@@ -119,7 +122,11 @@ def test_defaults_are_those_of_the_contract() -> None:
         "poll": {"interval": 60, "lookback": 7 * 86400, "recent": 7200, "sweep_interval": 900},
         "state": {"path": None},
         "metrics": {"top_operations": 20, "first_scrape_timeout": 120},
-        "web": {"listen_address": ({"host": None, "port": 10587},), "telemetry_path": "/metrics"},
+        "web": {
+            "listen_address": ({"host": None, "port": 10587},),
+            "telemetry_path": "/metrics",
+            "config_file": None,
+        },
         "log": {"level": "info", "format": "logfmt"},
         "shard": None,
         "accounts": (),
@@ -197,7 +204,7 @@ def test_file_named_by_variable_or_flag() -> None:
 def test_ca_file_is_relative_to_the_file_that_names_it() -> None:
     """A settings file may be moved together with what stands beside it."""
     Path("etc").mkdir()
-    Path("etc/ca.pem").touch()
+    shutil.copy(CA_FOLDER / "a.pem", "etc/ca.pem")
     Path("etc/x.yaml").write_text("api: {ca_file: ca.pem}")
     assert loaded({"config_file": "etc/x.yaml"}).api.ca_file == Path("etc/ca.pem")
 
@@ -382,8 +389,9 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("api.concurrency", "0", '"0" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "51", '"51" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "1.5", '"1.5" must be a whole number, at least 1, at most 50'),
-        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a file with CA certificates'),
-        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a file with CA certificates'),
+        ("api.ca_file", "/dev/null", '"/dev/null" holds no certificates; write the path of a PEM file'),
+        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a file that can be read'),
+        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a file that can be read'),
         ("poll.interval", "", '"" is not a duration; write 90s, 15m, 7d or plain seconds'),
         ("poll.interval", "999ms", '"999ms" must be a duration, at least 1s'),
         ("poll.lookback", "0", '"0" must be a duration, more than 0s, at most 7d'),

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import app, logs
 from exporter.accounts import Account
-from exporter.exposition import TEXT
 from exporter.loop import Loop
+from exporter.negotiation import TEXT
 from exporter.report import Report
 from exporter.settings import Api, Poll, Settings
 from exporter.simulator import Simulator, World

@@ -1,0 +1,106 @@
+"""Where the server listens, and how much patience it has with who connects.
+
+Must not know what is served. Time comes with the calls.
+"""
+
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+SHUTDOWN_SECONDS: Final = 2.0
+"""A scrape under way at the end may take this long; the whole stop has 5 s."""
+
+KEEPALIVE_SECONDS: Final = 310.0
+"""A scraper that comes every five minutes, the longest that makes sense, finds its connection open."""
+
+REQUEST_SECONDS: Final = 10.0
+"""Between connecting and the end of the first request's headers."""
+
+READ_SECONDS: Final = 60.0
+"""For reading a reply."""
+
+HEADER_BYTES: Final = 8190
+"""One header, or the request line; beyond it the answer is 400."""
+
+HEADERS: Final = 100
+"""In one request."""
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message names it and why."""
+
+
+class Visitors:
+    """The open connections; those that keep us waiting are cut off."""
+
+    def __init__(self) -> None:
+        self._server: web.Server | None = None
+        self._spoken: set[web.RequestHandler] = set()
+        self._waiting_since: dict[web.RequestHandler, float] = {}
+
+    def come_to(self, server: web.Server | None) -> None:
+        self._server = server
+
+    def hear(self, request: web.Request) -> None:
+        """A request has come in whole."""
+        self._spoken.add(request.protocol)
+
+    def sweep(self, now: float) -> None:
+        """Cut off who has kept us waiting for too long; `now` counts seconds, from any instant."""
+        open_now = set(self._server.connections) if self._server else set()
+        self._spoken &= open_now
+        before, self._waiting_since = self._waiting_since, {}
+        for protocol in open_now:
+            transport = protocol.transport
+            reading = transport is not None and transport.get_write_buffer_size() > 0
+            if transport is None or (protocol in self._spoken and not reading):
+                continue
+            since = self._waiting_since[protocol] = before.get(protocol, now)
+            if now - since >= (READ_SECONDS if reading else REQUEST_SECONDS):
+                transport.abort()
+
+
+@asynccontextmanager
+async def serving(
+    application: web.Application,
+    addresses: Iterable[tuple[str | None, int]],
+    visitors: Visitors | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[list[tuple[str, int]]]:
+    """Serve on every address (host `None`: all of them); gives those bound, with their real ports."""
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+        max_headers=HEADERS,
+    )
+    await runner.setup()
+    try:
+        if visitors is not None:
+            visitors.come_to(runner.server)
+        for host, port in addresses:
+            try:
+                await web.TCPSite(runner, host, port, ssl_context=tls).start()
+            except OSError as error:
+                raise ListenError(f"cannot listen on {_shown(host)}:{port}: {_why(error)}") from error
+        yield [(address[0], address[1]) for address in runner.addresses]
+    finally:
+        await runner.cleanup()
+
+
+def _shown(host: str | None) -> str:
+    return f"[{host}]" if host and ":" in host else host or ""
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return f"{error.strerror or error}"
+    return os.strerror(error.errno)  # asyncio's own text says the address a second time
