@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from exporter.errors import OUTCOMES, RETRY_REASONS
+from exporter.families import FAMILIES, Family
 from exporter.flags import ACCOUNT_VARIABLES
-from exporter.metrics import FAMILIES, Family
 from exporter.operation import EMAIL_STATUSES, STATUSES
 from exporter.report import ENDPOINTS
 from exporter.settings import SETTINGS
@@ -111,7 +111,7 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
 METRICS_PAGE = """\
 # Metrics
 
-Written by `make docs` from the table in `exporter/metrics.py`; do not edit.
+Written by `make docs` from the table in `exporter/families.py`; do not edit.
 
 Gauges of polled data appear with the first successful poll and show what was true *as of the last successful
 poll*: watch `twilio_email_exporter_last_success_timestamp_seconds`. The exporter's own metrics are there from

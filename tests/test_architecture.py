@@ -26,6 +26,7 @@ RANKS: Final = {
         "sums",
         "ledger",
         "snapshot",
+        "families",
         "status",
         "forecast",
         "vigil",

@@ -4,8 +4,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.errors import OUTCOMES, Throttled
+from exporter.families import FAMILIES
 from exporter.ledger import Ledger
-from exporter.metrics import FAMILIES, Metrics
+from exporter.metrics import Metrics
 from exporter.negotiation import TEXT
 from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
 from exporter.report import PollFinished, RequestFinished, RequestRetried

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
+from exporter.families import FAMILIES
 from exporter.flags import ACCOUNT_VARIABLES, CONFIG_FILE_VARIABLE
-from exporter.metrics import FAMILIES
 from exporter.settings import SETTINGS
 
 ROOT: Final = Path(__file__).parent.parent
