@@ -157,3 +157,17 @@ async def test_shard_without_accounts_lives_and_says_so() -> None:
         assert exporter.parts.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text
+
+
+async def test_scrapes_cost_twilio_nothing() -> None:
+    """However many there are, in whatever format: only polls ask."""
+    async with whole([a_world()]) as exporter:
+        assert await exporter.poll()
+        exporter.parts.health.loaded = True
+        asked = len(exporter.simulator.requests)
+        async with TestClient(TestServer(exporter.parts.application)) as client:
+            for accept in ("text/plain", "application/openmetrics-text") * 10:
+                reply = await client.get("/metrics", headers={"Accept": accept})
+                assert reply.status == 200
+                assert "twilio_email_window_emails{" in await reply.text()
+        assert len(exporter.simulator.requests) == asked
