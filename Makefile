@@ -30,6 +30,11 @@ check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling w
 test: $(VENV)/dev.stamp ## the tests, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machine
+	$(BIN)/python -m bench.state
+	$(BIN)/python -m bench.serving
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff and mypy (strict)
 	$(BIN)/ruff check .

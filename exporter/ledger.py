@@ -50,7 +50,7 @@ class Ledger:
         self._buckets: dict[int, list[str]] = {}  # ids by minute of creation
         self._gone: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last spoke of them
-        self._troubled: set[str] = set()  # those with failed or undelivered mail
+        self._troubled: dict[str, tuple[int, float, str]] = {}  # by id, what sorts the worst last
         self._changed: set[str] = set()
         self._forgotten: set[str] = set()
         self._window = Horizon(lookback, now)
@@ -116,7 +116,7 @@ class Ledger:
         elif after != before:
             self._move(before, after)
         self._keep(Entry(after, finished))
-        self._sort(reply.id, after, at)
+        self._sort(reply.id, after, after.created_at, at)
 
     def lose(self, operation_id: str) -> None:
         """Take out of the sums what answered 404."""
@@ -126,7 +126,7 @@ class Ledger:
             self._keep(known._replace(gone=True))
             self._gone.add(operation_id)
             self._refreshed.pop(operation_id, None)
-            self._troubled.discard(operation_id)
+            self._troubled.pop(operation_id, None)
 
     def advance(self, now: float) -> None:
         """Let time pass: every horizon moves, and what falls behind the window is forgotten."""
@@ -184,7 +184,8 @@ class Ledger:
 
     def worst(self, count: int) -> list[Operation]:
         """Most failed and undelivered mail first, ties to the newer; none without either."""
-        return heapq.nlargest(count, map(self._read, self._troubled), key=_badness)
+        worst = heapq.nlargest(count, self._troubled.values())
+        return [self._read(operation_id) for _, _, operation_id in worst]
 
     def _known(self, operation_id: str) -> Entry | None:
         packed = self._packed.get(operation_id)
@@ -216,14 +217,17 @@ class Ledger:
         return operation.created_at < self._coverage
 
     def _index(self, operation_id: str, packed: bytes, entry: Entry, born: float, at: float) -> None:
-        """Enter what is new here everywhere but in the window's sums."""
+        """Enter what is new here everywhere but in the window's sums.
+
+        `entry` may be of another operation that looks the same: its id and times are not to be used.
+        """
         self._packed[operation_id] = packed
         self._forgotten.discard(operation_id)
         self._buckets.setdefault(_bucket(born), []).append(operation_id)
         if entry.gone:
             self._gone.add(operation_id)
             return
-        self._sort(operation_id, entry.operation, at)
+        self._sort(operation_id, entry.operation, born, at)
         for horizon in self._recent.values():
             if born >= horizon.start:
                 horizon.add(entry.operation, 1)
@@ -251,15 +255,16 @@ class Ledger:
         if self._marks.get(operation_id) == counted(entry.operation.stats):
             del self._marks[operation_id]
 
-    def _sort(self, operation_id: str, operation: Operation, at: float) -> None:
+    def _sort(self, operation_id: str, operation: Operation, born: float, at: float) -> None:
         if operation.is_final:
             self._refreshed.pop(operation_id, None)
         else:
             self._refreshed[operation_id] = at
-        if _badness(operation)[0]:
-            self._troubled.add(operation_id)
+        bad_mails = (operation.stats[_FAILED] or 0) + (operation.stats[_UNDELIVERED] or 0)
+        if bad_mails:
+            self._troubled[operation_id] = (bad_mails, born, operation_id)  # ties to the newer
         else:
-            self._troubled.discard(operation_id)
+            self._troubled.pop(operation_id, None)
 
     def _move(self, old: Operation | None, new: Operation | None) -> None:
         """Let the sums follow one operation from what it was to what it is."""
@@ -286,7 +291,7 @@ class Ledger:
         self._marks.pop(operation_id, None)
         self._gone.discard(operation_id)
         self._refreshed.pop(operation_id, None)
-        self._troubled.discard(operation_id)
+        self._troubled.pop(operation_id, None)
         self._changed.discard(operation_id)
         self._forgotten.add(operation_id)
 
@@ -310,8 +315,3 @@ def _succeed(known: Operation, reply: Operation) -> Operation:
     """The later reply over the earlier; `createdAt` does not change, whatever a reply says."""
     stats = tuple([old if new is None else new for old, new in zip(known.stats, reply.stats, strict=True)])
     return reply._replace(created_at=known.created_at, stats=stats)
-
-
-def _badness(operation: Operation) -> tuple[int, float, str]:
-    stats = operation.stats
-    return (stats[_FAILED] or 0) + (stats[_UNDELIVERED] or 0), operation.created_at, operation.id

@@ -167,6 +167,14 @@ def test_what_leaves_the_window_unfinished_is_counted() -> None:
     assert ledger.counts()["expired_unfinished", ""] == 1
 
 
+def test_restored_operations_that_look_the_same_keep_their_own_times() -> None:
+    """What is decoded once for many of them sorts none by the time of another."""
+    alike = [operation(number, age=age, failed=2) for number, age in enumerate((500.0, 100.0, 300.0))]
+    after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY)
+    after.restore(ledger_of(*alike).unsaved().rows, SATURDAY)
+    assert after.worst(3) == [alike[1], alike[2], alike[0]]
+
+
 def test_restored_ledger_is_the_one_that_was_saved() -> None:
     """Sums, marks, what is gone and what is unfinished; and nothing of it is unsaved."""
     before = ledger_of(
