@@ -13,7 +13,7 @@ what was forgotten is a baseline if it ever shows up again, so nothing is counte
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from exporter.counting import COUNTED, Counts, Tally, counted
@@ -141,9 +141,9 @@ class Ledger:
         self._coverage = max(self._coverage, self._window.start)
 
     def unsaved(self) -> Changes:
-        """What has changed since `saved` was last called."""
+        """What has changed since `saved` was last called; to be read before anything is absorbed."""
         return Changes(
-            rows=[self._row(each) for each in self._changed],
+            rows=_Rows(self._row, self._changed),
             forgotten=list(self._forgotten),
             coverage=self._coverage,
             counts=self._tally.frozen(),
@@ -301,10 +301,32 @@ class Ledger:
 
     def _created_between(self, start: float, end: float) -> Iterator[str]:
         """Ids of what was created from `start` up to, not including, `end`."""
-        for bucket in range(_bucket(start), _bucket(end) + 1):
+        first, last = _bucket(start), _bucket(end)
+        if last - first < len(self._buckets):
+            buckets: Iterable[int] = range(first, last + 1)
+        else:  # a clock that leapt: there are more minutes between than buckets
+            buckets = [bucket for bucket in self._buckets if first <= bucket <= last]
+        for bucket in buckets:
             for operation_id in self._buckets.get(bucket, ()):
                 if start <= created_at(self._packed[operation_id]) < end:
                     yield operation_id
+
+
+class _Rows(Collection[Row]):
+    """Rows made as they are read: after a first poll they are a million, and the loop must not wait."""
+
+    def __init__(self, row: Callable[[str], Row], ids: Collection[str]) -> None:
+        self._row = row
+        self._ids = ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self._row, self._ids)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
 
 
 def _bucket(instant: float) -> int:

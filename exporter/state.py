@@ -3,7 +3,7 @@
 Must not know how or where it is saved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 class Changes(NamedTuple):
     """What has changed in a ledger since it was last saved."""
 
-    rows: list[Row]
+    rows: Collection[Row]
     forgotten: list[str]
     coverage: float
     """Unix time from which on operations count from zero; older ones are baselines."""

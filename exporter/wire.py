@@ -25,6 +25,9 @@ PAGE_SIZE: Final = 1000
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 """Far above the 0.4 MB of a full page; what is longer is not read."""
 
+MAX_CLOCK_SKEW_SECONDS: Final = 86400.0
+"""Between our clock and a reply's `Date`; what is less only shifts the window, and shows in a metric."""
+
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 """A longer `Retry-After` is taken for this: one broken header must not silence us for days."""
 
@@ -94,11 +97,11 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
 def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioError | None:
     """What a reply's status asks of us; `None` for 200. The table stands in docs/architecture.md.
 
-    `now` turns a `Retry-After` date into seconds.
+    `now` turns a `Retry-After` date into seconds, and is held against the reply's own `Date`.
     """
-    if status == 200:
-        return None
     request_id = read_request_id(headers)
+    if status == 200:
+        return _read_clocks(headers, now, request_id)
     retry_after = read_retry_after(headers.get("Retry-After"), now)
     message = f"Twilio answered {status}"
     if status in {401, 403}:
@@ -112,6 +115,19 @@ def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioEr
     if 300 <= status < 400:
         message += ": redirects are not followed, they would take the credential along"
     return Malformed(message, request_id=request_id)
+
+
+def _read_clocks(headers: Mapping[str, str], now: float, request_id: str | None) -> TwilioError | None:
+    """With clocks a day apart we ask for the wrong days, and what we then forget or count is wrong for good.
+
+    A machine that polls before its clock is set is in 1970.
+    """
+    date = read_http_date(headers.get("Date"))
+    if date is None or abs(now - date) <= MAX_CLOCK_SKEW_SECONDS:
+        return None
+    return Malformed(
+        f"our clock and Twilio's are {abs(now - date):.0f} s apart: set the clock", request_id=request_id
+    )
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -280,7 +281,7 @@ async def test_compressed_bomb_is_not_swallowed() -> None:
     async def explode(_: web.Request) -> web.Response:
         return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
 
-    async with served(explode) as url, rigged(World.empty(), ManualClock(), base_url=url) as rig:
+    async with served(explode) as url, rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
         with pytest.raises(Malformed, match="longer than"):
             await list_page(rig)
 
@@ -302,9 +303,9 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path) -> None:
         return web.json_response({"operations": [], "pagination": {"next": None, "self": ""}})
 
     async with served(empty, tls) as url:
-        async with rigged(World.empty(), ManualClock(), base_url=url, ca_file=certificate) as rig:
+        async with rigged(World.empty(), ManualClock(time.time()), base_url=url, ca_file=certificate) as rig:
             assert await list_page(rig) == ([], None)
-        async with rigged(World.empty(), ManualClock(), base_url=url) as rig:
+        async with rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
             with pytest.raises(Unreachable, match="TLS"):
                 await list_page(rig)
 

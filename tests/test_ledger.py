@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -103,6 +104,15 @@ def test_clock_set_back_brings_back_recent_sums() -> None:
     assert ledger.recent_sums()["1h"].operations == 0
     ledger.advance(SATURDAY)
     assert ledger.recent_sums()["1h"].operations == 1
+
+
+@pytest.mark.timeout(20)
+def test_clock_that_leaps_takes_no_time() -> None:
+    """A machine that boots in 1970 and is then told the date has no minutes to walk through."""
+    ledger = Ledger(0.0, WEEK, RECENT_AGES, coverage=0.0)
+    for now in (SATURDAY, 0.0, 1e12, SATURDAY):
+        ledger.advance(now)
+        assert len(ledger) == 0
 
 
 def test_worst_are_by_failed_and_undelivered_then_the_newer() -> None:

@@ -171,6 +171,24 @@ def test_status_decides(status: int, kind: type[TwilioError], retryable: bool) -
     assert str(status) in str(error)
 
 
+@pytest.mark.parametrize(
+    ("date", "good"),
+    [
+        ("Tue, 03 Feb 2026 10:00:00 GMT", True),
+        ("Mon, 02 Feb 2026 10:00:01 GMT", True),
+        ("Mon, 02 Feb 2026 09:59:00 GMT", False),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", False),
+        ("Tue, 03 Feb 2099 10:00:00 GMT", False),
+        ("nonsense", True),
+    ],
+)
+def test_clocks_a_day_apart_are_told(date: str, good: bool) -> None:
+    """Before what is counted and forgotten is wrong for good; a reply without a date tells nothing."""
+    error = read_status(200, {"Date": date}, NOW)
+    assert (error is None) is good
+    assert error is None or "set the clock" in str(error)
+
+
 def test_200_is_no_error() -> None:
     """And nothing else below 300 is expected."""
     assert read_status(200, {}, NOW) is None
