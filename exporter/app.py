@@ -163,7 +163,7 @@ class _Parts:
             try:
                 yield [self._loop(index, poller) for index, poller in enumerate(pollers)]
             finally:
-                await asyncio.gather(*(poller.save() for poller in pollers))
+                await asyncio.gather(*(poller.close() for poller in pollers))
 
     @asynccontextmanager
     async def counters_released_in_time(self) -> AsyncIterator[None]:

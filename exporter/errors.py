@@ -6,6 +6,7 @@
     ├── Unavailable          5xx: Twilio is there, and ill
     ├── Unreachable          no complete reply: time-out, reset, TLS, DNS
     ├── Malformed            a reply, or an answer to our request, that the API does not document
+    │   └── Refused          another 4xx: this request will not be answered
     └── Truncated            a listing that could not be read to its end
 
     StateError               the state file cannot be written; polling goes on, counters wait
@@ -61,6 +62,10 @@ class Unreachable(TwilioError):
 
 class Malformed(TwilioError):
     outcome = "malformed"
+
+
+class Refused(Malformed):
+    """A 4xx of no other meaning: what was asked for is wrong, or no longer to be had."""
 
 
 class Truncated(TwilioError):

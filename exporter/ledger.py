@@ -138,7 +138,8 @@ class Ledger:
                     horizon.add(self._read(operation_id), sign)
             horizon.start = start
         self._forget_before(self._window.start)
-        self._coverage = max(self._coverage, self._window.start)
+        # Not ahead of now: after a leap there and back everything would be a baseline until then.
+        self._coverage = max(min(self._coverage, now), self._window.start)
 
     def unsaved(self) -> Changes:
         """What has changed since `saved` was last called; to be read before anything is absorbed."""
@@ -296,7 +297,7 @@ class Ledger:
         self._forgotten.add(operation_id)
 
     def _expire(self, entry: Entry) -> None:
-        if not entry.gone and not entry.operation.is_final:
+        if not entry.operation.is_final:
             self._tally.add("expired_unfinished")
 
     def _created_between(self, start: float, end: float) -> Iterator[str]:

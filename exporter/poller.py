@@ -18,7 +18,15 @@ from typing import Final, Protocol, TypeAlias
 
 from exporter.clock import Clock
 from exporter.counting import Counts, Tally
-from exporter.errors import Malformed, StateError, Throttled, Truncated, TwilioError, Unauthorized
+from exporter.errors import (
+    Refused,
+    StateError,
+    Throttled,
+    Truncated,
+    TwilioError,
+    Unavailable,
+    Unreachable,
+)
 from exporter.ledger import Ledger
 from exporter.operation import Operation
 from exporter.report import (
@@ -109,6 +117,7 @@ class Poller:
         self._ledger = Ledger(now, settings.lookback, RECENT_AGES, coverage=now)
         self._progress = Progress(last_success_at=NEVER, stretches=())
         self._safe_counts = self._ledger.counts()
+        self._is_settled = False
         self._spacing = settings.interval
 
     def rebuild(self, saved: Saved) -> "Resumption":
@@ -137,6 +146,8 @@ class Poller:
         """One poll, saved, published and reported; raises the `TwilioError` that ended it."""
         started = self._clock.monotonic()
         work = _Work()
+        self._is_settled = False
+        self._begin()
         self._report(PollStarted(self.account, self._clock.now()))
         try:
             await self._read_account(started, work)
@@ -146,11 +157,23 @@ class Poller:
         now = self._clock.now()
         self._ledger.advance(now)
         self._progress = replace(self._progress, last_success_at=now)
+        self._is_settled = True
         await self.save()  # first, so that what was shown is never lost
         snapshot = self._summarise(now)
         self._publish(self.account, snapshot)
         self._finish(started, work, None)
         return snapshot
+
+    async def close(self) -> None:
+        """Save what the last poll could not; nothing of a poll that broke off or is under way."""
+        if self._is_settled:
+            await self.save()
+
+    def _begin(self) -> None:
+        """Coverage begins with the first poll that lists anything: until then the clock may still be set."""
+        if not self._progress.stretches and not len(self._ledger):
+            now = self._clock.now()
+            self._ledger = Ledger(now, self._settings.lookback, RECENT_AGES, coverage=now)
 
     async def save(self) -> None:
         """Write what is not yet safe. Where that fails the counters wait: what is shown must survive."""
@@ -189,6 +212,7 @@ class Poller:
         """List what is due, then fetch what is not final, as far as time allows."""
         refreshed_before = self._ledger.unfinished()
         covered = await self._list_ranges(started, work)
+        self._ledger.advance(self._clock.now())  # what has expired is not asked for
         # What the listing did not speak of goes first, then what waited longest before it.
         order = sorted(
             self._ledger.unfinished(), key=lambda each: (each in covered, refreshed_before.get(each, 0.0))
@@ -246,28 +270,36 @@ class Poller:
                     covered.add(operation.id)
 
     async def _fetch_all(self, queue: deque[str], stop_at: float, work: "_Work") -> None:
-        async def fetch_on() -> None:
-            while queue and self._clock.monotonic() < stop_at:
-                await self._fetch(queue.popleft(), stop_at, work)
+        deeper: list[TwilioError] = []
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self._settings.concurrency, len(queue))):
-                    workers.create_task(fetch_on())
-        except ExceptionGroup as group:  # not `except*`: before 3.11.4 what it raises comes out in a group
-            raise group.exceptions[0] from None
+        async def fetch_on() -> None:
+            while queue and not deeper and self._clock.monotonic() < stop_at:
+                try:
+                    await self._fetch(queue.popleft(), stop_at, work)
+                except Throttled:  # the hold outlasts this poll: there is no time for any of them
+                    work.skipped += 1 + len(queue)
+                    queue.clear()
+                except TwilioError as error:
+                    deeper.append(error)
+
+        # An error raised through the group could swallow a cancellation that comes at the same moment.
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self._settings.concurrency, len(queue))):
+                workers.create_task(fetch_on())
+        if deeper:
+            raise deeper[0]
         work.skipped += len(queue)
 
     async def _fetch(self, operation_id: str, stop_at: float, work: "_Work") -> None:
+        """Raises what every further fetch would meet, too."""
         try:
             operation = await self._api.fetch_operation(operation_id, give_up_at=stop_at)
-        except (Unauthorized, Malformed):
+        except (Unavailable, Unreachable, Refused):
+            return  # the listing's numbers stand
+        except Throttled as error:
+            if error.retryable:
+                return
             raise
-        except Throttled:
-            work.skipped += 1  # the hold outlasts this poll: there was no time for it
-            return
-        except TwilioError:
-            return
         work.fetched += 1
         if operation is None:
             self._ledger.lose(operation_id)

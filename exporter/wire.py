@@ -16,7 +16,7 @@ from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats
 
 PAGE_SIZE: Final = 1000
@@ -114,7 +114,7 @@ def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioEr
         return Unavailable(message, retryable=True, retry_after_seconds=retry_after, request_id=request_id)
     if 300 <= status < 400:
         message += ": redirects are not followed, they would take the credential along"
-    return Malformed(message, request_id=request_id)
+    return (Refused if status >= 400 else Malformed)(message, request_id=request_id)
 
 
 def _read_clocks(headers: Mapping[str, str], now: float, request_id: str | None) -> TwilioError | None:

@@ -21,6 +21,7 @@ from exporter.errors import (
     OUTCOMES,
     RETRY_REASONS,
     Malformed,
+    Refused,
     Throttled,
     TwilioError,
     Unauthorized,
@@ -76,10 +77,10 @@ async def test_page_token_survives_the_url(rig: Rig) -> None:
 
 # The error table of docs/architecture.md: fault, what it ends as, requests made, seconds waited at least.
 NO_RETRY = [
-    (faults.status(400), Malformed, "400"),
+    (faults.status(400), Refused, "400"),
     (faults.status(401, body="flat"), Unauthorized, "401"),
     (faults.status(403, body="flat"), Unauthorized, "403"),
-    (faults.status(404), Malformed, "404"),
+    (faults.status(404), Refused, "404"),
     (faults.status(500), Unavailable, "500"),
     (faults.status(500, body="html"), Unavailable, "500"),
     (faults.redirect("http://127.0.0.1:1/"), Malformed, "302"),

@@ -165,7 +165,7 @@ class CountersThatSurvive(RuleBasedStateMachine):
         self.poller = Poller(
             "a", self.twilio, self.clock, poll_settings, reports.append, self.publish, self.store
         )
-        self.has_succeeded = self.safe is not None
+        self.is_settled = False
         resumption = self.run(self.storage.load("a", self.poller.rebuild))
         if resumption is None:
             self.model = Model(self.clock.now())
@@ -198,15 +198,21 @@ class CountersThatSurvive(RuleBasedStateMachine):
     def poll(self) -> bool:
         """Whether it was published; afterwards the model has heard what the poller has."""
         crashed = False
+        if not self.model.born and not self.poller._progress.stretches:
+            self.model = Model(self.clock.now())  # coverage begins with the first poll that lists anything
+            self.window_start = self.clock.now() - self.lookback
         try:
             snapshot = self.run(self.poller.poll())
         except TwilioError:
             self.hear()
+            self.is_settled = False
+            self.window_start = self.poller._ledger._window.start  # it moves when the listing is whole
+            self.model.forget(self.window_start)
             return False
         except CrashError:
             snapshot, crashed = None, True
         self.hear()
-        self.has_succeeded = True
+        self.is_settled = True
         self.window_start = self.clock.now() - self.lookback
         self.model.forget(self.window_start)
         if self.committed:
@@ -285,8 +291,8 @@ class CountersThatSurvive(RuleBasedStateMachine):
     @rule(lookback=st.sampled_from(LOOKBACKS), saves=st.booleans())
     def restart_cleanly(self, lookback: float, saves: bool) -> None:
         if saves:
-            self.run(self.poller.save())
-            if self.has_succeeded:
+            self.run(self.poller.close())
+            if self.is_settled:
                 self.safe = copied(self.model)
         self.restart(lookback)
 

@@ -166,7 +166,7 @@ def test_falls_and_late_changes_are_counted() -> None:
 
 
 def test_what_leaves_the_window_unfinished_is_counted() -> None:
-    """Mail may be scheduled for later than Twilio remembers; one that answered 404 is not known to be."""
+    """Mail may be scheduled for later than Twilio remembers; what answers 404 by then has expired, too."""
     ledger = ledger_of(
         operation(0, status="scheduled", age=WEEK - 5),
         operation(1, status="processing", age=WEEK - 5),
@@ -174,7 +174,18 @@ def test_what_leaves_the_window_unfinished_is_counted() -> None:
     )
     ledger.lose(IDS[1])
     ledger.advance(SATURDAY + 10)
-    assert ledger.counts()["expired_unfinished", ""] == 1
+    assert ledger.counts()["expired_unfinished", ""] == 2
+
+
+def test_clock_that_leaps_and_returns_counts_on() -> None:
+    """What was forgotten is a baseline, and what comes afterwards counts."""
+    ledger = ledger_of(operation(0, failed=5))
+    ledger.advance(SATURDAY + 365 * 86400)
+    ledger.advance(SATURDAY + 60)
+    ledger.absorb(operation(0, failed=5), SATURDAY + 60)
+    before = ledger.counts()["stat", "failed"]
+    ledger.absorb(operation(1, age=-120, failed=2), SATURDAY + 180)
+    assert ledger.counts()["stat", "failed"] - before == 2
 
 
 def test_restored_operations_that_look_the_same_keep_their_own_times() -> None:

@@ -241,6 +241,33 @@ async def test_listing_reaches_back_over_failed_polls() -> None:
         assert missed in (await rig.poll()).worst
 
 
+async def test_coverage_begins_with_the_first_listing_that_is_whole(rig: Rig) -> None:
+    """A machine that starts before its clock is set must not take a week of mail for new."""
+    rig.simulator.world.put(operation(1, failed=500))
+    rig.simulator.faults.add(faults.status(500), endpoint="list")
+    rig.clock.advance(-10 * 365 * DAY)
+    await rig.fail()
+    rig.clock.advance(10 * 365 * DAY)
+    snapshot = await rig.poll()
+    assert snapshot.window["completed"].operations == 1
+    assert snapshot.counts["stat", "failed"] == snapshot.counts["operations", ""] == 0
+
+
+async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None:
+    """Whatever an expired id answers; and it is counted as expired without a final status."""
+    rig.simulator.world.put(operation(1, "scheduled", age=7 * DAY - 90))
+    assert (await rig.poll()).tracked_operations == 1
+    rig.clock.advance(60)
+    rig.simulator.faults.add(faults.status(410), endpoint="fetch", times=None)
+    assert (await rig.poll()).tracked_operations == 1, "the listing's numbers stand"
+    rig.clock.advance(60)
+    rig.requests()
+    snapshot = await rig.poll()
+    assert snapshot.tracked_operations == 0
+    assert rig.requests()["fetch"] == 0
+    assert snapshot.counts["expired_unfinished", ""] == 1
+
+
 async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
     """A person who watches the first listing of a large account sees it move."""
     rig.simulator.world.put(*(operation(n) for n in range(2500)))

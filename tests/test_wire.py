@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
 from exporter.operation import STATS, Operation, stats_of
 from exporter.simulator import HOSTILE_IDS
 from exporter.wire import (
@@ -148,11 +148,11 @@ def test_requests_repeat_every_parameter() -> None:
 
 STATUS_TABLE: list[tuple[int, type[TwilioError], bool]] = [
     (301, Malformed, False),
-    (400, Malformed, False),
+    (400, Refused, False),
     (401, Unauthorized, False),
     (403, Unauthorized, False),
-    (404, Malformed, False),
-    (418, Malformed, False),
+    (404, Refused, False),
+    (418, Refused, False),
     (429, Throttled, True),
     (500, Unavailable, False),
     (502, Unavailable, True),
