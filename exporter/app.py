@@ -19,6 +19,7 @@ from exporter.check import Verdict, check_account
 from exporter.client import Client
 from exporter.clock import Clock, SystemClock
 from exporter.credential import Credential
+from exporter.errors import CredentialError
 from exporter.exposition import Exposition, Part
 from exporter.flags import SettingsError
 from exporter.forecast import Limits
@@ -56,16 +57,20 @@ async def run(
     parts = _Parts(settings, clock, web_config_file=settings.web.config_file)
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
+    _on_hangup(parts.reload)
     try:
         async with (
             serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
             revival.opened(settings, parts.board.accounts, clock) as storage,
             parts.loops(storage) as loops,
             parts.counters_released_in_time(),
-            _turning({loop.account: loop.run() for loop in loops}) as tasks,
-            _turning({"files and visitors": parts.tend()}),
+            _turning(
+                {
+                    **{f"the poll loop of account {loop.account}": loop.run() for loop in loops},
+                    "the watch over files and visitors": parts.tend(),
+                }
+            ) as tasks,
         ):
-            _on_hangup(parts.reload)
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
@@ -138,7 +143,7 @@ class _Parts:
         self.access = Access(web_config_file, clock)
         self.visitors = Visitors()
         self.reloads = [self.access.reload, *(credential.reload for credential in self.credentials)]
-        """What reads files again; each raises `SettingsError` and leaves what was in force."""
+        """What reads files again; each raises what is wrong, and leaves what was in force."""
         self.metrics.reloaded(clock.now(), successful=True)
         self.health = Health(dead=lambda: None)
         self.application = build(
@@ -241,6 +246,8 @@ class _Parts:
                 reload()
             except SettingsError as error:
                 problems += map(str, error.problems)
+            except (CredentialError, OSError) as error:
+                problems.append(str(error))
         self.metrics.reloaded(self._clock.now(), successful=not problems)
         for problem in problems:
             line(ERROR, "reload failed; what was in force stays", problem=problem)
@@ -319,7 +326,7 @@ async def _turning(
 
 def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
     names = [task.get_name() for task in tasks if task.done()]
-    return f"the poll loop of account {names[0]} has died" if names else None
+    return f"{names[0]} has died" if names else None
 
 
 def _tell_death(task: asyncio.Task[None]) -> None:

@@ -68,10 +68,11 @@ def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
     about = "at least" if not sample.complete else "about"
     spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}
     basis = spans.get(sample.span_seconds, "")
-    yield f"  operations: {about} {cost.operations} in the window, {cost.unfinished} unfinished{basis}"
+    unfinished = f"at most {cost.unfinished} unfinished{basis}"
+    yield f"  operations: {about} {cost.operations} in the window, {unfinished}"
     yield (
         f"  requests:   {cost.poll_requests} a poll ({cost.list_requests} to list, {cost.fetch_requests} to"
-        f" fetch), {cost.requests_per_minute:.3g} a minute; the first poll {cost.first_poll_requests}"
+        f" fetch), {round(cost.requests_per_minute, 1):,} a minute; the first poll {cost.first_poll_requests}"
     )
     takes = f"a poll takes about {cost.poll_seconds:.1f} s of its {limits.interval:g} s"
     rate = f"at {limits.requests_per_second:g} requests a second"

@@ -7,6 +7,7 @@ Rule 2: a secret that was read stays in use until another one is read.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from exporter.errors import CredentialError, Unauthorized
@@ -27,7 +28,8 @@ class Credential:
         self._pair: Pair | None = None
         self._refused: Pair | None = None
         self._problem = ""
-        self.reload()
+        with suppress(CredentialError):  # reported
+            self.reload()
 
     def pair(self) -> Pair:
         """Raises `Unauthorized` when no secret could be read so far."""
@@ -41,17 +43,19 @@ class Credential:
 
     def renewed(self) -> bool:
         """Read again; whether there is now a pair that Twilio has not refused."""
-        self.reload()
+        with suppress(CredentialError):  # reported
+            self.reload()
         return self._pair not in {None, self._refused}
 
     def reload(self) -> None:
+        """Read the secret again. Raises `CredentialError`, and then what was in use stays in use."""
         try:
             pair = self._read()
         except CredentialError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
                 self._report(CredentialUnreadable(self.account, self._problem, self._pair is not None))
-            return
+            raise
         self._problem = ""
         if self._pair not in {None, pair}:
             self._report(CredentialChanged(self.account))

@@ -139,7 +139,9 @@ def _condition(status: AccountStatus) -> tuple[str, str]:
         return "bad", f"Failing ({status.error.outcome}): {status.error}"
     if status.crashed is not None:
         return "bad", f"The last poll met an internal error ({status.crashed}); the log has more"
-    if status.last_success_at is not None:
+    if status.state_error is not None:
+        return "bad", f"The state cannot be saved, and the counters wait: {status.state_error}"
+    if status.has_succeeded:
         return "good", "Polls succeed"
     listed = f"{status.listed_operations:,} operations listed on {status.listed_pages:,} pages so far"
     return "wait", f"First poll under way: {listed}" if status.polling_since else "Waiting for the first poll"

@@ -73,6 +73,9 @@ class Section:
     def pem(self, key: str) -> Pem | None:
         """The text under `key`, or the file under `key_file`."""
         text, file = self.text(key), self.text(f"{key}_file")
+        if file and "-----BEGIN" in file:  # it would be shown as the name of a file that does not exist
+            self.wrong(f"{key}_file", f"holds the text itself; write that under {key}")
+            return None
         if text and file:
             self.wrong(key, f"contradicts {key}_file; keep one of the two")
         return self._file.parent / file if file else text

@@ -53,6 +53,8 @@ class AccountStatus:
     """In a row; both are of the last failure, which may be over."""
     state_error: StateError | None = None
     """Why the last write of the state failed; `None`: it did not."""
+    has_succeeded: bool = False
+    """In this process; what is shown may be a former one's."""
     snapshot: Snapshot | None = None
 
 
@@ -105,7 +107,7 @@ def _finish(status: AccountStatus, poll: PollFinished) -> Edge | None:
             return Edge.BROKE
         status.failed_polls += 1
         return Edge.BROKE_OTHERWISE if before.outcome != poll.outcome else None
-    first = status.last_success_at is None
+    first, status.has_succeeded = not status.has_succeeded, True
     status.last_success_at = poll.finished_at
     if before is not None:
         return Edge.RECOVERED

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -71,11 +72,21 @@ async def open_session(settings: TransportSettings) -> AsyncIterator[aiohttp.Cli
         connector=aiohttp.TCPConnector(limit=settings.concurrency, ssl=_tls(settings.ca_file)),
         timeout=aiohttp.ClientTimeout(total=settings.timeout),
         headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
-        trust_env=not is_loopback(settings.base_url),
+        # Not trust_env: that would also look for a password in ~/.netrc, and refuse to send ours beside it.
+        proxy=proxy_for(settings.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
     ) as session:
         yield session
+
+
+def proxy_for(url: str) -> str | None:
+    """From the usual variables, with NO_PROXY; never to loopback, so that the demo works anywhere."""
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme, proxies.get("all"))
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:

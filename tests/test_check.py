@@ -105,7 +105,7 @@ async def test_good_account() -> None:
         code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("shop")]})
     assert code == 0
     assert said.splitlines()[0] == "account shop: the credential works"
-    assert "1 a poll (1 to list, 0 to fetch), 1 a minute" in said
+    assert "1 a poll (1 to list, 0 to fetch), 1.0 a minute" in said
     assert "it fits" in said
     assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
 

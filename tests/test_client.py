@@ -31,7 +31,7 @@ from exporter.errors import (
 from exporter.pace import Pace
 from exporter.report import RequestFinished, RequestRetried
 from exporter.simulator import Fault, World, faults
-from exporter.transport import TransportSettings, open_session
+from exporter.transport import TransportSettings, open_session, proxy_for
 from exporter.wire import MAX_REPLY_BYTES, Page
 from tests.clock import ManualClock
 from tests.rig import Rig, rigged
@@ -311,13 +311,20 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path) -> None:
                 await list_page(rig)
 
 
-async def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo works behind a proxy, and Twilio is reached through it."""
+def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo works behind a proxy, and Twilio is reached through it, unless NO_PROXY says otherwise."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    for url, trusted in (("https://comms.twilio.com/v1", True), ("http://127.0.0.1:9/v1", False)):
-        async with open_session(TransportSettings(url, 1.0, 1)) as session:
-            assert session.trust_env is trusted
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:2")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert proxy_for("https://comms.twilio.com/v1") == "http://127.0.0.1:1"
+    assert proxy_for("http://127.0.0.1:9/v1") is None
+    assert proxy_for("https://inside.example/v1") is None
+
+
+async def test_password_in_netrc_is_not_looked_for() -> None:
+    """aiohttp would refuse to send ours beside one that it found in a home directory."""
+    async with open_session(TransportSettings("https://comms.twilio.com/v1", 1.0, 1)) as session:
+        assert not session.trust_env
 
 
 def test_every_way_a_poll_ends_has_a_name() -> None:

@@ -47,12 +47,13 @@ def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
     credential = source.credential()
     for problem in ("gone", "gone", "empty"):
         source.content = CredentialError(problem)
-        credential.reload()
+        with pytest.raises(CredentialError, match=problem):
+            credential.reload()
     assert credential.pair() == ("user", SecretStr("old"))
     source.content = "old"
     credential.reload()
     source.content = CredentialError("empty")
-    credential.reload()
+    assert credential.renewed(), "the old one is not refused"
     told = [each.problem for each in source.reports if isinstance(each, CredentialUnreadable)]
     assert told == ["gone", "empty", "empty"]
     assert CredentialChanged("a") not in source.reports
