@@ -4,15 +4,19 @@ Pure. Knows the shape of an operation and nothing of why it is kept. The state f
 a change of layout is a change of its schema.
 """
 
+from collections.abc import Sequence
+from math import isfinite
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, whatever its name
 from typing import Final, NamedTuple
 
+from exporter.counting import COUNTED
 from exporter.operation import STATS, STATUSES, Operation, Stats
 
 _TIMES: Final = Struct("<dd")
 _SMALL: Final = Struct(f"<dd2B{len(STATS)}B")
 _LARGE: Final = Struct(f"<dd2B{len(STATS)}q")
+_MARKS: Final = Struct(f"<{len(COUNTED)}q")
 _SMALL_ABSENT: Final = 255
 _LARGE_ABSENT: Final = -1
 _STATUS_INDEX: Final = {status: index for index, status in enumerate(STATUSES)}
@@ -48,19 +52,25 @@ def unpack(operation_id: str, packed: bytes) -> Entry:
     else:
         raise ValueError(f"{len(packed)} bytes are no operation")
     created_at, updated_at, status, flags, *values = layout.unpack(packed)
-    if status >= len(STATUSES) or flags > 3:
+    if status >= len(STATUSES) or flags > 3 or not isfinite(created_at + updated_at):
         raise ValueError("not the bytes of an operation")
+    if layout is _LARGE:
+        _refuse_negative(values)
     stats: Stats = tuple([None if value == absent else value for value in values])
     operation = Operation(operation_id, STATUSES[status], created_at, updated_at, stats)
     return Entry(operation, finished=bool(flags & 1), gone=bool(flags & 2))
 
 
 def created_at(packed: bytes) -> float:
-    """Cheaper than unpacking it all. Raises `ValueError` for too few bytes."""
+    """Cheaper than unpacking it all. Raises `ValueError` for too few bytes, and for times that are none."""
+    at: float
+    updated_at: float
     try:
-        at: float = _TIMES.unpack_from(packed)[0]
+        at, updated_at = _TIMES.unpack_from(packed)
     except StructError as error:
         raise ValueError(str(error)) from None
+    if not isfinite(at + updated_at):
+        raise ValueError("not the times of an operation")
     return at
 
 
@@ -70,13 +80,19 @@ def shape(packed: bytes) -> bytes:
 
 
 def pack_marks(marks: Stats) -> bytes:
-    """Of any number of counted stats."""
-    return Struct(f"<{len(marks)}q").pack(*[_LARGE_ABSENT if mark is None else mark for mark in marks])
+    """Of the counted stats, in their order."""
+    return _MARKS.pack(*[_LARGE_ABSENT if mark is None else mark for mark in marks])
 
 
 def unpack_marks(packed: bytes) -> Stats:
-    """Raises `ValueError` for a length that `pack_marks` does not make."""
-    if len(packed) % 8:
+    """Raises `ValueError` for bytes that `pack_marks` has not made."""
+    if len(packed) != _MARKS.size:
         raise ValueError(f"{len(packed)} bytes are no marks")
-    values = Struct(f"<{len(packed) // 8}q").unpack(packed)
+    values = _MARKS.unpack(packed)
+    _refuse_negative(values)
     return tuple([None if value == _LARGE_ABSENT else value for value in values])
+
+
+def _refuse_negative(values: Sequence[int]) -> None:
+    if min(values) < _LARGE_ABSENT:
+        raise ValueError("a count is negative")

@@ -51,4 +51,5 @@ async def resume(pollers: Sequence[Poller], storage: Storage, clock: Clock) -> l
 
 async def _begin_anew(storage: Storage, clock: Clock, error: DamagedError) -> None:
     aside = await storage.begin_anew(clock.now())
-    line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)
+    if aside is not None:
+        line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)

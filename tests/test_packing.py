@@ -1,5 +1,8 @@
 """Operations in few bytes."""
 
+import math
+import struct
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -48,7 +51,7 @@ def test_shape_is_all_but_the_times(kept: Entry, at: float) -> None:
 
 @given(st.tuples(*[counts for _ in COUNTED]))
 def test_unpacking_gives_back_the_marks(marks: tuple[int | None, ...]) -> None:
-    """Whatever their number."""
+    """Those that are absent included."""
     assert unpack_marks(pack_marks(marks)) == marks
 
 
@@ -68,6 +71,35 @@ def test_statuses_and_flags_out_of_range_are_refused() -> None:
     packed[16] = len(STATUSES)
     with pytest.raises(ValueError, match="not the bytes"):
         unpack("x", bytes(packed))
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("offset", [0, 8])
+def test_times_that_are_none_are_refused(at: float, offset: int) -> None:
+    """No window holds them, and nothing would ever forget them."""
+    packed = bytearray(pack(entry(total=1)))
+    packed[offset : offset + 8] = struct.pack("<d", at)
+    with pytest.raises(ValueError, match="not the bytes"):
+        unpack("x", bytes(packed))
+    with pytest.raises(ValueError, match="not the times"):
+        created_at(bytes(packed))
+
+
+def test_negative_counts_are_refused() -> None:
+    """But for the one that says that a stat is absent."""
+    packed = bytearray(pack(entry(total=900)))
+    packed[18:26] = struct.pack("<q", -2)
+    with pytest.raises(ValueError, match="negative"):
+        unpack("x", bytes(packed))
+    with pytest.raises(ValueError, match="negative"):
+        unpack_marks(struct.pack("<8q", *range(7), -2))
+
+
+@pytest.mark.parametrize("number", [0, 2, 7, 9])
+def test_marks_of_another_number_are_refused(number: int) -> None:
+    """One for each counted stat."""
+    with pytest.raises(ValueError, match="no marks"):
+        unpack_marks(bytes(8 * number))
 
 
 def test_operation_of_few_mails_takes_29_bytes() -> None:

@@ -1,6 +1,8 @@
 """The state file: saved whole or not at all, owned by one, never guessed at."""
 
+import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import pytest
 
 from exporter.counting import ZERO
 from exporter.errors import StateError
+from exporter.ledger import Ledger
 from exporter.packing import Entry, pack, pack_marks
 from exporter.state import Changes, Progress, Row, Saved
 from exporter.storage import (
@@ -19,6 +22,7 @@ from exporter.storage import (
     DamagedError,
     RefusedError,
     Storage,
+    account_checksum,
 )
 from exporter.window import Stretch
 from tests.clock import SATURDAY
@@ -39,6 +43,13 @@ def changes(rows: list[Row] = ROWS, forgotten: list[str] | None = None) -> Chang
 
 def whole(saved: Saved) -> tuple[Progress, float, object, list[Row]]:
     return saved.progress, saved.coverage, saved.counts, sorted(saved.rows)
+
+
+def rebuild(saved: Saved) -> Ledger:
+    """As the poller does."""
+    ledger = Ledger(saved.progress.last_success_at, WEEK, {}, coverage=saved.coverage)
+    ledger.restore(saved.rows, SATURDAY)
+    return ledger
 
 
 def storage_at(path: Path, *keep: str) -> Storage:
@@ -112,6 +123,25 @@ async def test_full_disk_is_told_and_changes_nothing(storage: Storage) -> None:
     assert await storage.load("a", whole) == (PROGRESS, SATURDAY - 100, changes().counts, ROWS)
     await storage._run(lambda: storage._opened().execute("PRAGMA max_page_count = 100000").fetchone())
     await storage.save("a", changes(rows=many), Progress(SATURDAY + 60, ()))
+
+
+async def test_what_cannot_be_written_down_is_told_and_changes_nothing(storage: Storage) -> None:
+    """And the next save finds no transaction open."""
+    await storage.save("a", changes(), PROGRESS)
+    with pytest.raises(StateError, match="JSON"):
+        await storage.save("a", changes(rows=[]), Progress(float("nan"), ()))
+    with pytest.raises(TypeError):
+        await storage.save("a", changes(rows=[Row(IDS[0], None, None)]), PROGRESS)  # type: ignore[arg-type]
+    await storage.save("a", changes(rows=[]), PROGRESS)
+    assert await storage.load("a", whole) == (PROGRESS, SATURDAY - 100, changes().counts, ROWS)
+
+
+async def test_journal_that_vanishes_is_not_measured(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes and goes with each save, while a scrape asks for the size."""
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    assert storage.bytes_on_disk() > 0
 
 
 async def test_saving_without_a_file_is_told(path: Path) -> None:
@@ -207,6 +237,50 @@ async def test_file_of_another_kind_is_refused(path: Path) -> None:
     assert "another program" in await refused(path)
 
 
+async def test_image_that_begins_with_zeros_is_refused(path: Path) -> None:
+    """As those of disks do; only what is zeros throughout can be ours."""
+    path.write_bytes(bytes(32768) + b"\x01CD001")
+    assert "another program" in await refused(path)
+
+
+async def test_device_is_refused() -> None:
+    """It is never renamed, nor read to its end."""
+    assert "not a regular file" in await refused(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (f"PRAGMA user_version = {SCHEMA_VERSION + 1}", "newer version"),
+        ("PRAGMA application_id = 99", "another program"),
+    ],
+)
+async def test_what_only_the_journal_says_is_refused(tmp_path: Path, statement: str, told: str) -> None:
+    """A newer version that crashed may have left its marks there, and not in the header yet."""
+    path = tmp_path / "state.sqlite"
+    await damage(path)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute(statement)
+    left = tmp_path / "left"
+    left.mkdir()
+    for file in tmp_path.glob("state.sqlite*"):
+        shutil.copy(file, left)
+    database.close()
+    storage = storage_at(left / "state.sqlite")
+    with pytest.raises(RefusedError, match=told):
+        await storage.open()
+    await storage.close()
+
+
+async def test_empty_database_with_a_version_is_refused(path: Path) -> None:
+    """Somebody has begun something there."""
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    assert "another program" in await refused(path)
+
+
 async def test_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
     """A state that can never be saved is a wrong setting."""
     assert "does not exist" in await refused(tmp_path / "nowhere" / "state")
@@ -230,6 +304,7 @@ async def set_aside(path: Path, at: float = SATURDAY) -> Path:
     with pytest.raises(DamagedError):
         await storage.open()
     aside = await storage.begin_anew(at)
+    assert aside is not None
     assert await storage.load("a", whole) is None
     await storage.save("a", changes(), PROGRESS)
     await storage.close()
@@ -263,41 +338,214 @@ async def test_overwritten_page_is_set_aside(path: Path, offset: int) -> None:
     await set_aside(path)
 
 
+@pytest.mark.parametrize("statement", ["DROP TABLE operations", "PRAGMA user_version = 0"])
+async def test_our_file_without_its_tables_is_set_aside(path: Path, statement: str) -> None:
+    """Our mark and our tables come in one transaction."""
+    await saved_at(path)
+    tampered(path, statement)
+    await set_aside(path)
+
+
+async def test_nothing_that_was_set_aside_is_overwritten(path: Path) -> None:
+    """Not even by a second damage in the same second."""
+    names = []
+    for length in (8192, 4096, 100):
+        path.write_bytes(bytes(length))
+        names.append(await set_aside(path))
+    assert [each.name.partition("Z")[2] for each in names] == ["", "-1", "-2"]
+    assert [each.stat().st_size for each in names] == [8192, 4096, 100]
+
+
+async def test_file_that_another_process_began_anew_is_its_own(path: Path) -> None:
+    """Both found the damage; the slower one must not take the new file away."""
+    path.write_bytes(bytes(8192))
+    first, second = storage_at(path), storage_at(path)
+    for each in (first, second):
+        with pytest.raises(DamagedError):
+            await each.open()
+    await first.begin_anew(SATURDAY)
+    await first.save("a", changes(), PROGRESS)
+    with pytest.raises(RefusedError, match="in use by another process"):
+        await second.begin_anew(SATURDAY + 1)
+    await first.save("a", changes(), PROGRESS)
+    await first.close()
+    assert await second.begin_anew(SATURDAY + 2) is None, "it can be used"
+    assert await second.load("a", whole) is not None
+    await second.close()
+
+
+async def test_damaged_file_that_cannot_be_renamed_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to do."""
+
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path.write_bytes(bytes(8192))
+    storage = storage_at(path)
+    with pytest.raises(DamagedError):
+        await storage.open()
+    monkeypatch.setattr(Path, "rename", fail)  # root may rename anything
+    with pytest.raises(RefusedError, match="Permission denied; move it away"):
+        await storage.begin_anew(SATURDAY)
+    await storage.close()
+
+
+async def saved_at(path: Path, rows: list[Row] = ROWS) -> None:
+    storage = storage_at(path)
+    await storage.open()
+    await storage.save("a", changes(rows), PROGRESS)
+    await storage.close()
+
+
+def tampered(path: Path, statement: str, *values: object) -> None:
+    database = sqlite3.connect(path)
+    database.execute(statement, values)
+    database.commit()
+    database.close()
+
+
+async def load_damaged(path: Path, match: str = "account a") -> None:
+    storage = storage_at(path)
+    await storage.open()
+    with pytest.raises(DamagedError, match=match):
+        await storage.load("a", rebuild)
+    await storage.close()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "UPDATE operations SET packed = x'00'",
-        "UPDATE operations SET marks = x'0011'",
-        "UPDATE accounts SET counts = '{'",
-        'UPDATE accounts SET counts = \'[["stat", "failed", -1]]\'',
-        'UPDATE accounts SET counts = \'[["stat", "failed", "1"]]\'',
-        "UPDATE accounts SET progress = '{}'",
-        "UPDATE accounts SET progress = '[]'",
+        "UPDATE operations SET marks = NULL",
+        "UPDATE operations SET id = CAST(x'ff' || substr(id, 2) AS TEXT)",
+        "UPDATE operations SET crc = crc + 1",
+        "UPDATE accounts SET counts = '[]'",
+        "UPDATE accounts SET progress = CAST(x'ff' AS TEXT)",
+        "UPDATE accounts SET coverage = coverage + 1",
     ],
 )
-async def test_content_that_cannot_be_read_is_damage(path: Path, statement: str) -> None:
+async def test_content_without_its_checksum_is_damage(path: Path, statement: str) -> None:
     """Nothing of the file is believed then, not even what can be read."""
-    storage = storage_at(path)
-    await storage.open()
-    await storage.save("a", changes(), PROGRESS)
-    await storage.close()
+    await saved_at(path)
+    tampered(path, statement)
+    await load_damaged(path, "checksum")
+
+
+@pytest.mark.parametrize("bit", range(0, 29 * 8, 5))
+async def test_flipped_bit_is_damage(path: Path, bit: int) -> None:
+    """Wherever in an operation: other numbers would be as good as invented."""
+    await saved_at(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(ROWS[0].packed) + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(content))
+    await load_damaged(path)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        "{",
+        "[]" * 2,
+        '[["stat", "failed", -1]]',
+        '[["stat", "failed", "1"]]',
+        '[["stat", "failed", true]]',
+        '[["stat", "failed", NaN]]',
+        '[["stat", "failed", Infinity]]',
+        f'[["stat", "failed", {10**400}]]',
+        '[[["stat"], "failed", 1]]',
+        "[" * 100_000,
+    ],
+)
+async def test_counters_that_nobody_counted_are_damage(path: Path, counts: str) -> None:
+    """Even with the right checksum."""
+    await saved_at(path)
+    reseal(path, counts=counts)
+    await load_damaged(path)
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        "{}",
+        "[]",
+        '{"last_success_at": null, "stretches": []}',
+        '{"last_success_at": NaN, "stretches": []}',
+        '{"last_success_at": Infinity, "stretches": []}',
+        '{"last_success_at": 1e300, "stretches": []}',
+        '{"last_success_at": -1, "stretches": []}',
+        '{"last_success_at": true, "stretches": []}',
+        '{"last_success_at": 1, "stretches": [[1, 2]]}',
+        '{"last_success_at": 1, "stretches": [[2, 1, 1]]}',
+        '{"last_success_at": 1, "stretches": [[1, Infinity, 1]]}',
+        '{"last_success_at": 1, "stretches": [[1, 2, NaN]]}',
+        "[" * 100_000,
+    ],
+)
+async def test_progress_that_no_poll_made_is_damage(path: Path, progress: str) -> None:
+    """Even with the right checksum."""
+    await saved_at(path)
+    reseal(path, progress=progress)
+    await load_damaged(path)
+
+
+async def test_coverage_that_is_no_instant_is_damage(path: Path) -> None:
+    """Even with the right checksum."""
+    await saved_at(path)
+    reseal(path, coverage=float("inf"))
+    await load_damaged(path)
+
+
+def reseal(path: Path, **columns: object) -> None:
+    """Change an account's row and give it the checksum of what it says now."""
+    for column, value in columns.items():
+        tampered(path, f"UPDATE accounts SET {column} = ?", value)
     database = sqlite3.connect(path)
-    database.execute(statement)
-    database.commit()
+    name, coverage, counts, progress = database.execute(
+        "SELECT name, coverage, counts, progress FROM accounts"
+    ).fetchone()
     database.close()
+    checksum = account_checksum(name, coverage, counts.encode(), progress.encode())
+    tampered(path, "UPDATE accounts SET crc = ?", checksum)
 
-    def rebuild(saved: Saved) -> object:
-        from exporter.ledger import Ledger
 
-        ledger = Ledger(SATURDAY, WEEK, {}, coverage=saved.coverage)
-        ledger.restore(saved.rows, SATURDAY)
-        return ledger
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(IDS[0], b"\0", None),
+        Row(IDS[0], struct.pack("<d", float("inf")) + ROWS[0].packed[8:], None),
+        Row(IDS[0], ROWS[0].packed, bytes(16)),
+        Row(IDS[0], ROWS[0].packed, b""),
+    ],
+)
+async def test_operation_that_nobody_packed_is_damage(path: Path, row: Row) -> None:
+    """Even with the right checksum."""
+    await saved_at(path, [row])
+    await load_damaged(path)
 
+
+async def test_only_what_is_wrong_with_the_content_is_damage(path: Path) -> None:
+    """A disk that fails is to be looked after, a mistake of ours to be mended: both leave the file alone."""
+
+    def disk_fails(_: Saved) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    def mistaken(_: Saved) -> None:
+        raise KeyError("mistake")
+
+    await saved_at(path)
+    before = path.read_bytes()
     storage = storage_at(path)
     await storage.open()
-    with pytest.raises(DamagedError, match="account a"):
-        await storage.load("a", rebuild)
+    with pytest.raises(RefusedError, match="disk I/O error"):
+        await storage.load("a", disk_fails)
+    with pytest.raises(KeyError, match="mistake"):
+        await storage.load("a", mistaken)
     await storage.close()
+    assert path.read_bytes() == before
 
 
 async def test_file_that_was_never_finished_becomes_ours(path: Path) -> None:

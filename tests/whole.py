@@ -131,7 +131,7 @@ async def whole(
                 for n in range(len(worlds))
             ),
         )
-        with _logging_to(level, log_format) as log:
+        with logging_to(level, log_format) as log:
             parts = app._Parts(settings, clock)
             publish = parts._publish
 
@@ -172,7 +172,7 @@ async def _switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str
 
 
 @contextmanager
-def _logging_to(level: str, format_: str) -> Iterator[io.StringIO]:
+def logging_to(level: str, format_: str) -> Iterator[io.StringIO]:
     """Send the log to a stream, and back where it was."""
     root = logging.getLogger()
     handlers, root_level, own_level = root.handlers[:], root.level, logs.LOG.level
