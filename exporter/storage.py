@@ -44,7 +44,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         counts TEXT NOT NULL,
         progress TEXT NOT NULL,
         crc INTEGER NOT NULL
-    ) STRICT;
+    );
     CREATE TABLE operations (
         account TEXT NOT NULL,
         id TEXT NOT NULL,
@@ -52,7 +52,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         marks BLOB,
         crc INTEGER NOT NULL,
         PRIMARY KEY (account, id)
-    ) STRICT, WITHOUT ROWID;
+    ) WITHOUT ROWID;
     """,
 )
 """Migration n leads from schema version n to n + 1."""
