@@ -67,9 +67,9 @@ $(VENV)/python.stamp:
 	@$(PYTHON) -m venv $(VENV) && touch $@
 
 $(VENV)/runtime.stamp: requirements.lock | $(VENV)/python.stamp
-	@echo "Installing what the exporter needs into $(VENV) …"
+	@echo "Installing what the exporter needs into $(VENV) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock | $(VENV)/python.stamp
-	@echo "Installing what the tests need into $(VENV) …"
+	@echo "Installing what the tests need into $(VENV) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@ $(VENV)/runtime.stamp

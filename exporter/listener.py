@@ -3,6 +3,7 @@
 Must not know what is served. Time comes with the calls.
 """
 
+import logging
 import os
 import socket
 import ssl
@@ -11,6 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 
 SHUTDOWN_SECONDS: Final = 2.0
 """A scrape under way at the end may take this long; the whole stop has 5 s."""
@@ -65,6 +68,14 @@ class Visitors:
                 transport.abort()
 
 
+class _MalformedRequests(logging.Filter):
+    """Keeps a visitor's broken request, which got its 400, from filling the log with tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
 @asynccontextmanager
 async def serving(
     application: web.Application,
@@ -82,6 +93,7 @@ async def serving(
         max_field_size=HEADER_BYTES,
         max_headers=HEADERS,
     )
+    server_logger.addFilter(_MALFORMED_REQUESTS)
     await runner.setup()
     try:
         if visitors is not None:
@@ -94,6 +106,9 @@ async def serving(
         yield [(address[0], address[1]) for address in runner.addresses]
     finally:
         await runner.cleanup()
+
+
+_MALFORMED_REQUESTS: Final = _MalformedRequests()
 
 
 def _shown(host: str | None) -> str:

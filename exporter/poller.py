@@ -44,6 +44,9 @@ from exporter.wire import PAGE_SIZE, Page
 FETCH_SHARE: Final = 0.8
 """Of the interval: when it is gone, no further operation is fetched."""
 
+FAILURES_TO_STOP_AT: Final = 5
+"""Fetches in a row: a Twilio that is ill is left alone until the next poll; the listing's numbers stand."""
+
 PATIENCE_SHARE: Final = 0.25
 """Of the interval: what each page of a long listing has at the least for its retries."""
 
@@ -275,7 +278,10 @@ class Poller:
         async def fetch_on() -> None:
             while queue and not deeper and self._clock.monotonic() < stop_at:
                 try:
-                    await self._fetch(queue.popleft(), stop_at, work)
+                    fetched = await self._fetch(queue.popleft(), stop_at, work)
+                    work.failed_in_a_row = 0 if fetched else work.failed_in_a_row + 1
+                    if work.failed_in_a_row >= FAILURES_TO_STOP_AT:
+                        return
                 except Throttled:  # the hold outlasts this poll: there is no time for any of them
                     work.skipped += 1 + len(queue)
                     queue.clear()
@@ -290,21 +296,22 @@ class Poller:
             raise deeper[0]
         work.skipped += len(queue)
 
-    async def _fetch(self, operation_id: str, stop_at: float, work: "_Work") -> None:
-        """Raises what every further fetch would meet, too."""
+    async def _fetch(self, operation_id: str, stop_at: float, work: "_Work") -> bool:
+        """Whether it was answered. Raises what every further fetch would meet, too."""
         try:
             operation = await self._api.fetch_operation(operation_id, give_up_at=stop_at)
         except (Unavailable, Unreachable, Refused):
-            return  # the listing's numbers stand
+            return False  # the listing's numbers stand
         except Throttled as error:
             if error.retryable:
-                return
+                return False
             raise
         work.fetched += 1
         if operation is None:
             self._ledger.lose(operation_id)
         else:
             self._ledger.absorb(operation, self._clock.now())
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +332,5 @@ class _Work:
     listed: int = 0
     fetched: int = 0
     skipped: int = 0
+    failed_in_a_row: int = 0
+    """Fetches, each after its retries."""

@@ -29,9 +29,10 @@ first of these wins, setting by setting:
 3. the file named by `--config-file` or `EXPORTER_CONFIG_FILE`, `poll: {{interval: 30s}}`;
 4. the default.
 
-Durations read `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or plain seconds. A name that does not exist is an
-error, wherever it stands, and so is a value out of bounds: the command then exits with code 2 and prints one
-line for each problem, with where the value came from and what would be right.
+Durations read `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or plain seconds. A flag, an `EXPORTER_` variable
+or a key that does not exist is an error, and so is a value out of bounds: the command then exits with code 2 and
+prints one line for each problem, with where the value came from and what would be right. `demo` has defaults
+of its own: `poll.interval` 5s and `api.requests_per_second` 50.
 
 ## All settings
 
@@ -39,8 +40,9 @@ line for each problem, with where the value came from and what would be right.
 |---|---|---|---|---|---|
 {settings}
 
-In the file, `web.listen_address` may also be a list, and relative files (`api.ca_file`, `web.config_file`)
-are relative to the file's folder. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
+In the file, `web.listen_address` may also be a list, and relative files (`api.ca_file`, `state.path`,
+`web.config_file`) are relative to the file's folder. Proxies come from the usual variables (`HTTPS_PROXY`,
+`NO_PROXY`).
 
 ## Credentials
 

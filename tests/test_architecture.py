@@ -78,6 +78,8 @@ LIBRARIES: Final = {
 ALIASES: Final = {
     "aiohttp.hdrs": "aiohttp.web",
     "aiohttp.typedefs": "aiohttp.web",
+    "aiohttp.http_exceptions": "aiohttp.web",
+    "aiohttp.log": "aiohttp.web",
     "pydantic_core": "pydantic",
     "pydantic_settings": "pydantic",
 }

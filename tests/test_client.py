@@ -150,8 +150,8 @@ async def test_time_out_covers_the_whole_request() -> None:
         with pytest.raises(Unreachable) as caught:
             await list_page(rig)
         assert caught.value.reason == "timeout"
-        assert {each.code for each in rig.reported(RequestFinished)} == {"timeout"}
-        assert len(rig.simulator.requests) == MAX_ATTEMPTS
+        # On a slow machine an attempt may be over before it has reached the server.
+        assert [each.code for each in rig.reported(RequestFinished)] == ["timeout"] * MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("code", [429, 503])

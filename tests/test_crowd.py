@@ -66,7 +66,7 @@ def stumble(account: str, _: Snapshot) -> None:
 async def crowd() -> AsyncIterator[Whole]:
     """Twenty accounts after some minutes."""
     worlds = [a_world(3) for _ in range(20)]
-    api = {"timeout": 0.2}
+    api = {"timeout": 0.4}
     async with whole(worlds, api=api, poll={"interval": INTERVAL}, on_publish=stumble) as made:
         for sicken, simulator in zip(SICK.values(), made.simulators.values(), strict=False):
             sicken(simulator)

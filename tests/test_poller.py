@@ -108,6 +108,16 @@ async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) 
     assert rig.last_poll.outcome == "success"
 
 
+async def test_ill_twilio_is_left_alone_after_a_few_failures(rig: Rig) -> None:
+    """Hundreds of fetches that fail help nobody; those not tried are counted as skipped."""
+    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
+    rig.simulator.faults.add(faults.status(500), endpoint="fetch", times=None)
+    snapshot = await rig.poll()
+    assert rig.requests()["fetch"] <= 6
+    assert rig.last_poll.skipped_fetches >= 44
+    assert snapshot.window["processing"].operations == 50
+
+
 async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
     """They are counted; the next poll, inside the hold, ends as throttled without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))

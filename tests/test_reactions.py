@@ -74,7 +74,7 @@ def a_world() -> World:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.fault.name}-{row.outcome}-{row.requests}")
 async def test_reaction(row: Row) -> None:
     """The poll ends as the table says, the last good numbers stay, and recovery is told once."""
-    async with whole([a_world()], api={"timeout": 0.2}) as exporter:
+    async with whole([a_world()], api={"timeout": 0.5}) as exporter:
         assert await exporter.poll()
         before = await exporter.scrape()
         exporter.clock.advance(60)

@@ -119,7 +119,7 @@ async def test_nothing_tells_a_secret_or_a_token(tmp_path: Path, log_format: str
     async with whole(
         [a_world()],
         account=lambda _: {"auth_token_file": str(file)},
-        api={"timeout": 0.1},
+        api={"timeout": 0.5},
         level="debug",
         log_format=log_format,
     ) as exporter:
