@@ -30,9 +30,10 @@ first of these wins, setting by setting:
 4. the default.
 
 Durations read `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or plain seconds. A flag, an `EXPORTER_` variable
-or a key that does not exist is an error, and so is a value out of bounds: the command then exits with code 2 and
-prints one line for each problem, with where the value came from and what would be right. `demo` has defaults
-of its own: `poll.interval` 5s and `api.requests_per_second` 50.
+or a key that does not exist is an error, and so is a value out of bounds: the command then exits with code 2
+and prints one line for each problem, with where the value came from and what would be right.
+
+The command `demo` has defaults of its own: `poll.interval` 5s and `api.requests_per_second` 50.
 
 ## All settings
 
