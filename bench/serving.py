@@ -204,7 +204,7 @@ async def measure(count: int, storm_seconds: float, interval: float) -> None:
     polls = Polls(metrics, names, interval)
     for name in names:
         polls.poll(name)
-    exposition = exposition_of(metrics)
+    exposition = exposition_of(metrics, SystemClock())
     gc.freeze()  # as the program does
     text = await exposition.page(TEXT)
     series = sum(not line.startswith(b"#") for line in text.splitlines())

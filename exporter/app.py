@@ -130,7 +130,7 @@ class _Parts:
         self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
         for name, pace in self._paces.items():
             self.metrics.watch(name, *_live(pace, clock))
-        self.exposition = exposition_of(self.metrics)
+        self.exposition = exposition_of(self.metrics, clock)
         self.board = Board(names)
         patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
         self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
@@ -283,13 +283,13 @@ class _Parts:
         )
 
 
-def exposition_of(metrics: Metrics) -> Exposition:
+def exposition_of(metrics: Metrics, clock: Clock) -> Exposition:
     """The page of some metrics; each part is written again when it has changed."""
     return Exposition(
         [
             Part(metrics.polled, lambda: metrics.publishes),
             Part(metrics.own, lambda: metrics.changes),
-            Part(metrics.live, object),  # never the same twice
+            Part(metrics.live, lambda: int(clock.monotonic())),  # once a second, however many scrape
         ]
     )
 

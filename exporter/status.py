@@ -84,20 +84,24 @@ class Board:
             case PollScheduled(next_poll_at=next_poll_at):
                 status.next_poll_at = next_poll_at
             case PollFinished():
-                status.crashed = None
-                return _finish(status, report)
+                crashed, status.crashed = status.crashed, None
+                return _finish(status, report, crashed=crashed is not None)
             case StateSaved(error=error):
                 before, status.state_error = status.state_error, error
                 if (before is None) != (error is None):
                     return Edge.STATE_BROKE if error else Edge.STATE_RECOVERED
-            case PollCrashed(error=error):
+            case PollCrashed(finished_at=finished_at, error=error):
+                if status.error is None and status.crashed is None:
+                    status.failing_since, status.failed_polls = finished_at, 0
+                status.failed_polls += 1
                 status.polling_since, status.crashed = None, type(error).__name__
             case _:
                 pass
         return None
 
 
-def _finish(status: AccountStatus, poll: PollFinished) -> Edge | None:
+def _finish(status: AccountStatus, poll: PollFinished, *, crashed: bool) -> Edge | None:
+    """`crashed`: the poll before met a mistake of ours."""
     before = status.error
     status.polling_since = None
     status.error = poll.error
@@ -109,6 +113,6 @@ def _finish(status: AccountStatus, poll: PollFinished) -> Edge | None:
         return Edge.BROKE_OTHERWISE if before.outcome != poll.outcome else None
     first, status.has_succeeded = not status.has_succeeded, True
     status.last_success_at = poll.finished_at
-    if before is not None:
+    if before is not None or crashed:
         return Edge.RECOVERED
     return Edge.FIRST_SUCCESS if first else None

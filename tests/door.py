@@ -50,7 +50,7 @@ async def opened(
         Access(config_file, clock),
         Visitors(),
         health or Health(dead=lambda: None, ready=True, loaded=True),
-        exposition or exposition_of(state.metrics),
+        exposition or exposition_of(state.metrics, ManualClock()),
     )
     application = build(
         door.exposition,

@@ -8,7 +8,7 @@ from exporter.ledger import Ledger
 from exporter.page import status_page, table
 from exporter.report import ListingProgressed, PollCrashed, PollFinished, PollScheduled, PollStarted
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
-from exporter.status import Board
+from exporter.status import Board, Edge
 from tests.clock import SATURDAY
 from tests.operations import operation
 
@@ -86,3 +86,15 @@ def test_table_is_for_people() -> None:
     assert lines[1].split()[:4] == ["marketing", "completed", "1", "1234"]
     assert len(lines) == 2
     assert len({len(text) for text in lines}) == 1
+
+
+def test_recovery_from_a_mistake_of_ours_is_an_edge() -> None:
+    """It was told when it began, and so it is when it is over."""
+    board = Board(["a"])
+    board.observe(PollFinished("a", SATURDAY, 1.0, None))
+    for at in (60, 120):
+        board.observe(PollCrashed("a", SATURDAY + at, KeyError()))
+    assert board.observe(PollFinished("a", SATURDAY + 180, 1.0, None)) is Edge.RECOVERED
+    status = board.accounts["a"]
+    assert (status.failing_since, status.failed_polls) == (SATURDAY + 60, 2)
+    assert board.observe(PollFinished("a", SATURDAY + 240, 1.0, None)) is None
