@@ -1,6 +1,7 @@
 """One account's polls, on a real socket against the simulator."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -276,6 +277,28 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
     assert snapshot.tracked_operations == 0
     assert rig.requests()["fetch"] == 0
     assert snapshot.counts["expired_unfinished", ""] == 1
+
+
+async def test_large_ledger_is_worked_on_beside_the_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same result; and a cancellation waits until the thread has let go of it."""
+    rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
+    monkeypatch.setattr("exporter.poller.LARGE_LEDGER", 1)
+    assert (await rig.poll()).tracked_operations == 3
+    begun, ended = threading.Event(), threading.Event()
+
+    def advance(_: float) -> None:
+        begun.set()
+        ended.wait(10)
+
+    monkeypatch.setattr(rig.poller._ledger, "advance", advance)
+    polling = asyncio.create_task(rig.poll())
+    await asyncio.to_thread(begun.wait, 10)
+    polling.cancel()
+    await asyncio.wait([polling], timeout=0.05)
+    assert not polling.done()
+    ended.set()
+    await asyncio.wait([polling])
+    assert polling.cancelled()
 
 
 async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
