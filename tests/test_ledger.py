@@ -106,6 +106,18 @@ def test_clock_set_back_brings_back_recent_sums() -> None:
     assert ledger.recent_sums()["1h"].operations == 1
 
 
+def test_marks_are_forgotten_with_their_operation() -> None:
+    """Should it come back as a baseline, what it gains from there on counts."""
+    ledger = ledger_of(operation(failed=9))
+    ledger.absorb(operation(failed=3), SATURDAY)
+    ledger.advance(SATURDAY + 2 * WEEK)
+    ledger.advance(SATURDAY)
+    ledger.absorb(operation(failed=3), SATURDAY)
+    before = ledger.counts()["stat", "failed"]
+    ledger.absorb(operation(failed=5), SATURDAY)
+    assert ledger.counts()["stat", "failed"] - before == 2
+
+
 @pytest.mark.timeout(20)
 def test_clock_that_leaps_takes_no_time() -> None:
     """A machine that boots in 1970 and is then told the date has no minutes to walk through."""

@@ -4,16 +4,21 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from exporter.errors import Malformed, Throttled, Truncated, Unauthorized, Unavailable
 from exporter.operation import STATS, Operation, stats_of
-from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.poller import Poller
+from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report
 from exporter.simulator import HOSTILE_IDS, Fault, Rules, World, faults, new_id
 from exporter.simulator.reply import Reply
+from exporter.snapshot import Snapshot
+from exporter.storage import Storage
 from tests.clock import SATURDAY, ManualClock
-from tests.rig import ACCOUNT, Rig, rigged
+from tests.rig import ACCOUNT, SETTINGS, Rig, rigged
+from tests.twilio import PlainTwilio
 
 DAY = 86400.0
 
@@ -353,3 +358,33 @@ def in_between(rig: Rig, after: Operation) -> Fault:
 
 def fetched(rig: Rig) -> list[str | None]:
     return [request.operation_id for request in rig.simulator.requests if request.endpoint == "fetch"]
+
+
+async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
+    """What has aged out and shows up again behind a longer window is a baseline: it was counted once."""
+    clock, twilio, reports = ManualClock(), PlainTwilio(), list[Report]()
+
+    async def poll_with(lookback: float) -> Snapshot:
+        storage = Storage(tmp_path / "state", keep=["a"], window=7 * DAY)
+        await storage.open()
+        settings = replace(SETTINGS, lookback=lookback)
+        poller = Poller("a", twilio, clock, settings, reports.append, lambda *_: None, storage)
+        if (resumption := await storage.load("a", poller.rebuild)) is not None:
+            poller.resume(resumption)
+        snapshot = await poller.poll()
+        await storage.close()
+        return snapshot
+
+    await poll_with(3600.0)  # coverage begins
+    clock.advance(60)
+    now = clock.now()
+    twilio.operations["x"] = Operation("x", "completed", now, now, stats_of(failed=7))
+    clock.advance(60)
+    assert (await poll_with(3600.0)).counts["stat", "failed"] == 7
+    clock.advance(2 * 3600)
+    assert (await poll_with(3600.0)).tracked_operations == 0
+    clock.advance(60)
+    again = await poll_with(DAY)
+    assert again.tracked_operations == 1
+    assert again.counts["stat", "failed"] == 7
+    assert again.counts["operations", ""] == 1
