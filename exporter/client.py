@@ -94,7 +94,7 @@ class Client:
         return read_operation(body, operation_id)
 
     async def _send(self, request: Request, give_up_at: float) -> bytes:
-        """Send until answered; `give_up_at` is monotonic, and no attempt begins after it."""
+        """Send until answered; `give_up_at` is monotonic. No hold or back-off beyond it is waited for."""
 
         def enough(state: RetryCallState) -> bool:
             out_of_time = self._clock.monotonic() + state.upcoming_sleep > give_up_at

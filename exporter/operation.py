@@ -5,7 +5,6 @@ Source: https://www.twilio.com/docs/email (Email Operations).
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 ID_PATTERN: Final = re.compile(r"comms_operation_[0-7][a-hjkmnpqrstv-z0-9]{25,34}")
@@ -36,8 +35,6 @@ STAT_INDEX: Final = {stat: index for index, stat in enumerate(STATS)}
 Stats: TypeAlias = tuple[int | None, ...]
 """Eleven values in the order of `STATS`. `None`: the reply did not name the stat, which is not zero."""
 
-NO_STATS: Final[Stats] = (None,) * len(STATS)
-
 
 class Operation(NamedTuple):
     """One Email Operation as a reply described it. Times are Unix seconds."""
@@ -59,8 +56,3 @@ def stats_of(**values: int) -> Stats:
     if unknown:
         raise ValueError(f"no such stat: {', '.join(sorted(unknown))}")
     return tuple(values.get(stat) for stat in STATS)
-
-
-def known(stats: Stats) -> Sequence[int]:
-    """The stats as summands: what is absent adds nothing."""
-    return [value or 0 for value in stats]

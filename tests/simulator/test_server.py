@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import pytest
 
-from exporter.operation import NO_STATS, Operation
+from exporter.operation import Operation, stats_of
 from exporter.simulator import ACCOUNT_SID, CREDENTIAL, SCENARIOS, Rules, Simulator, World, faults, new_id
 from exporter.simulator.journal import Journal, RequestRecord
 from exporter.simulator.listing import Cursor, Filters, Order, Tokens
@@ -42,7 +42,7 @@ async def test_an_operation_in_twilios_words() -> None:
 async def test_an_absent_stat_is_left_out() -> None:
     """A scripted `None` is no key at all."""
     world = World.empty()
-    world.put(Operation(new_id(1), "processing", SATURDAY, SATURDAY, (3, *NO_STATS[1:])))
+    world.put(Operation(new_id(1), "processing", SATURDAY, SATURDAY, stats_of(total=3)))
     async with asking(simulated(world)) as ask:
         assert (await ask.raw(f"/{new_id(1)}")).json["stats"] == {"total": 3}
 
