@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 
+OTHER_NAMES = {"alertmanager": "prometheus-alertmanager"}  # Debian's
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for tool in marker.args:
-            if shutil.which(tool) is None:
+            if not (shutil.which(tool) or shutil.which(OTHER_NAMES.get(tool, tool))):
                 tell = pytest.fail if os.environ.get("REQUIRE_TOOLS") else pytest.skip
                 tell(f"{tool} is not installed")
