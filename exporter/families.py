@@ -283,7 +283,7 @@ FAMILIES: Final = (
         "counter",
         "Requests sent to Twilio; code is the HTTP status, or timeout, or connection.",
         ("account", "endpoint", "code"),
-        known={"endpoint": ENDPOINTS, "code": ("200", "timeout", "connection")},
+        known={"endpoint": ENDPOINTS, "code": ("200", "429", "timeout", "connection")},
     ),
     Family(
         "twilio_email_exporter_request_duration_seconds",

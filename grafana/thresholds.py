@@ -7,32 +7,35 @@ from dataclasses import dataclass
 from typing import Final
 
 MINUTE: Final = 60
-HOUR: Final = 3600
-DAY: Final = 86400
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+
+EVALUATION_INTERVAL: Final = MINUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """When mail of one status is too much: share of the attempts in a short and in a long window."""
+    """When mail of one status is too much: its share of the attempts in a short and in a long window."""
 
     status: str
     short: int
-    """Over when this is clean again."""
+    """Once this is clean it is over."""
     long: int
-    """Significant when this is dirty, too. At least the short one and the time that a mail takes to fail."""
+    """While this is clean it is noise. At least the short one and the time that a mail takes to fail."""
     floor: float
     """A share below this is never a spike …"""
-    times_normal: float
-    """… nor one below this many times the account's own normal …"""
+    times_normal: int
+    """… nor one below so many times the account's own normal …"""
     ceiling: float
     """… but one above this always is."""
     emails: int
-    """So many in the long window, or it is noise."""
+    """At least so many in the long window,"""
     attempts: int
-    """Of at least so many attempts in the long window."""
+    """of at least so many attempts."""
     lasting: int
     normal: int = DAY
-    """The account's normal is the share over this time, ending where the long window begins."""
+    """The account's normal is the share over this time, up to where the long window begins."""
 
 
 FAILED: Final = Spike(
@@ -40,7 +43,7 @@ FAILED: Final = Spike(
     short=15 * MINUTE,
     long=HOUR,
     floor=0.05,
-    times_normal=3.0,
+    times_normal=3,
     ceiling=0.5,
     emails=10,
     attempts=50,
@@ -51,38 +54,50 @@ UNDELIVERED: Final = Spike(
     short=30 * MINUTE,
     long=6 * HOUR,  # bounces come for hours
     floor=0.1,
-    times_normal=3.0,
+    times_normal=3,
     ceiling=0.5,
     emails=20,
     attempts=100,
     lasting=5 * MINUTE,
 )
+SPIKES: Final = (FAILED, UNDELIVERED)
 
 STUCK_AFTER: Final = 2 * HOUR
-"""In processing for longer than this is stuck."""
+STUCK_LASTING: Final = 10 * MINUTE
 
 STOPPED_WINDOW: Final = 2 * HOUR
+STOPPED_LASTING: Final = 10 * MINUTE
 STOPPED_OPERATIONS: Final = 10
 """So many in the same hours a week ago, or an empty window means nothing."""
+STOPPED_FRESH_SHARE: Final = 0.9
+"""Of the window in which the numbers must have been fresh."""
 STOPPED_IDLE_AFTER: Final = 3 * DAY
 """Without any operation for this long an account is idle, not stopped."""
+
+ABSENT_LASTING: Final = 5 * MINUTE
 
 FAILING_WINDOW: Final = 15 * MINUTE
 FAILING_SHARE: Final = 0.5
 """Of the polls in the window."""
+FAILING_LASTING: Final = 5 * MINUTE
 
 STALE_AFTER: Final = 15 * MINUTE
 STALE_INTERVALS: Final = 5
-"""Data is stale when older than both."""
+"""Numbers are stale when older than both."""
+STALE_LASTING: Final = 2 * MINUTE
+
+UNAUTHORIZED_WINDOW: Final = HOUR
+UNAUTHORIZED_LASTING: Final = 5 * MINUTE
 
 THROTTLED_WINDOW: Final = 30 * MINUTE
-THROTTLED_SHARE: Final = 0.1
-"""Of the requests in the window that were answered 429."""
+THROTTLED_EVENTS: Final = 10
+"""Replies with 429, and polls that gave way. One now and then is how the rate is found."""
+THROTTLED_LASTING: Final = 5 * MINUTE
 
 STATE_WINDOW: Final = 15 * MINUTE
-
-FASTEST_RANGE_INTERVALS: Final = 4
-"""Each range holds at least so many poll intervals; Prometheus 3 leaves out a sample on the left edge."""
+STATE_SAVED_WINDOW: Final = 5 * MINUTE
+"""One success in this window, and the state counts as saved."""
+STATE_LASTING: Final = 2 * MINUTE
 
 OPERATIONS_DASHBOARD: Final = "twilio-email-operations"
 EXPORTER_DASHBOARD: Final = "twilio-email-exporter"

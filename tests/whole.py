@@ -9,21 +9,23 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import BasicAuth, web
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import app, logs
+from exporter import app, logs, revival
 from exporter.accounts import Account
 from exporter.loop import Loop
 from exporter.negotiation import TEXT
 from exporter.report import Report
-from exporter.settings import Api, Poll, Settings
+from exporter.settings import Api, Poll, Settings, State
 from exporter.simulator import Simulator, World
 from exporter.simulator.listener import Listener
 from exporter.simulator.server import OPERATIONS_PATH
 from exporter.snapshot import Snapshot
+from exporter.storage import Storage
 from tests.clock import ManualClock
 
 R = TypeVar("R", bound=Report)
@@ -35,6 +37,7 @@ class Whole:
     clock: ManualClock
     simulators: Mapping[str, Simulator]
     log: io.StringIO
+    storage: Storage | None = None
     loops: Mapping[str, Loop] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
 
@@ -110,6 +113,7 @@ async def whole(
     clock: ManualClock | None = None,
     api: Mapping[str, Any] | None = None,
     poll: Mapping[str, Any] | None = None,
+    state: Path | None = None,
     account: Callable[[int], Mapping[str, Any]] = lambda number: {"auth_token": f"secret-{number}"},
     log_format: str = "logfmt",
     level: str = "info",
@@ -126,6 +130,7 @@ async def whole(
         settings = Settings(
             api=Api(**{"base_url": f"{origin}/v1", **(api or {})}),
             poll=Poll(**(poll or {})),
+            state=State(path=state),
             accounts=tuple(
                 Account.model_validate({"name": f"a{n}", "account_sid": sid(n), **account(n)})
                 for n in range(len(worlds))
@@ -143,9 +148,30 @@ async def whole(
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
             made = Whole(parts, clock, by_name, log)
             parts.listeners.append(made.reports.append)
-            async with parts.loops() as loops:
+            async with (
+                revival.opened(settings, parts.board.accounts, clock) as storage,
+                parts.loops(storage) as loops,
+            ):
+                made.storage = storage
+                if storage is not None:
+                    clock.is_busy = _at_work(storage)
                 made.loops = dict(zip(by_name, loops, strict=True))
                 yield made
+
+
+def _at_work(storage: Storage) -> Callable[[], bool]:
+    """Whether the file's thread works: it does so in real time, and simulated time must wait for it."""
+    run, under_way = storage._run, [0]
+
+    async def counted(work: Callable[..., Any], *arguments: Any) -> Any:
+        under_way[0] += 1
+        try:
+            return await run(work, *arguments)
+        finally:
+            under_way[0] -= 1
+
+    storage._run = counted  # type: ignore[method-assign]
+    return lambda: under_way[0] > 0
 
 
 @asynccontextmanager
