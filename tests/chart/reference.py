@@ -18,9 +18,21 @@ README: Final = CHART / "README.md"
 _TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*?(?=<!-- end of values -->)", flags=re.DOTALL)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Files within a manifest as people read them, line by line."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
 def golden(rendered: Rendered) -> str:
     """All manifests of a scenario, keys in order, then the notes."""
-    documents = [yaml.safe_dump(_without_files(each), width=120) for each in rendered.manifests]
+    documents = [yaml.dump(_without_files(each), Dumper=_Dumper, width=120) for each in rendered.manifests]
     notes = "".join(f"# {line}".rstrip() + "\n" for line in rendered.notes.splitlines())
     return "---\n".join([*documents, notes])
 

@@ -294,6 +294,9 @@ def test_selectors_find_the_pods_and_nothing_else(name: str) -> None:
         assert selects(selector, rendered.pod)
         assert not selects(selector, rendered.one("Pod"))
     assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"]
+    (port,), (container_port,) = service["spec"]["ports"], rendered.container["ports"]
+    assert port["targetPort"] == container_port["name"]
+    assert port["port"] == container_port["containerPort"]  # headless: the name leads to the pod itself
     for monitor in rendered.all("ServiceMonitor"):
         assert selects(monitor["spec"]["selector"], service)
         assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.flags import Setting
 from exporter.settings import SETTINGS
 from exporter.values import parse_duration
 from tests.chart.reference import README, defaults, described_values, readme
@@ -191,6 +192,20 @@ def test_every_setting_can_be_written() -> None:
     assert written | SET_BY_THE_CHART.keys() == {setting.path for setting in SETTINGS}
     assert not written & SET_BY_THE_CHART.keys()
     assert set(SET_BY_THE_CHART.values()) <= VALUES.keys()
+
+
+BOUNDS: Final = {"more than": "exclusiveMinimum", "at least": "minimum", "at most": "maximum"}
+
+
+@pytest.mark.parametrize(
+    "setting", [each for each in SETTINGS if each.metavar in {"NUMBER", "COUNT"}], ids=lambda each: each.path
+)
+def test_numbers_have_the_bounds_of_the_program(setting: Setting) -> None:
+    """What the program would refuse at its start Helm refuses before anything is changed."""
+    schema = SCHEMA["properties"]["config"]["properties"][setting.location[0]]["properties"]
+    said = re.findall(r"(more than|at least|at most) (\d+)", setting.allowed)
+    found = {name: limit for name, limit in schema[setting.location[1]].items() if name in BOUNDS.values()}
+    assert found == {BOUNDS[words]: int(limit) for words, limit in said}
 
 
 @given(
