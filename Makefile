@@ -47,9 +47,10 @@ format: $(VENV)/dev.stamp ## mend what the linter can mend
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## write docs/metrics.md, docs/settings.md and the golden pages anew from the code
+docs: $(VENV)/dev.stamp ## write the reference pages, the table of the chart and what is golden anew
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tests.chart.reference
 
 .PHONY: lock
 lock: ## write the hashed lock files anew from pyproject.toml

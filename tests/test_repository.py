@@ -15,7 +15,7 @@ from exporter.flags import ACCOUNT_VARIABLES, CONFIG_FILE_VARIABLE
 from exporter.settings import SETTINGS
 
 ROOT: Final = Path(__file__).parent.parent
-PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "helm").rglob("*.md")])
 GUIDES: Final = [page for page in PAGES if page.name != "CHANGELOG.md"]
 """The changelog also speaks of what is no more."""
 

@@ -1,0 +1,55 @@
+{{/* What is mounted at /etc/twilio-email-exporter, read-only: the folder's name, and the volume that it shows. */}}
+
+{{- define "exporter.volumes" -}}
+config:
+  configMap:
+    name: {{ include "exporter.fullname" . }}
+{{- $sources := list }}
+{{- range .Values.accounts }}
+{{- $file := include "exporter.secretFile" . }}
+{{- if .existingSecret }}
+{{- $key := default (ternary "api-key-secret" "auth-token" (hasKey . "api_key")) .existingSecret.key }}
+{{- $sources = append $sources (dict "secret" (dict "name" .existingSecret.name "items" (list (dict "key" $key "path" $file)))) }}
+{{- else if or .auth_token .api_key_secret }}
+{{- $sources = append $sources (dict "secret" (dict "name" (include "exporter.fullname" $) "items" (list (dict "key" $file "path" $file)))) }}
+{{- end }}
+{{- end }}
+{{- with $sources }}
+credentials:
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- toYaml . | nindent 6 }}
+{{- end }}
+{{- with .Values.webConfig }}
+{{- if include "exporter.guarded" $ }}
+web:
+  secret:
+    defaultMode: 0440
+    secretName: {{ default (printf "%s-web" (include "exporter.fullname" $)) .existingSecret }}
+    items:
+      - key: {{ ternary .existingSecretKey "web-config.yaml" (ne .existingSecret "") }}
+        path: web-config.yaml
+{{- end }}
+{{- with .tlsSecret }}
+tls:
+  secret:
+    defaultMode: 0440
+    secretName: {{ . }}
+{{- end }}
+{{- end }}
+{{- with .Values.ca }}
+{{- if .configMap }}
+ca:
+  configMap:
+    name: {{ .configMap }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- else if .secret }}
+ca:
+  secret:
+    defaultMode: 0440
+    secretName: {{ .secret }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- end }}
