@@ -1,16 +1,15 @@
 """Tests that want a real program say so, and are skipped in plain sight where it is missing."""
 
 import os
-import shutil
 
 import pytest
 
-OTHER_NAMES = {"alertmanager": "prometheus-alertmanager"}  # Debian's
+from tests.program import tool
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
-        for tool in marker.args:
-            if not (shutil.which(tool) or shutil.which(OTHER_NAMES.get(tool, tool))):
+        for name in marker.args:
+            if tool(name) is None:
                 tell = pytest.fail if os.environ.get("REQUIRE_TOOLS") else pytest.skip
-                tell(f"{tool} is not installed")
+                tell(f"{name} is not installed")

@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -42,12 +43,12 @@ def finish(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 @contextmanager
-def started(log: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    log: Path, arguments: Sequence[str], env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start, and end it whatever happens; its output goes to `log`."""
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command(*arguments), env=environment(**variables), stdout=out, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(arguments, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
             yield process
         finally:
@@ -55,9 +56,22 @@ def started(log: Path, *arguments: str, **variables: str) -> Iterator[subprocess
             process.wait()
 
 
-def eventually(look: Callable[[], T | None], what: str) -> T:
+def started(log: Path, *arguments: str, **variables: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The program itself."""
+    return running(log, command(*arguments), environment(**variables))
+
+
+def tool(name: str) -> str | None:
+    """Where a real program is, under the name that it has here."""
+    return shutil.which(name) or shutil.which(_DEBIANS_NAMES.get(name, name))
+
+
+_DEBIANS_NAMES: Final = {"alertmanager": "prometheus-alertmanager"}
+
+
+def eventually(look: Callable[[], T | None], what: str, patience_seconds: float = PATIENCE_SECONDS) -> T:
     """Ask again and again until there is an answer: other processes have clocks of their own."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         found = look()
         if found is not None:

@@ -1,7 +1,7 @@
 """What Prometheus would have stored of an exporter on the simulated clock, and what our alerts make of it.
 
-Pages are scraped at simulated instants, whole hours of them in seconds, and handed to promtool as the input of
-a rule test: real rules, evaluated by Prometheus' own engine, without a minute of real time.
+Pages are scraped at simulated instants, hours of them in seconds, and handed to promtool as the input of a
+rule test: real rules, evaluated by Prometheus' own engine, without a minute of real time.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import yaml
 from grafana.rules import TEMPLATE, duration, text
 from tests.whole import Whole
 
-WANTED: Final = frozenset(re.findall(r"\b(?:twilio_email|process)_\w+", TEMPLATE.read_text()))
+WANTED: Final = frozenset(re.findall(r"\btwilio_email_\w+", TEMPLATE.read_text()))
 TARGET: Final = 'job="mail",instance="exporter:10587"'
 
 
@@ -47,21 +47,22 @@ class Recording:
             found |= {f"up{{{TARGET}}}": 1.0, f"process_start_time_seconds{{{TARGET}}}": process_started}
             for line in page.splitlines():
                 name, _, rest = line.partition("{")
-                if name in WANTED and not name.startswith("process"):
-                    labels, _, value = rest.rpartition("} ")
-                    found[f"{name}{{{TARGET},{labels}}}"] = float(value)
+                if name in WANTED:
+                    labels, _, written = rest.rpartition("} ")
+                    found[f"{name}{{{TARGET},{labels}}}"] = float(written)
         for series, value in found.items():
             column = self._series.setdefault(series, [None] * self._scrapes)
             is_time = "_timestamp_seconds{" in series or series.startswith("process_start_time")
             column.append(value - self._first if is_time and value else value)
         self._scrapes += 1
         for column in self._series.values():
-            column += [None] * (self._scrapes - len(column))
+            column.extend([None] * (self._scrapes - len(column)))
 
     def firing(self, folder: Path, evaluation_interval: float = 60.0) -> dict[tuple[str, str], float]:
         """Alerts that fired, with their account, and when each did so first."""
         (folder / "alerts.yaml").write_text(text(EVALUATION_INTERVAL=int(evaluation_interval)))
-        first = f'timestamp(ALERTS{{alertstate="firing"}})[{duration(self.elapsed)}:{duration(evaluation_interval)}]'
+        whole = f"[{duration(self.elapsed)}:{duration(evaluation_interval)}]"
+        first = f'min_over_time(timestamp(ALERTS{{alertstate="firing"}}){whole})'
         test = {
             "rule_files": ["alerts.yaml"],
             "evaluation_interval": duration(evaluation_interval),
@@ -74,7 +75,7 @@ class Recording:
                     ],
                     "promql_expr_test": [
                         {
-                            "expr": f"min by (alertname, account) (min_over_time({first}))",
+                            "expr": f"min by (alertname, account) ({first})",
                             "eval_time": duration(self.elapsed),
                             "exp_samples": [{"labels": "nothing", "value": -1}],
                         }

@@ -149,7 +149,6 @@ async def test_incident_is_caught(incident: Incident, tmp_path: Path) -> None:
     fired = recording.firing(tmp_path)
     begins = SATURDAY + incident.begins
     delays = {name: math.ceil((at - begins) / 60) for (name, _), at in fired.items()}
-    print("\n".join(f"{name}: {minutes} minutes: {incident.what}" for name, minutes in delays.items()))
     assert set(delays) == set(incident.alerts)
     assert {account for _, account in fired} <= {ACCOUNT, ""}
     page = (ROOT / "docs" / "alerts.md").read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import eventually, fetch, found_in, free_port, started
+from tests.program import eventually, fetch, found_in, free_port, running, started
 
 
 @contextmanager
@@ -23,14 +23,9 @@ def prometheus(folder: Path, config: str) -> Iterator[str]:
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={url.removeprefix('http://')}",
     ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            eventually(lambda: fetch(f"{url}/-/ready"), "Prometheus")
-            yield url
-        finally:
-            process.kill()
-            process.wait()
+    with running(folder / "prometheus.log", arguments):
+        eventually(lambda: fetch(f"{url}/-/ready"), "Prometheus")
+        yield url
 
 
 def query(url: str, expression: str) -> dict[tuple[str, ...], float] | None:
