@@ -15,6 +15,7 @@ from typing import Final
 
 import yaml
 
+from exporter.negotiation import TEXT
 from grafana.rules import TEMPLATE, duration, text
 from tests.whole import Whole
 
@@ -132,6 +133,6 @@ async def scrape_for(seconds: float, exporter: Whole, recording: Recording, proc
     """The first scrape is half a step from now, and the end half a step after the last."""
     for _ in range(round(seconds / recording.step)):
         await exporter.clock.sleep(recording.step / 2)
-        recording.add((await exporter.scrape()).text, process_started)
+        recording.add((await exporter.parts.exposition.page(TEXT)).decode(), process_started)
         exporter.parts.metrics.release_counters()
         await exporter.clock.sleep(recording.step / 2)
