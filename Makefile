@@ -47,9 +47,10 @@ format: $(VENV)/dev.stamp ## mend what the linter can mend
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## write docs/metrics.md, docs/settings.md and the golden pages anew from the code
+docs: $(VENV)/dev.stamp ## write docs/metrics.md, docs/settings.md, the golden pages and grafana/dashboards anew from the code
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m grafana
 
 .PHONY: lock
 lock: ## write the hashed lock files anew from pyproject.toml
