@@ -33,6 +33,7 @@ def board(
         .time("now-6h", "now")
         .refresh("1m")
         .timezone("browser")
+        .annotations([])
         .variables(
             [
                 builders.DatasourceVariable("datasource").label("Data source").type("prometheus"),
@@ -54,6 +55,7 @@ def board(
                 .url(f"/d/{other}")
                 .keep_time(True)
                 .include_vars(True)
+                .placement("")  # the SDK's default hides it in a menu
             )
     for panel in top:
         builder.with_panel(panel)

@@ -9,7 +9,18 @@ from exporter.counting import OUTCOME_STATUSES
 from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board
-from grafana.panels import COLOURS, PLAIN, TROUBLE, Query, coloured, density, graph, numbers, prom_duration
+from grafana.panels import (
+    COLOURS,
+    GOOD,
+    PLAIN,
+    TROUBLE,
+    Query,
+    coloured,
+    density,
+    graph,
+    numbers,
+    prom_duration,
+)
 from grafana.thresholds import FAILED, OPERATIONS_DASHBOARD, STALE_AFTER, STUCK_AFTER, UNDELIVERED, Spike
 
 NO_EXPORTER: Final = "Nothing known: no exporter is scraped, or no poll has succeeded yet"
@@ -17,9 +28,11 @@ PER_MINUTE: Final = "suffix:/min"
 
 AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
 OLDEST: Final = (
-    "time() - min by (account) "
-    '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})'
+    "(time() - min by (account) "
+    '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})) '
+    'or 0 * sum by (account) (twilio_email_window_operations{operation_status="processing"})'
 )
+"""0 when none is in processing."""
 
 
 def _in_last_hour(counter: str) -> str:
@@ -67,7 +80,7 @@ def _share_graph(spike: Spike) -> panels.Drawn:
         shades_of=COLOURS[spike.status],
         slower=f".*, {prom_duration(spike.long)}",
         limit=(spike.floor, COLOURS[spike.status]),
-    ).axis_soft_max(1.5 * spike.floor)
+    ).axis_soft_max(2 * spike.floor)
 
 
 def _matrix(panel: Table, row: str, column_order: tuple[str, ...], sort: str) -> Table:
@@ -94,7 +107,7 @@ def _matrix(panel: Table, row: str, column_order: tuple[str, ...], sort: str) ->
                     "indexByName": {
                         name: index for index, name in enumerate((f"{row}\\status", *column_order))
                     },
-                    "renameByName": {f"{row}\\status": row.replace("_", " ")},
+                    "renameByName": {f"{row}\\status": row.removeprefix("operation_").replace("_", " ")},
                     "excludeByName": {},
                 },
             )
@@ -168,14 +181,14 @@ def _window() -> panels.Drawn:
 def _worst_operations() -> panels.Drawn:
     of = 'sum by (account, operation_id, operation_status) (twilio_email_top_operation_emails{status=~"%s"})'
     columns = {
-        "failed + undelivered": "failed|undelivered",
+        "not arrived": "failed|undelivered",
         **{status: status for status in ("failed", "undelivered", "delivered", "opened")},
         "queued + sent": "queued|sent",
     }
     table = numbers(
         "Worst operations",
-        "Operations in the window with the most failed and undelivered emails; as many of each account as "
-        "metrics.top_operations says. The id finds the operation at Twilio.",
+        "Operations in the window with the most failed and undelivered emails (not arrived); as many of "
+        "each account as metrics.top_operations says. The id finds the operation at Twilio.",
         *(Query(of % statuses) for statuses in columns.values()),
         unit="locale",
         empty="No failed or undelivered email in the window, or no numbers",
@@ -198,10 +211,10 @@ def _worst_operations() -> panels.Drawn:
         )
         .with_transformation(
             models.DataTransformerConfig(
-                "sortBy", options={"fields": {}, "sort": [{"field": "failed + undelivered", "desc": True}]}
+                "sortBy", options={"fields": {}, "sort": [{"field": "not arrived", "desc": True}]}
             )
         )
-        .override_by_name("operation", [models.DynamicConfigValue("custom.width", 400)])
+        .override_by_name("operation", [models.DynamicConfigValue("custom.width", 380)])
     )
 
 
@@ -238,10 +251,10 @@ def dashboard() -> models.Dashboard:
                 f"account that fares worst, named below. Stuck from {prom_duration(STUCK_AFTER)} on.",
                 Query(f"topk(1, {OLDEST})", "{{account}}"),
                 unit="s",
-                empty="Nothing in processing, or no numbers",
+                empty=NO_EXPORTER,
                 limit=(STUCK_AFTER, TROUBLE),
                 width=4,
-            ),
+            ).mappings([panels.value_words({"0": ("none", GOOD)})]),
             panels.stat_panel(
                 "Age of the numbers",
                 "Time since the last successful poll, of the account that fares worst, named below. All "
@@ -321,11 +334,11 @@ def dashboard() -> models.Dashboard:
                 ),
                 graph(
                     "Oldest in processing",
-                    "How long ago the oldest operation in processing was created, by account. Stuck from "
-                    f"the dashed line at {prom_duration(STUCK_AFTER)} on.",
+                    "How long ago the oldest operation in processing was created, by account; 0 when there "
+                    f"is none. Stuck from the dashed line at {prom_duration(STUCK_AFTER)} on.",
                     Query(OLDEST, "{{account}}"),
                     unit="s",
-                    empty="Nothing in processing, or no numbers",
+                    empty=NO_EXPORTER,
                     limit=(STUCK_AFTER, TROUBLE),
                 ),
                 density(
