@@ -163,25 +163,28 @@ def graph(
 ) -> timeseries.Panel:
     """Lines in shades of one colour.
 
+    Where there is one for each account, however many there are, the shades hardly differ: below are the names
+    with their values, highest first.
     `slower` and `bound`: which names, as a regular expression, are dashed; a bound is grey, too.
     """
+    many = any(label in each.name for each in queries for label in ("{{account}}", "{{instance}}"))
     style = (
         common_models.GraphThresholdsStyleMode.DASHED if limit else common_models.GraphThresholdsStyleMode.OFF
     )
+    legend = common.VizLegendOptions().show_legend(True).placement(common_models.LegendPlacement.BOTTOM)
+    if many:
+        legend.display_mode(common_models.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
+        legend.sort_by("Last *").sort_desc(True)
+    else:
+        legend.display_mode(common_models.LegendDisplayMode.LIST).calcs([])
     panel = (
         timeseries.Panel()
         .interval(SMOOTHED)
         .min(0)
         .line_width(2)
-        .fill_opacity(8)
+        .fill_opacity(0 if many else 8)
         .show_points(common_models.VisibilityMode.AUTO)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(common_models.LegendDisplayMode.LIST)
-            .placement(common_models.LegendPlacement.BOTTOM)
-            .calcs([])
-        )
+        .legend(legend)
         .tooltip(
             common.VizTooltipOptions()
             .mode(common_models.TooltipDisplayMode.MULTI)

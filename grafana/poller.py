@@ -160,8 +160,8 @@ def _freshness() -> list[panels.Drawn]:
         ),
         states(
             "Polls succeed",
-            "Whether the polls of each account succeeded; a single failed one shows. A gap: the exporter "
-            "was not scraped.",
+            "Whether the polls of each account succeeded; a single failed one shows, and that there was "
+            "none yet. A gap: the exporter was not scraped.",
             Query("min by (account) (min_over_time(twilio_email_up[$__rate_interval]))", "{{account}}"),
             words={"0": ("failed", TROUBLE), "1": ("succeeded", GOOD)},
             empty=NOT_SCRAPED,
