@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from grafana_foundation_sdk.models.common import GraphFieldConfig, TableFieldOptions
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from exporter.clock import SystemClock
@@ -128,6 +129,15 @@ def test_panel_explains_itself(panel: dict[str, Any]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     assert defaults["unit"]
     assert defaults["noValue"]
+
+
+@each_panel
+def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
+    """The SDK takes any name there; Grafana ignores one that it does not know."""
+    options = {*vars(GraphFieldConfig()), *vars(TableFieldOptions())}
+    known = {"color", *(f"custom.{re.sub(r'_(.)', lambda m: m[1].upper(), option)}" for option in options)}
+    overrides = panel["fieldConfig"]["overrides"]
+    assert {each["id"] for override in overrides for each in override["properties"]} <= known
 
 
 @each_panel
