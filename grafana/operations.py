@@ -10,8 +10,10 @@ from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board
 from grafana.panels import (
+    AGE,
     COLOURS,
     GOOD,
+    PER_MINUTE,
     PLAIN,
     TROUBLE,
     Query,
@@ -24,9 +26,6 @@ from grafana.panels import (
 from grafana.thresholds import FAILED, OPERATIONS_DASHBOARD, STALE_AFTER, STUCK_AFTER, UNDELIVERED, Spike
 
 NO_EXPORTER: Final = "Nothing known: no exporter is scraped, or no poll has succeeded yet"
-PER_MINUTE: Final = "suffix:/min"
-
-AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
 OLDEST: Final = (
     "(time() - min by (account) "
     '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})) '
@@ -52,7 +51,7 @@ def _worst_share(spike: Spike) -> panels.Drawn:
     window = prom_duration(spike.long)
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
-        f"Emails that came to be {spike.status} over the attempts to send, in the last {window}. Of the "
+        f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the "
         f"account that fares worst, named below. Coloured from {spike.floor:.0%} on, where the alert begins "
         "to look.",
         Query(f"topk(1, {_share(spike.status, spike.long)})", "{{account}}"),
@@ -66,7 +65,7 @@ def _worst_share(spike: Spike) -> panels.Drawn:
 def _share_graph(spike: Spike) -> panels.Drawn:
     return graph(
         f"{spike.status.title()}, share of attempts",
-        f"Emails that came to be {spike.status} over the attempts to send, by account, in the two windows of "
+        f"{spike.status.title()} emails over the attempts to send, by account, in the two windows of "
         f"the alert: both must be too high. The dashed line at {spike.floor:.0%} is the least share that can "
         f"be a spike; from {spike.ceiling:.0%} on it always is one. Between them it is one from "
         f"{spike.times_normal:g} times the account's own share of the day before on. At least {spike.emails} "

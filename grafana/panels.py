@@ -26,6 +26,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.families import FAMILIES
@@ -75,6 +76,11 @@ COLOURS: Final = {
 
 REFERENCES: Final = "ABCDEFGH"
 """Names of a panel's queries, in their order."""
+
+PER_MINUTE: Final = "suffix:/min"
+
+AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
+"""Of the numbers, by account; decades where there are none yet."""
 
 SMOOTHED: Final = "1m"
 """The shortest step of a graph: a default poll interval, or rates would show each poll as a spike."""
@@ -180,7 +186,7 @@ def graph(
     panel = (
         timeseries.Panel()
         .interval(SMOOTHED)
-        .min(0)
+        .axis_soft_min(0)  # clocks are slow at times
         .line_width(2)
         .fill_opacity(0 if many else 8)
         .show_points(common_models.VisibilityMode.AUTO)
@@ -216,7 +222,7 @@ def states(
     *,
     words: Mapping[str, tuple[str, str]],
     empty: str,
-    width: int = 12,
+    width: int,
 ) -> statetimeline.Panel:
     """A band for each series, in the word and the colour of its value."""
     panel = (
@@ -229,15 +235,13 @@ def states(
     return _told(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
 
 
-def density(
-    title: str, description: str, query: Query, *, unit: str, empty: str, width: int = 12
-) -> heatmap.Panel:
+def density(title: str, description: str, query: Query, *, unit: str, empty: str) -> heatmap.Panel:
     """How often each duration came; the query gives the buckets of a histogram."""
     panel = (
         heatmap.Panel()
         .interval(SMOOTHED)
         .calculate(False)
-        .color(heatmap.HeatmapColorOptions().scheme("Greens").steps(64).exponent(0.5).fill(GOOD))
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Greens").steps(64))
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common_models.AxisPlacement.LEFT))
         .cell_gap(1)
         .tooltip(
@@ -246,12 +250,10 @@ def density(
         .show_legend()
     )
     target = _target(query).format(PromQueryFormat.HEATMAP)
-    return _told(panel, title, description, unit, empty, (8, width)).targets([target])
+    return _told(panel, title, description, unit, empty, (8, 12)).targets([target])
 
 
-def numbers(
-    title: str, description: str, *queries: Query, unit: str, empty: str, height: int, width: int = 24
-) -> table.Panel:
+def numbers(title: str, description: str, *queries: Query, unit: str, empty: str, height: int) -> table.Panel:
     """A table of what is true now; transformations are the caller's."""
     panel = table.Panel().show_header(True).min_width(60)
     panel.targets(
@@ -265,7 +267,7 @@ def numbers(
             word,
             [fixed(COLOURS[word]), models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})],
         )
-    return _told(panel, title, description, unit, empty, (height, width))
+    return _told(panel, title, description, unit, empty, (height, 24))
 
 
 NEVER: Final = models.RangeMap(

@@ -10,9 +10,10 @@ from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.report import ENDPOINTS
 from grafana import panels
 from grafana.board import board
-from grafana.operations import AGE, PER_MINUTE
 from grafana.panels import (
+    AGE,
     GOOD,
+    PER_MINUTE,
     PLAIN,
     TROUBLE,
     Query,
@@ -34,9 +35,9 @@ from grafana.thresholds import (
 NOT_SCRAPED: Final = "Nothing known: no exporter is scraped"
 
 
-def _rate(counter: str, by: str, name: str = "") -> Query:
+def _rate(counter: str, by: str) -> Query:
     """A minute, by a label; named by it."""
-    return Query(f"sum by ({by}) (rate({counter}[$__rate_interval])) * 60", name or f"{{{{{by}}}}}")
+    return Query(f"sum by ({by}) (rate({counter}[$__rate_interval])) * 60", f"{{{{{by}}}}}")
 
 
 def _quantiles(histogram: str, by: str) -> tuple[Query, ...]:
