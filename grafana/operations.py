@@ -38,12 +38,12 @@ def _in_last_hour(counter: str) -> str:
     return f"sum(increase({counter}[1h]))"
 
 
-def _share(status: str, seconds: int) -> str:
-    """Of the attempts; no number without attempts."""
+def _share(status: str, seconds: int, least: int = 1) -> str:
+    """Of the attempts; no number with fewer of them."""
     window = prom_duration(seconds)
     return (
         f'sum by (account) (increase(twilio_email_outcomes_total{{status="{status}"}}[{window}])) / '
-        f"(sum by (account) (increase(twilio_email_attempts_total[{window}])) > 0)"
+        f"(sum by (account) (increase(twilio_email_attempts_total[{window}])) >= {least})"
     )
 
 
@@ -51,12 +51,13 @@ def _worst_share(spike: Spike) -> panels.Drawn:
     window = prom_duration(spike.long)
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
-        f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the "
-        f"account that fares worst, named below. Coloured from {spike.floor:.0%} on, where the alert begins "
-        "to look.",
-        Query(f"topk(1, {_share(spike.status, spike.long)})", "{{account}}"),
+        f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the account that "
+        f"fares worst, named below. Coloured from {spike.floor:.0%} on, where the alert begins to look. "
+        f"Accounts with fewer than {spike.attempts} attempts in that time are left out: a few mails prove "
+        "nothing.",
+        Query(f"topk(1, {_share(spike.status, spike.long, spike.attempts)})", "{{account}}"),
         unit="percentunit",
-        empty=f"No attempts in {window}, or no numbers",
+        empty=f"Under {spike.attempts} attempts in {window}, or no numbers",
         limit=(spike.floor, COLOURS[spike.status]),
         width=4,
     ).decimals(1)
