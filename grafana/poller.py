@@ -171,8 +171,9 @@ def _freshness() -> list[panels.Drawn]:
         coloured(
             graph(
                 "Polls, by outcome",
-                "Polls a minute, by how they ended. The table of errors in docs/architecture.md says what "
-                "leads to each.",
+                "Polls a minute, by how they ended. Throttled: a 429, or Twilio asked (Retry-After) to be "
+                "left alone for longer than the poll, as it may in an outage. The table of errors in "
+                "docs/architecture.md has the rest.",
                 _rate("twilio_email_exporter_polls_total", "outcome"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
