@@ -47,9 +47,10 @@ format: $(VENV)/dev.stamp ## mend what the linter can mend
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## write the reference pages, the table of the chart and what is golden anew
+docs: $(VENV)/dev.stamp ## write everything that is generated anew: reference pages, golden files, dashboards, rules
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.chart.reference
 
 .PHONY: lock

@@ -1,0 +1,6 @@
+"""`python -m grafana` writes every generated file anew."""
+
+from grafana.files import FOLDER, files
+
+for path, text in files().items():
+    (FOLDER / path).write_text(text, encoding="utf-8")

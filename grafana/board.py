@@ -1,0 +1,85 @@
+"""What makes panels a dashboard: variables, links to the other one, places and numbers of the panels.
+
+Must not know what is drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+from grafana.panels import DATASOURCE, Drawn
+from grafana.thresholds import EXPORTER_DASHBOARD, OPERATIONS_DASHBOARD
+
+TAGS: Final = ["twilio-email", "generated"]
+TITLES: Final = {
+    OPERATIONS_DASHBOARD: "Twilio Email — operations",
+    EXPORTER_DASHBOARD: "Twilio Email — exporter",
+}
+
+
+def board(
+    uid: str, description: str, top: Sequence[Drawn], rows: Mapping[str, Sequence[Drawn]]
+) -> models.Dashboard:
+    """The panels of `top` first, then those of each row below its title, from left to right as they fit."""
+    builder = (
+        builders.Dashboard(TITLES[uid])
+        .uid(uid)
+        .description(description)
+        .tags(TAGS)
+        .editable()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .time("now-6h", "now")
+        .refresh("1m")
+        .timezone("browser")
+        .annotations([])
+        .variables(
+            [
+                builders.DatasourceVariable("datasource").label("Data source").type("prometheus"),
+                _choice("job", "Job", "label_values(twilio_email_up, job)"),
+                _choice("instance", "Instance", 'label_values(twilio_email_up{job=~"$job"}, instance)'),
+                _choice(
+                    "account",
+                    "Account",
+                    'label_values(twilio_email_up{job=~"$job", instance=~"$instance"}, account)',
+                ),
+            ]
+        )
+    )
+    for other, title in TITLES.items():
+        if other != uid:
+            builder.link(
+                builders.DashboardLink(title)
+                .type(models.DashboardLinkType.LINK)
+                .url(f"/d/{other}")
+                .keep_time(True)
+                .include_vars(True)
+                .placement("")  # the SDK's default hides it in a menu
+            )
+    for panel in top:
+        builder.with_panel(panel)
+    for title, panels in rows.items():
+        builder.with_row(builders.Row(title))
+        for panel in panels:
+            builder.with_panel(panel)
+    made = builder.build()
+    for number, each in enumerate(made.panels or [], start=1):
+        each.id_val = number
+    return made
+
+
+def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
+    return (
+        builders.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(query)
+        .definition(query)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(models.VariableOption(selected=True, text="All", value="$__all"))
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+    )

@@ -1,0 +1,26 @@
+"""Every generated file: where it stands and what is in it."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana import operations, poller, rules
+
+FOLDER: Final = Path(__file__).parent
+DASHBOARDS: Final = (operations.dashboard, poller.dashboard)
+
+
+def files() -> dict[str, str]:
+    """Texts by path in this folder."""
+    made = [make() for make in DASHBOARDS]
+    return {
+        "alerts.yaml": rules.text(),
+        **{f"dashboards/{dashboard.uid}.json": encoded(dashboard) for dashboard in made},
+    }
+
+
+def encoded(dashboard: Dashboard) -> str:
+    return json.dumps(dashboard, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"

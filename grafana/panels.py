@@ -1,0 +1,325 @@
+"""What panels share: the variables in their queries, colours, units, what they say when empty.
+
+Must not know what is drawn. Rules:
+
+1. Whoever makes a panel gives title, description, unit and what it means when there is nothing to show.
+2. A word has one colour on every panel. Red and orange belong to failed and undelivered mail alone; trouble
+   of the exporter is yellow.
+3. Sums over instances: an account is polled by one exporter, whose `instance` changes when it is moved.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+from grafana_foundation_sdk.builders import (
+    common,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as common_models
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from exporter.families import FAMILIES
+from grafana.thresholds import DAY, HOUR, MINUTE
+
+Drawn: TypeAlias = Builder[models.Panel]
+Styled = TypeVar(
+    "Styled", stat.Panel, timeseries.Panel, table.Panel, heatmap.Panel, statetimeline.Panel
+)  # they share methods, but no ancestor
+
+DATASOURCE: Final = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+GOOD: Final = "green"
+TROUBLE: Final = "yellow"
+PLAIN: Final = "blue"
+LIMIT: Final = "text"
+COLOURS: Final = {
+    "failed": "red",
+    "undelivered": "orange",
+    "delivered": GOOD,
+    "opened": "super-light-green",
+    "sent": "light-blue",
+    "queued": "semi-dark-blue",
+    "scheduled": "super-light-purple",
+    "canceled": "purple",
+    "processing": PLAIN,
+    "completed": "dark-green",
+    "created": PLAIN,
+    "emails": PLAIN,
+    "recipients": "light-purple",
+    "attempts": "semi-dark-purple",
+    "list": "purple",
+    "fetch": PLAIN,
+    "unknown": TROUBLE,
+    "success": GOOD,
+    "failure": TROUBLE,
+    "throttled": TROUBLE,
+    "unauthorized": "super-light-yellow",
+    "unavailable": "purple",
+    "unreachable": "light-purple",
+    "timeout": "light-purple",
+    "connection": "super-light-purple",
+    "malformed": "dark-blue",
+    "truncated": "light-blue",
+}
+"""By the word that a series is named with."""
+
+REFERENCES: Final = "ABCDEFGH"
+"""Names of a panel's queries, in their order."""
+
+PER_MINUTE: Final = "suffix:/min"
+
+AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
+"""Of the numbers, by account; decades where there are none yet."""
+
+SMOOTHED: Final = "1m"
+"""The shortest step of a graph: a default poll interval, or rates would show each poll as a spike."""
+
+_SELECTOR: Final = re.compile(r"\b((?:twilio_email|process)_\w+)(?:\{([^}]*)\})?")
+_WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FAMILIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """PromQL, to which the variables are added; the name of its series, or of its column."""
+
+    expression: str
+    name: str = ""
+
+
+def of_chosen(expression: str) -> str:
+    """Every selector narrowed to the jobs, instances and accounts that are chosen on top of the dashboard."""
+
+    def narrowed(found: re.Match[str]) -> str:
+        name, own = found.groups()
+        wanted = ['job=~"$job"', 'instance=~"$instance"']
+        if not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]:
+            wanted.append('account=~"$account"')
+        return f"{name}{{{', '.join([*wanted, *([own] if own else [])])}}}"
+
+    return _SELECTOR.sub(narrowed, expression)
+
+
+def of_process(expression: str) -> str:
+    """What has no account, narrowed to the exporters that poll one of those that are chosen."""
+    return f"({expression} and on (job, instance) twilio_email_up)"
+
+
+def _family(series: str) -> str:
+    return series if series in _WITH_ACCOUNT else re.sub(r"_(bucket|sum|count)$", "", series)
+
+
+def prom_duration(seconds: int) -> str:
+    """As PromQL writes it, in the largest unit that fits."""
+    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def stat_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str,
+    empty: str,
+    colour: str = GOOD,
+    limit: tuple[float, str] | None = None,
+    width: int,
+) -> stat.Panel:
+    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it."""
+    panel = (
+        stat.Panel()
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .graph_mode(common_models.BigValueGraphMode.NONE)
+        .color_mode(common_models.BigValueColorMode.BACKGROUND)
+        .text_mode(
+            common_models.BigValueTextMode.VALUE_AND_NAME
+            if query.name
+            else common_models.BigValueTextMode.VALUE
+        )
+        .wide_layout(False)
+        .thresholds(_steps(colour, limit))
+    )
+    return _told(panel, title, description, unit, empty, (4, width)).targets([_target(query, instant=True)])
+
+
+def graph(
+    title: str,
+    description: str,
+    *queries: Query,
+    unit: str,
+    empty: str,
+    shades_of: str = PLAIN,
+    slower: str = "",
+    bound: str = "",
+    limit: tuple[float, str] | None = None,
+    width: int = 12,
+) -> timeseries.Panel:
+    """Lines in shades of one colour.
+
+    Where there is one for each account, however many there are, the shades hardly differ: below are the names
+    with their values, highest first.
+    `slower` and `bound`: which names, as a regular expression, are dashed; a bound is grey, too.
+    """
+    many = any(label in each.name for each in queries for label in ("{{account}}", "{{instance}}"))
+    style = (
+        common_models.GraphThresholdsStyleMode.DASHED if limit else common_models.GraphThresholdsStyleMode.OFF
+    )
+    legend = common.VizLegendOptions().show_legend(True).placement(common_models.LegendPlacement.BOTTOM)
+    if many:
+        legend.display_mode(common_models.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
+        legend.sort_by("Last *").sort_desc(True)
+    else:
+        legend.display_mode(common_models.LegendDisplayMode.LIST).calcs([])
+    panel = (
+        timeseries.Panel()
+        .interval(SMOOTHED)
+        .axis_soft_min(0)  # clocks are slow at times
+        .line_width(2)
+        .fill_opacity(0 if many else 8)
+        .show_points(common_models.VisibilityMode.AUTO)
+        .legend(legend)
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(common_models.TooltipDisplayMode.MULTI)
+            .sort(common_models.SortOrder.DESCENDING)
+        )
+        .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.SHADES).fixed_color(shades_of))
+        .thresholds(_steps("transparent", limit))
+        .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+    )
+    for names, own in ((slower, []), (bound, [fixed(LIMIT)])):
+        if names:
+            line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
+            panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
+    panel.targets([_target(each, place) for place, each in enumerate(queries)])
+    return _told(panel, title, description, unit, empty, (8, width))
+
+
+def coloured(panel: timeseries.Panel, words: Iterable[str]) -> timeseries.Panel:
+    """Series of these names in the colours of their words."""
+    for word in words:
+        panel.override_by_name(word, [fixed(COLOURS[word])])
+    return panel
+
+
+def states(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    words: Mapping[str, tuple[str, str]],
+    empty: str,
+    width: int,
+) -> statetimeline.Panel:
+    """A band for each series, in the word and the colour of its value."""
+    panel = (
+        statetimeline.Panel()
+        .interval(SMOOTHED)
+        .mappings([value_words(words)])
+        .show_value(common_models.VisibilityMode.NEVER)
+        .row_height(0.8)
+    )
+    return _told(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
+
+
+def density(title: str, description: str, query: Query, *, unit: str, empty: str) -> heatmap.Panel:
+    """How often each duration came; the query gives the buckets of a histogram."""
+    panel = (
+        heatmap.Panel()
+        .interval(SMOOTHED)
+        .calculate(False)
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Greens").steps(64))
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common_models.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .tooltip(
+            heatmap.HeatmapTooltip().mode(common_models.TooltipDisplayMode.SINGLE).show_color_scale(True)
+        )
+        .show_legend()
+    )
+    target = _target(query).format(PromQueryFormat.HEATMAP)
+    return _told(panel, title, description, unit, empty, (8, 12)).targets([target])
+
+
+def numbers(title: str, description: str, *queries: Query, unit: str, empty: str, height: int) -> table.Panel:
+    """A table of what is true now; transformations are the caller's."""
+    panel = table.Panel().show_header(True).min_width(60)
+    panel.targets(
+        [
+            _target(each, place, instant=True).format(PromQueryFormat.TABLE)
+            for place, each in enumerate(queries)
+        ]
+    )
+    for word in ("failed", "undelivered"):
+        panel.override_by_name(
+            word,
+            [fixed(COLOURS[word]), models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})],
+        )
+    return _told(panel, title, description, unit, empty, (height, 24))
+
+
+NEVER: Final = models.RangeMap(
+    models.DashboardRangeMapOptions(
+        from_val=1e9, to=1e12, result=models.ValueMappingResult(text="never", color=TROUBLE)
+    )
+)
+"""The age of what has the timestamp 0."""
+
+
+def value_words(words: Mapping[str, tuple[str, str]]) -> models.ValueMap:
+    """Word and colour instead of a value."""
+    return models.ValueMap(
+        {
+            value: models.ValueMappingResult(text=word, color=colour, index=index)
+            for index, (value, (word, colour)) in enumerate(words.items())
+        }
+    )
+
+
+def _told(
+    panel: Styled, title: str, description: str, unit: str, empty: str, size: tuple[int, int]
+) -> Styled:
+    height, width = size
+    return (
+        panel.title(title)
+        .description(description)
+        .unit(unit)
+        .no_value(empty)
+        .datasource(DATASOURCE)
+        .height(height)
+        .span(width)
+    )
+
+
+def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheus.Dataquery:
+    target = (
+        prometheus.Dataquery()
+        .ref_id(REFERENCES[place])
+        .datasource(DATASOURCE)
+        .expr(of_chosen(query.expression))
+        .legend_format(query.name)
+    )
+    return target.instant() if instant else target.range()
+
+
+def fixed(colour: str) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
+
+
+def _steps(colour: str, limit: tuple[float, str] | None) -> builders.ThresholdsConfig:
+    steps = [models.Threshold(value=None, color=colour)]
+    if limit:
+        steps.append(models.Threshold(*limit))
+    return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
