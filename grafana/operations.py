@@ -21,9 +21,16 @@ from grafana.panels import (
     density,
     graph,
     numbers,
-    prom_duration,
 )
-from grafana.thresholds import FAILED, OPERATIONS_DASHBOARD, STALE_AFTER, STUCK_AFTER, UNDELIVERED, Spike
+from grafana.thresholds import (
+    FAILED,
+    OPERATIONS_DASHBOARD,
+    STALE_AFTER,
+    STUCK_AFTER,
+    UNDELIVERED,
+    Spike,
+    duration,
+)
 
 NO_EXPORTER: Final = "Nothing known: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
@@ -40,7 +47,7 @@ def _in_last_hour(counter: str) -> str:
 
 def _share(status: str, seconds: int, least: int = 1) -> str:
     """Of the attempts; no number with fewer of them."""
-    window = prom_duration(seconds)
+    window = duration(seconds)
     return (
         f'sum by (account) (increase(twilio_email_outcomes_total{{status="{status}"}}[{window}])) / '
         f"(sum by (account) (increase(twilio_email_attempts_total[{window}])) >= {least})"
@@ -48,7 +55,7 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
 
 
 def _worst_share(spike: Spike) -> panels.Drawn:
-    window = prom_duration(spike.long)
+    window = duration(spike.long)
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
         f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the account that "
@@ -70,15 +77,15 @@ def _share_graph(spike: Spike) -> panels.Drawn:
         f"the alert: both must be too high. The dashed line at {spike.floor:.0%} is the least share that can "
         f"be a spike; from {spike.ceiling:.0%} on it always is one. Between them it is one from "
         f"{spike.times_normal:g} times the account's own share of the day before on. At least {spike.emails} "
-        f"emails of {spike.attempts} attempts in {prom_duration(spike.long)}, or it is noise.",
+        f"emails of {spike.attempts} attempts in {duration(spike.long)}, or it is noise.",
         *(
-            Query(_share(spike.status, seconds), f"{{{{account}}}}, {prom_duration(seconds)}")
+            Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
         unit="percentunit",
-        empty=f"No attempts in {prom_duration(spike.long)}, or no numbers",
+        empty=f"No attempts in {duration(spike.long)}, or no numbers",
         shades_of=COLOURS[spike.status],
-        slower=f".*, {prom_duration(spike.long)}",
+        slower=f".*, {duration(spike.long)}",
         limit=(spike.floor, COLOURS[spike.status]),
     ).axis_soft_max(2 * spike.floor)
 
@@ -248,7 +255,7 @@ def dashboard() -> models.Dashboard:
             panels.stat_panel(
                 "Oldest in processing",
                 "Since when Twilio has been working on the oldest operation that is not done. Of the "
-                f"account that fares worst, named below. Stuck from {prom_duration(STUCK_AFTER)} on.",
+                f"account that fares worst, named below. Stuck from {duration(STUCK_AFTER)} on.",
                 Query(f"topk(1, {OLDEST})", "{{account}}"),
                 unit="s",
                 empty=NO_EXPORTER,
@@ -258,7 +265,7 @@ def dashboard() -> models.Dashboard:
             panels.stat_panel(
                 "Age of the numbers",
                 "Time since the last successful poll, of the account that fares worst, named below. All "
-                f"numbers of that account on this page are as old. Yellow from {prom_duration(STALE_AFTER)} "
+                f"numbers of that account on this page are as old. Yellow from {duration(STALE_AFTER)} "
                 "on: then the dashboard of the exporter says why.",
                 Query(f"topk(1, {AGE})", "{{account}}"),
                 unit="s",
@@ -335,7 +342,7 @@ def dashboard() -> models.Dashboard:
                 graph(
                     "Oldest in processing",
                     "How long ago the oldest operation in processing was created, by account; 0 when there "
-                    f"is none. Stuck from the dashed line at {prom_duration(STUCK_AFTER)} on.",
+                    f"is none. Stuck from the dashed line at {duration(STUCK_AFTER)} on.",
                     Query(OLDEST, "{{account}}"),
                     unit="s",
                     empty=NO_EXPORTER,

@@ -30,7 +30,6 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.families import FAMILIES
-from grafana.thresholds import DAY, HOUR, MINUTE
 
 Drawn: TypeAlias = Builder[models.Panel]
 Styled = TypeVar(
@@ -117,14 +116,6 @@ def of_process(expression: str) -> str:
 
 def _family(series: str) -> str:
     return series if series in _WITH_ACCOUNT else re.sub(r"_(bucket|sum|count)$", "", series)
-
-
-def prom_duration(seconds: int) -> str:
-    """As PromQL writes it, in the largest unit that fits."""
-    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def stat_panel(

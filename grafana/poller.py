@@ -20,7 +20,6 @@ from grafana.panels import (
     coloured,
     graph,
     of_process,
-    prom_duration,
     stat_panel,
     states,
 )
@@ -28,8 +27,9 @@ from grafana.thresholds import (
     EXPORTER_DASHBOARD,
     STALE_AFTER,
     STALE_INTERVALS,
-    THROTTLED_SHARE,
+    THROTTLED_EVENTS,
     THROTTLED_WINDOW,
+    duration,
 )
 
 NOT_SCRAPED: Final = "Nothing known: no exporter is scraped"
@@ -51,9 +51,14 @@ def _quantiles(histogram: str, by: str) -> tuple[Query, ...]:
 
 
 def _top() -> list[panels.Drawn]:
-    window = prom_duration(THROTTLED_WINDOW)
-    requests = f"sum by (account) (increase(twilio_email_exporter_requests_total[{window}]))"
-    refused = requests.replace("_total", '_total{code="429"}')
+    window = duration(THROTTLED_WINDOW)
+    throttled = " + ".join(
+        f"sum by (account) (increase({series}[{window}]))"
+        for series in (
+            'twilio_email_exporter_requests_total{code="429"}',
+            'twilio_email_exporter_polls_total{outcome="throttled"}',
+        )
+    )
     return [
         stat_panel(
             "Failing accounts",
@@ -67,7 +72,7 @@ def _top() -> list[panels.Drawn]:
         stat_panel(
             "Data age",
             "Time since the last successful poll, of the account that fares worst, named below. Yellow from "
-            f"{prom_duration(STALE_AFTER)} on.",
+            f"{duration(STALE_AFTER)} on.",
             Query(f"topk(1, {AGE})", "{{account}}"),
             unit="s",
             empty=NOT_SCRAPED,
@@ -75,18 +80,16 @@ def _top() -> list[panels.Drawn]:
             width=3,
         ).mappings([panels.NEVER]),
         stat_panel(
-            f"429, last {window}",
-            f"Requests that Twilio answered with 429 in the last {window}, of all; of the account that fares "
-            f"worst, named below. Yellow from {THROTTLED_SHARE:.0%} on.",
-            Query(
-                f"topk(1, ({refused} or 0 * {requests}) / ({requests} > 0))",
-                "{{account}}",
-            ),
-            unit="percentunit",
-            empty=f"No requests in {window}, or not scraped",
-            limit=(THROTTLED_SHARE, TROUBLE),
+            f"Throttled, last {window}",
+            f"Answers of 429, and polls that gave way to a pause Twilio asked for, in the last {window}; of "
+            f"the account that fares worst, named below. Yellow from {THROTTLED_EVENTS} on, where the alert "
+            "begins.",
+            Query(f"topk(1, {throttled})", "{{account}}"),
+            unit="none",
+            empty=NOT_SCRAPED,
+            limit=(THROTTLED_EVENTS, TROUBLE),
             width=3,
-        ).decimals(1),
+        ).decimals(0),
         stat_panel(
             "Held for",
             "For how long no request may leave, because Twilio asked so; of the account that is held "
@@ -146,7 +149,7 @@ def _freshness() -> list[panels.Drawn]:
         graph(
             "Age of the numbers",
             "Time since the last successful poll, by account; accounts without one are left out. The dashed "
-            f"line is where data is stale: {prom_duration(STALE_AFTER)}, and {STALE_INTERVALS} poll "
+            f"line is where data is stale: {duration(STALE_AFTER)}, and {STALE_INTERVALS} poll "
             "intervals.",
             Query(f"({AGE}) < 1e9", "{{account}}"),
             Query(

@@ -9,18 +9,9 @@ from typing import Final
 import jinja2
 
 from grafana import thresholds
-from grafana.thresholds import DAY, HOUR, MINUTE, WEEK
+from grafana.thresholds import duration
 
 TEMPLATE: Final = Path(__file__).parent / "alerts.yaml.jinja"
-
-
-def duration(seconds: float) -> str:
-    """As Prometheus writes it, in the largest unit that is exact."""
-    milliseconds = round(seconds * 1000)
-    for unit, size in (("w", WEEK), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1)):
-        if milliseconds % (size * 1000) == 0:
-            return f"{milliseconds // (size * 1000)}{unit}"
-    return f"{milliseconds}ms"
 
 
 def text(scale: float = 1.0, **changes: float) -> str:

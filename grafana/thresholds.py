@@ -11,6 +11,16 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
 
+
+def duration(seconds: float) -> str:
+    """As Prometheus writes it, in the largest unit that is exact."""
+    milliseconds = round(seconds * 1000)
+    for unit, size in (("w", WEEK), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1)):
+        if milliseconds % (size * 1000) == 0:
+            return f"{milliseconds // (size * 1000)}{unit}"
+    return f"{milliseconds}ms"
+
+
 EVALUATION_INTERVAL: Final = MINUTE
 
 

@@ -16,7 +16,8 @@ from typing import Final
 import yaml
 
 from exporter.negotiation import TEXT
-from grafana.rules import TEMPLATE, duration, text
+from grafana.rules import TEMPLATE, text
+from grafana.thresholds import duration
 from tests.whole import Whole
 
 WANTED: Final = frozenset(re.findall(r"\btwilio_email_\w+", TEMPLATE.read_text()))

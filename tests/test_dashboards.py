@@ -22,7 +22,8 @@ from exporter.simulator import CREDENTIAL, Simulator, World
 from exporter.simulator.scenarios import SCENARIOS, Episode, Mix
 from grafana import thresholds
 from grafana.files import FOLDER, encoded, files
-from grafana.panels import of_chosen, of_process, prom_duration
+from grafana.panels import of_chosen, of_process
+from grafana.thresholds import duration
 from tests.program import eventually, found_in, started
 from tests.test_prometheus import CONFIG, prometheus, query
 
@@ -225,7 +226,7 @@ def test_query_of_an_unknown_metric_is_refused() -> None:
 )
 def test_durations_read_as_promql_has_them(seconds: int, text: str) -> None:
     """In the largest unit that fits."""
-    assert prom_duration(seconds) == text
+    assert duration(seconds) == text
 
 
 LIVELY: Final = replace(

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from exporter.simulator import SCENARIOS, Episode, World
+from exporter.simulator.scenarios import Trouble
 from tests.clock import SATURDAY, ManualClock
 from tests.recording import Recording, polling, scrape_for
 from tests.whole import whole
@@ -18,7 +19,7 @@ DAY: Final = 24 * HOUR
 STEADY: Final = replace(SCENARIOS["steady"], operations_per_hour=6.0)
 
 # What a process lives through, and how long nobody answers after it. Together 30 days and a few hours.
-LIVES: Final = (
+LIVES: Final[tuple[tuple[Trouble | None, Episode, float, float, bool], ...]] = (
     # scenario's trouble, its episode, days, hours down, keeps its state
     (None, Episode(0, 0, DAY), 2.0, 0.05, True),
     ("outage", Episode(5 * HOUR, 0.5 * HOUR, 16 * HOUR), 4.0, 0.5, True),
