@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SATURDAY = 1_772_841_600.0
@@ -25,7 +26,7 @@ class ManualClock:
 
     `settle_turns`: so many turns of the event loop must pass without anyone beginning or ending to sleep
     before the clock jumps. With enough of them a request over a socket is answered before time moves on,
-    whoever else sleeps; without, those in flight see time pass.
+    whoever else sleeps; without, those in flight see time pass. `is_busy` may hold it for longer.
     """
 
     def __init__(self, now: float = SATURDAY, settle_turns: int = 0) -> None:
@@ -36,6 +37,7 @@ class ManualClock:
         self._quiet_turns = 0
         self._sleepers: list[_Sleeper] = []
         self._order = itertools.count()
+        self.is_busy: Callable[[], bool] = lambda: False
 
     def now(self) -> float:
         return self._started + self._elapsed
@@ -64,7 +66,7 @@ class ManualClock:
         if self._sleepers[0] is not me:
             me.turn = asyncio.get_running_loop().create_future()
             await me.turn
-        elif self._quiet_turns < self._settle_turns:
+        elif self._quiet_turns < self._settle_turns or self.is_busy():
             self._quiet_turns += 1
             await asyncio.sleep(0)
         else:

@@ -122,7 +122,7 @@ async def whole(
         sid(n): Simulator(world, clock, credential=(sid(n), f"secret-{n}"), **simulator)
         for n, world in enumerate(worlds)
     }
-    async with _switchboard(simulators) as origin:
+    async with switchboard(simulators) as origin:
         settings = Settings(
             api=Api(**{"base_url": f"{origin}/v1", **(api or {})}),
             poll=Poll(**(poll or {})),
@@ -149,7 +149,7 @@ async def whole(
 
 
 @asynccontextmanager
-async def _switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]:
+async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]:
     """One address for all: the user name tells whose Twilio is meant."""
 
     def whose(request: web.Request) -> Simulator:
