@@ -1,4 +1,4 @@
-"""What an account's counters must show, from the simulated world alone: no replies, no ledger, no differences.
+"""What an account's counters must show, from the simulated world alone: no replies and no ledger.
 
 The rule is the contract's: of each operation and stat the highest value seen counts, less what a baseline
 showed at first. "Seen" cannot be known from outside for every instant, so there are two answers: what the
@@ -7,7 +7,7 @@ has lost mail, one above the second has invented some. Where no value falls, bot
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -94,10 +94,10 @@ class Witness:
         self.lost = dict.fromkeys(COUNTED, 0.0)
         self.invented = dict.fromkeys(COUNTED, 0.0)
 
-    @property
-    def uncertain(self) -> dict[str, int]:
-        """How far the two answers are apart."""
-        return {stat: self._may.counts[stat] - self._must.counts[stat] for stat in COUNTED}
+    def summary(self) -> Iterator[tuple[str, int, int]]:
+        """By stat: what a counter must have reached, and how much higher it may stand."""
+        for stat in COUNTED:
+            yield stat, self._must.counts[stat], self._may.counts[stat] - self._must.counts[stat]
 
     def began(self, at: float, now: float) -> None:
         """A poll begins at `now`, and is told how the world was at `at`."""
