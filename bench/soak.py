@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.month import CAST, DAY, INTERVAL, Month, played
+from tests.month import DAY, Month, Plan, played
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 """What a power cut does to a disk is not the question here, so no commit waits for one."""
@@ -93,7 +93,7 @@ class Limit(NamedTuple):
 def limits(result: "Result") -> list[Limit]:
     """The last measurement against the first, which is as late in a process's life as any."""
     first, last = result.measured[0], result.measured[-1]
-    connections = 4 * len(CAST)
+    connections = 4 * len(result.plan.cast)
     return [
         Limit("emails lost", last.lost, 0, "nothing may be lost"),
         Limit("emails invented", last.invented, 0, "nothing may be invented"),
@@ -151,6 +151,7 @@ class Count(NamedTuple):
 
 
 class Result(NamedTuple):
+    plan: Plan
     measured: list[Measured]
     counts: list[Count]
     happened: Counter[str]
@@ -158,10 +159,8 @@ class Result(NamedTuple):
     tasks_left: int
 
 
-async def soak(
-    days: float, interval: float = INTERVAL, seed: int = 1, tell: Callable[[Measured], None] = lambda _: None
-) -> Result:
-    """Simulate so many days."""
+async def soak(plan: Plan, tell: Callable[[Measured], None] = lambda _: None) -> Result:
+    """Simulate what was planned."""
     measured: list[Measured] = []
 
     def measure_and_tell(month: Month) -> None:
@@ -169,9 +168,13 @@ async def soak(
         tell(measured[-1])
 
     with tempfile.TemporaryDirectory(prefix="soak-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        async with played(days, interval, seed, Path(folder), measure_and_tell) as month:
+        async with played(plan, Path(folder), measure_and_tell) as month:
             handles_before, tasks_before = handles(), len(asyncio.all_tasks())
-            await month.run()
+            logging.disable(logging.CRITICAL)  # thousands of failures, all on purpose
+            try:
+                await month.run()
+            finally:
+                logging.disable(logging.NOTSET)
             for _ in range(100):  # the simulators' ends of the connections close, too
                 await asyncio.sleep(0)
             left = handles() - handles_before, len(asyncio.all_tasks()) - tasks_before
@@ -180,7 +183,7 @@ async def soak(
         for account, witness in month.witnesses()
         for stat, counted, unsure in witness.summary()
     ]
-    return Result(measured, counts, month.happened, *left)
+    return Result(plan, measured, counts, month.happened, *left)
 
 
 COLUMNS: Final[tuple[tuple[str, Callable[[Measured], str]], ...]] = (
@@ -224,24 +227,22 @@ def summary(result: Result) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--days", type=int, default=30, help="to simulate, 2 or more (default: 30)")
+    parser.add_argument("--days", type=int, default=Plan.days, help="to simulate (default: %(default)s)")
     parser.add_argument(
-        "--interval", type=float, default=INTERVAL, help="of the polls, in seconds (default: 1800)"
+        "--interval",
+        type=float,
+        default=Plan.interval,
+        help="of the polls, in seconds (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="another one is another month (default: 1)")
+    parser.add_argument(
+        "--seed", type=int, default=Plan.seed, help="another one is another month (default: %(default)s)"
+    )
     arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # thousands of failures, all on purpose
+    plan = Plan(arguments.days, arguments.interval, arguments.seed)
     began = time.perf_counter()
     print(heading())
-    result = asyncio.run(
-        soak(
-            arguments.days,
-            interval=arguments.interval,
-            seed=arguments.seed,
-            tell=lambda measured: print(line(measured), flush=True),
-        )
-    )
-    print(f"\n{summary(result)}\n{arguments.days} days in {time.perf_counter() - began:.0f} s")
+    result = asyncio.run(soak(plan, lambda measured: print(line(measured), flush=True)))
+    print(f"\n{summary(result)}\n{plan.days} days in {time.perf_counter() - began:.0f} s")
     return 0 if all(each.met for each in limits(result)) else 1
 
 

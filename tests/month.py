@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -42,15 +43,14 @@ from exporter.simulator import (
 )
 from exporter.simulator.journal import Endpoint
 from exporter.snapshot import Snapshot
+from exporter.state import Changes, Progress
+from exporter.storage import Storage
 from exporter.wire import MAX_REPLY_BYTES
 from tests.clock import SATURDAY, ManualClock
 from tests.whole import Scrape, sid, switchboard
 from tests.witness import Witness
 
 DAY: Final = 86400.0
-INTERVAL: Final = 1800.0
-"""Of the polls: half an hour, so that a month is 1,440 of them for each account."""
-
 SWEEP_POLLS: Final = 6
 """Of a sweep; enough for the three slices of the large account."""
 
@@ -85,11 +85,12 @@ CAST: Final = (
     Cast("quiet", scenario(2.0)),
     Cast("outage", scenario(2.0, Episode(3 * 3600.0, 2 * 3600.0, 30 * 3600.0), "outage")),
     Cast("throttled", scenario(2.0, Episode(5 * 3600.0, 3600.0, 20 * 3600.0), "rate-limited")),
-    Cast("large", scenario(15.0)),
+    Cast("large", scenario(8.0)),
     Cast("away", scenario(2.0), ((0.0, 0.35), (0.45, 1.0))),
     Cast("long away", scenario(2.0), ((0.0, 0.4), (0.7, 1.0))),
     Cast("late", scenario(2.0), ((0.2, 0.9),)),
 )
+
 
 OLD: Final = Operation(
     new_id("old", SATURDAY - 60 * DAY), "completed", SATURDAY - 60 * DAY, SATURDAY, stats_of(failed=1000)
@@ -137,6 +138,18 @@ ONLY_LISTS: Final = {
     "extra rows",
     "duplicated rows",
 }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`interval`: half an hour, so that a month is 1,440 polls of each account."""
+
+    days: int = 30
+    interval: float = 1800.0
+    seed: int = 1
+    cast: tuple[Cast, ...] = CAST
+    faults: tuple[str, ...] = tuple(FAULTS)
+    """Scripted ones; the scenarios have trouble of their own."""
 
 
 class Standstill:
@@ -225,17 +238,26 @@ class Player:
 class Exporter:
     """One process of it, as far as others see."""
 
-    def __init__(
-        self, parts: app._Parts, url: str, kill: Callable[[], None], state_bytes: Callable[[], int]
-    ) -> None:
-        self.parts = parts
-        self.url = url
-        self.kill = kill
-        self.state_bytes = state_bytes
+    def __init__(self, url: str, storage: Storage) -> None:
+        self.is_dead = False
+        self.saving: set[str] = set()
+        self.state_bytes = storage.bytes_on_disk
+        self._url = url
+        self._save = storage.save
+        storage.save = self._save_alive  # type: ignore[method-assign]
 
     async def scrape(self) -> Scrape:
-        async with ClientSession() as session, session.get(self.url) as reply:
+        async with ClientSession() as session, session.get(self._url) as reply:
             return Scrape(await reply.text())
+
+    async def _save_alive(self, account: str, changes: Changes, progress: Progress) -> None:
+        if self.is_dead:
+            raise StateError("this process was killed")
+        self.saving.add(account)
+        try:
+            await self._save(account, changes, progress)
+        finally:
+            self.saving.discard(account)
 
 
 @asynccontextmanager
@@ -262,16 +284,9 @@ async def exporting(
         app._turning({loop.account: loop.run() for loop in loops}) as tasks,
     ):
         assert storage is not None
-
-        async def refuse(*_: object) -> None:
-            raise StateError("this process is dead")
-
-        def kill() -> None:
-            storage.save = refuse  # type: ignore[method-assign,assignment]
-
         parts.watch(tasks)
         parts.health.loaded = parts.health.ready = True
-        yield Exporter(parts, f"http://127.0.0.1:{bound[0][1]}/metrics", kill, storage.bytes_on_disk)
+        yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage)
     # aiohttp keeps the handlers of up to 1,024 applications; a real process has one.
     _cached_build_middleware.cache_clear()
 
@@ -288,24 +303,23 @@ class Month:
 
     def __init__(
         self,
-        days: float,
-        interval: float,
-        seed: int,
+        plan: Plan,
         folder: Path,
         origin: str,
         clock: ManualClock,
         on_day: Callable[["Month"], None],
     ) -> None:
-        self._seconds = days * DAY
-        self._interval = interval
-        self._dice = random.Random(seed)
+        self._seconds = plan.days * DAY
+        self._interval = plan.interval
+        self._faults = plan.faults
+        self._dice = random.Random(plan.seed)
         self._folder = folder
         self._origin = origin
         self._on_day = on_day
         self.clock = clock
         self.players = {
             player.account.name: player
-            for player in (Player(cast, folder, clock, n) for n, cast in enumerate(CAST))
+            for player in (Player(each, folder, clock, n) for n, each in enumerate(plan.cast))
         }
         self._exporter: Exporter
         self._configured: list[Player] = []
@@ -329,7 +343,10 @@ class Month:
         elif isinstance(report, PollFinished):
             player.is_polled = False
             self.polls += 1
-            self.failed_polls += report.error is not None
+            if report.error:
+                self.failed_polls += 1
+                if player.witness and report.listed_operations:
+                    player.witness.failed()
         if self._reports_to_kill:
             self._reports_to_kill -= 1
             if not self._reports_to_kill:
@@ -349,35 +366,45 @@ class Month:
     async def run(self) -> None:
         started = self.clock.now()
         await self._start()
+        try:
+            await self._play(started)
+        finally:
+            await self._stop()
+
+    async def _play(self, started: float) -> None:
         for happening in sorted(self._happenings(started), key=lambda each: each.at):
             await self.clock.sleep(happening.at - self.clock.now())
             await happening.what()
         await self._come_to_rest()
         await self._end_day()
-        await self._stop()
 
     def _happenings(self, started: float) -> Iterator[Happening]:
         end = started + self._seconds
         downtimes = (0.0, 0.5 * self._interval, 1.5 * self._interval, 2.2 * 3600.0)
         days = round(self._seconds / DAY)
         calm = started + 4 * self._interval  # coverage begins without trouble
-        for day in range(1, days):
-            yield Happening(started + day * DAY, self._end_day)
+        step = min(DAY, self._seconds / 4)
+        for number in range(1, round(self._seconds / step)):
+            yield Happening(started + number * step, self._end_day)
         for number in range(max(4, days)):
             at = self._dice.uniform(calm, end)
             down = downtimes[number % 4]
             yield Happening(at, partial(self._restart, down))
             yield Happening(self._dice.uniform(calm, end), partial(self._kill, downtimes[3 - number % 4]))
-        names = list(FAULTS)
-        for number in range(max(len(names), 4 * days)):
-            yield Happening(self._dice.uniform(calm, end), partial(self._spoil, names[number % len(names)]))
-        for moment in {moment for cast in CAST for spell in cast.present for moment in spell} - {0.0, 1.0}:
+        for name in islice(cycle(self._faults), max(len(self._faults), 4 * days)):
+            yield Happening(self._dice.uniform(calm, end), partial(self._spoil, name))
+        spells = [spell for player in self.players.values() for spell in player.cast.present]
+        for moment in {moment for spell in spells for moment in spell} - {0.0, 1.0}:
             yield Happening(started + moment * self._seconds, self._rotate)
         for _ in range(max(3, days // 2)):
             at = self._dice.uniform(calm, end)
             player = self._dice.choice(list(self.players.values()))
             yield Happening(at, partial(self._exchange, player))
             yield Happening(self._dice.uniform(calm, end), self._vanish)
+
+    def is_busy(self) -> bool:
+        """Whether something is under way that takes no time of the clock."""
+        return bool(self._exporter.saving) or any(player.is_answering() for player in self.players.values())
 
     def witnesses(self) -> Iterator[tuple[str, Witness]]:
         """With the names of their accounts; one that began anew has several."""
@@ -419,9 +446,11 @@ class Month:
         )
 
     async def _stop(self) -> None:
-        await self._process.aclose()
         for player in self._configured:
+            if player.witness and player.account.name in self._exporter.saving:
+                player.witness.failed()  # what is being saved may yet be safe
             player.is_polled = False
+        await self._process.aclose()
 
     async def _started_anew(self, down: float) -> None:
         await self._stop()
@@ -445,7 +474,7 @@ class Month:
         self._killing.clear()
         self._reports_to_kill = self._dice.randint(1, 60)
         await self._killing.wait()
-        self._exporter.kill()
+        self._exporter.is_dead = True
         await self._started_anew(down)
 
     async def _rotate(self) -> None:
@@ -455,9 +484,10 @@ class Month:
         await self._started_anew(0.0)
 
     async def _spoil(self, name: str) -> None:
+        await self._coverage()
         self.happened["scripted faults"] += 1
         fault, times = FAULTS[name]
-        player = self._dice.choice([player for player in self._configured if player.witness])
+        player = self._dice.choice(self._configured)
         endpoint: Endpoint | None = (
             "list" if name in ONLY_LISTS else self._dice.choice((None, "list", "fetch"))
         )
@@ -476,7 +506,7 @@ class Month:
         player = next(iter(self.players.values()))
         world = player.simulator.world
         await self._between_polls(player)
-        visible = world.visible(self.clock.now())
+        visible = world.visible(player.standstill.at)
         vanished = self._dice.choice([each for each in visible if not each.is_final] or visible)
         world.remove(vanished.id)
         await self.clock.sleep(2.5 * self._interval)
@@ -490,6 +520,7 @@ class Month:
     async def _come_to_rest(self) -> None:
         """Nothing fails any more, and the worlds stand still until all of each has been listed."""
         for player in self.players.values():
+            self.happened["faults that met no request"] += len(player.simulator.faults)
             player.simulator.faults.clear()
             player.simulator.world.scenario = replace(player.cast.scenario, trouble=None)
         await self.clock.sleep(3 * self._interval)  # what Twilio asked us to wait is over
@@ -519,13 +550,13 @@ def shown(page: Scrape, account: str) -> dict[str, float]:
 
 @asynccontextmanager
 async def played(
-    days: float, interval: float, seed: int, folder: Path, on_day: Callable[[Month], None]
+    plan: Plan, folder: Path, on_day: Callable[[Month], None] = lambda _: None
 ) -> AsyncIterator[Month]:
     """Everything but the exporter; `Month.run` is what happens."""
     clock = ManualClock(settle_turns=40)
     simulators: dict[str, Simulator] = {}
     async with switchboard(simulators) as origin:
-        month = Month(days, interval, seed, folder, origin, clock, on_day)
+        month = Month(plan, folder, origin, clock, on_day)
         simulators |= {each.simulator.credential[0]: each.simulator for each in month.players.values()}
-        clock.is_busy = lambda: any(player.is_answering() for player in month.players.values())
+        clock.is_busy = month.is_busy
         yield month

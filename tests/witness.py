@@ -1,9 +1,9 @@
 """What an account's counters must show, from the simulated world alone: no replies and no ledger.
 
 The rule is the contract's: of each operation and stat the highest value seen counts, less what a baseline
-showed at first. "Seen" cannot be known from outside for every instant, so there are two answers: what the
-polls that succeeded must have seen, and what any poll that began may have seen. A counter below the first
-has lost mail, one above the second has invented some. Where no value falls, both are the same.
+showed at first. What was seen cannot always be known from outside, so there are two answers: what the polls
+that succeeded must have seen, and what those that broke off may have seen besides. A counter below the first
+has lost mail, one above the second has invented some. Where no value falls, both end up the same.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ class Sight:
 
         What is older than the window by `now` is not seen any more.
         """
-        self._draw(instants[0])
+        self.draw(instants[0])
         for operation_id, watched in list(self._watched.items()):
             if watched.created_at < now - RETENTION_SECONDS:
                 del self._watched[operation_id]
@@ -61,7 +61,7 @@ class Sight:
             if watched.rests_at <= instants[0]:
                 del self._watched[operation_id]
 
-    def _draw(self, at: float) -> None:
+    def draw(self, at: float) -> None:
         while self._hour <= at // HOUR_SECONDS:
             for row in self._world.rows(self._hour):
                 rests_at = row.events[-1].at if isinstance(row, Life) else inf
@@ -102,14 +102,20 @@ class Witness:
     def began(self, at: float, now: float) -> None:
         """A poll begins at `now`, and is told how the world was at `at`."""
         self._at, self._now = at, now
-        self._may.look([at], now)
+        for sight in (self._must, self._may):  # before anything that was created answers 404
+            sight.draw(at)
 
     def succeeded(self) -> None:
         """The poll that began last was published."""
+        self._may.look([self._at], self._now)
         self._waiting.append(self._at)
         if len(self._waiting) > self._lag:
             self._must.look(self._waiting, self._now)
             self._waiting.popleft()
+
+    def failed(self) -> None:
+        """The poll that began last broke off, but what it saw may be remembered."""
+        self._may.look([self._at], self._now)
 
     def judge(self, shown: dict[str, float]) -> None:
         """Keeps the worst: what was lost once and invented later does not cancel out."""
