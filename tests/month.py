@@ -327,7 +327,7 @@ class Month:
         self._standing = False
         self._reports_to_kill = 0
         self._killing = asyncio.Event()
-        self.polls = self.failed_polls = 0
+        self.polls = self.failed_polls = self._published = 0
         self.happened: Counter[str] = Counter()
 
     # What the exporter tells.
@@ -353,6 +353,7 @@ class Month:
                 self._killing.set()
 
     def _see(self, account: str, snapshot: Snapshot) -> None:
+        self._published += 1
         player = self.players[account]
         player.operations = snapshot.tracked_operations
         if player.witness is None:
@@ -529,7 +530,10 @@ class Month:
 
     async def _end_day(self) -> None:
         await self._exporter.scrape()  # lets the counters go on after a start
-        page = await self._exporter.scrape()
+        published = -1
+        while published != self._published:  # else the page is older than what the witnesses know
+            published = self._published
+            page = await self._exporter.scrape()
         for player in self._configured:
             if player.witness:
                 player.witness.judge(shown(page, player.account.name))

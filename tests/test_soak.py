@@ -19,7 +19,7 @@ from tests.witness import Witness
 HOUR = 3600.0
 DAY_OF_ALL = Plan(days=1, interval=HOUR)
 LIVELY = Cast("lively", replace(scenario(5.0), most_emails=300, mix=Mix(opened_share=0.1)))
-DAY_OF_ONE = Plan(days=1, interval=HOUR / 4, cast=(LIVELY,), faults=())
+DAY_OF_ONE = Plan(days=1, interval=HOUR / 2, cast=(LIVELY,), faults=())
 FEW = ("delivered", "failed")
 
 
