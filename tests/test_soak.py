@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.soak import Measured, Result, limits, soak, summary
+from bench.soak import Count, Measured, Result, limits, main, soak, summary
 from exporter.ledger import Ledger
 from exporter.operation import Operation, stats_of
 from exporter.simulator import Mix, World, new_id
@@ -138,3 +138,20 @@ def test_growth_is_told(changes: dict[str, float], broken: list[str]) -> None:
     assert len(
         [each for each in limits(result._replace(handles_left=1, tasks_left=1)) if not each.met]
     ) == 2 + len(broken)
+
+
+@pytest.mark.parametrize(("lost", "code"), [(0, 0), (1, 1)])
+def test_exit_code_tells_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lost: int, code: int
+) -> None:
+    """1 when a limit is broken; the table names account and status."""
+
+    async def soaked(plan: Plan, tell: Callable[[Measured], None]) -> Result:
+        tell(measured(lost=lost))
+        count = Count("shop", "failed", 12, lost, 0, 0)
+        return Result(plan, [measured(), measured(lost=lost)], [count], Counter(), 0, 0)
+
+    monkeypatch.setattr("bench.soak.soak", soaked)
+    monkeypatch.setattr("sys.argv", ["soak", "--days=3"])
+    assert main() == code
+    assert "shop        failed" in capsys.readouterr().out
