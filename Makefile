@@ -35,6 +35,10 @@ bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machin
 	$(BIN)/python -m bench.state
 	$(BIN)/python -m bench.serving
 
+.PHONY: soak
+soak: $(VENV)/dev.stamp ## a month against the simulated Twilio in minutes: is anything lost, invented or growing?
+	$(BIN)/python -m bench.soak $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff and mypy (strict)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 from exporter.operation import Operation
@@ -127,15 +128,21 @@ class Tokens:
         self._held = held
         self._cursors: OrderedDict[str, tuple[float, Cursor]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._cursors)
+
     def issue(self, cursor: Cursor, now: float) -> str:
         token = ""
         while not {"+", "/", "="} <= set(token):
             noise = secrets.token_bytes(48 - len(self._account_sid) % 3)  # one byte too many: hence `=`
             token = base64.b64encode(f"{self._account_sid}|".encode() + noise).decode()
         self._cursors[token] = (now + self._lifetime_seconds, cursor)
-        if len(self._cursors) > self._held:
+        while len(self._cursors) > self._held or self._oldest_expires_at() <= now:
             self._cursors.popitem(last=False)
         return token
+
+    def _oldest_expires_at(self) -> float:
+        return next(iter(self._cursors.values()), (inf, None))[0]
 
     def redeem(self, token: str, now: float) -> Cursor | None:
         """`None`: foreign, forgotten or expired."""

@@ -281,11 +281,13 @@ async def test_tokens_of_another_account_and_old_ones() -> None:
 
 
 def test_old_tokens_are_forgotten() -> None:
-    """Only so many tokens are held; the first issued are the first forgotten."""
+    """Only so many tokens are held, the first issued are the first forgotten; expired ones are not held."""
     tokens = Tokens(ACCOUNT_SID, 60, held=2)
     cursor = Cursor(Filters(), listed_at=0)
     issued = [tokens.issue(cursor, 0) for _ in range(3)]
     assert [tokens.redeem(token, 0) for token in issued] == [None, cursor, cursor]
+    assert tokens.redeem(tokens.issue(cursor, 60), 60) == cursor
+    assert len(tokens) == 1
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
