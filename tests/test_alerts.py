@@ -138,4 +138,4 @@ def test_duration_is_written_as_prometheus_reads_it(seconds: float, written: str
 def test_scale_shortens_every_time() -> None:
     """A rule file for tests has none of the long ranges left."""
     assert re.search(r"\[\d+[hdw]", rules.text())
-    assert not re.search(r"\[\d+[hdw]|for: \d+[mhd]", rules.text(scale=0.001))
+    assert not re.search(r"\[\d+[hdw]|for: \d+[mhd]\b", rules.text(scale=0.001))
