@@ -1,6 +1,8 @@
 # Stage 1: an environment of exactly what the lock file names, and the program in it.
-FROM python:3.13-slim AS build
+FROM docker.io/library/python:3.13-slim AS build
 
+# With it the byte code holds hashes of the sources in place of times, so that two builds give the same files.
+ARG SOURCE_DATE_EPOCH
 WORKDIR /src
 COPY requirements.lock ./
 # The build's own pip fills the environment, so that the environment holds none. Wheels only: nothing is
@@ -19,8 +21,9 @@ RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_p
 
 
 # Stage 2: what runs.
-FROM python:3.13-slim
+FROM docker.io/library/python:3.13-slim
 
+# From `make image`, or the release.
 ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="twilio-email-exporter" \
@@ -30,8 +33,9 @@ LABEL org.opencontainers.image.title="twilio-email-exporter" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
 
-# Nothing is installed here any more.
-RUN python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
+# A volume mounted at /state gets its owner from here. Nothing is installed any more.
+RUN install --directory --owner=65532 --group=65532 /state \
+    && python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
     && python -m pip uninstall --yes --root-user-action=ignore pip
 
 COPY LICENSE /licenses/LICENSE

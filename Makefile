@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ARGS="…" are passed on: make demo ARGS="--scenario=failure-spike"
 .PHONY: demo
@@ -30,16 +30,34 @@ check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling w
 test: $(VENV)/dev.stamp ## the tests, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
+# Of docker, podman and buildah the first that works. The two others need to be told of the format that knows health checks.
+.PHONY: image
+image: ## the container image, with docker, podman or buildah
+	@builder="$(IMAGE_BUILDER)"; test -n "$$builder" || { echo "Needs docker (its daemon running), podman or buildah" >&2; exit 1; }; \
+	case "$$builder" in *docker*) format=;; *) format=--format=docker;; esac; \
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $$builder build $$format $(IMAGE_FLAGS) --tag $(IMAGE) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) .
+IMAGE ?= twilio-email-exporter
+IMAGE_BUILDER ?= $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
+VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
+.PHONY: image-test
+image-test: $(VENV)/dev.stamp ## the image built, run and stopped for real; needs root, buildah, podman, runc and mmdebstrap
+	$(BIN)/python -m pytest -m image -s tests/test_image.py $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machine
 	$(BIN)/python -m bench.state
 	$(BIN)/python -m bench.serving
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff and mypy (strict)
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), and hadolint for the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## mend what the linter can mend
