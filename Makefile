@@ -69,6 +69,18 @@ docs: $(VENV)/dev.stamp ## write docs/metrics.md, docs/settings.md and the golde
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m tests.golden
 
+.PHONY: release-check
+release-check: $(VENV)/dev.stamp ## what would be released, built, installed and run; and whether all of it has one version
+	$(BIN)/python -m tests.release $(ARGS)
+
+.PHONY: sbom
+sbom: ## a bill of materials of the program and all it needs, as CycloneDX
+	$(PYTHON) -m venv $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet cyclonedx-bom
+	$(PYTHON) -m venv --clear $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)-sbom/program/bin/pip uninstall --quiet --yes pip setuptools
+	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file dist/sbom.cdx.json $(VENV)-sbom/program/bin/python
+
 .PHONY: lock
 lock: ## write the hashed lock files anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
@@ -78,7 +90,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 .PHONY: clean
 clean: ## remove what these commands made
-	rm -rf $(VENV) $(VENV)-lock dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'
