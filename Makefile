@@ -79,7 +79,7 @@ sbom: ## a bill of materials of the program and all it needs, as CycloneDX
 	$(PYTHON) -m venv --clear $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
 	$(VENV)-sbom/program/bin/pip install --quiet --no-deps .
 	$(VENV)-sbom/program/bin/pip uninstall --quiet --yes pip setuptools
-	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --output-reproducible \
 	  --output-file dist/sbom.cdx.json $(VENV)-sbom/program/bin/python
 
 .PHONY: lock

@@ -131,13 +131,13 @@ def digest(file: Path) -> str:
 
 def files_of(sdist: Path) -> Iterator[str]:
     with tarfile.open(sdist) as archive:
-        names = (member.name.partition("/")[2] for member in archive if member.isfile())
+        names = (member.name.partition("/")[2] for member in archive if not member.isdir())
         yield from (name for name in names if name != "PKG-INFO")
 
 
 def committed() -> list[str]:
     listed = run("git", "-c", f"safe.directory={ROOT}", "ls-files", "-z")
-    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    return [name for name in listed.split("\0") if name and os.path.lexists(ROOT / name)]
 
 
 def built_versions(sdist: Path, wheel: Path) -> dict[str, str]:
