@@ -37,10 +37,10 @@ image: ## the container image, with docker, podman or buildah
 	case "$$builder" in *docker*) format=;; *) format=--format=docker;; esac; \
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $$builder build $$format $(IMAGE_FLAGS) --tag $(IMAGE) \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) .
-IMAGE ?= twilio-email-exporter
-IMAGE_BUILDER ?= $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
-VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
-REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+IMAGE = twilio-email-exporter
+IMAGE_BUILDER = $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 .PHONY: image-test

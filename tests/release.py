@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
             return 1
     for what, version in held.items():
         print(f"{what:<46} {version}")
-    print("\n".join(wrong), file=sys.stderr)
+    for line in wrong:
+        print(line, file=sys.stderr)
     return 1 if wrong else 0
 
 
