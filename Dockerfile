@@ -17,7 +17,9 @@ RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_p
     && cp -r exporter "$packages/" \
     && chmod -R a+rX "$packages/exporter" \
     && /opt/venv/bin/python -m compileall -q "$packages/exporter" \
-    && /opt/venv/bin/python -P -m exporter --version
+    && printf '#!/opt/venv/bin/python\nimport sys\nfrom exporter.__main__ import main\nsys.exit(main())\n' > /opt/venv/bin/twilio-email-exporter \
+    && chmod 755 /opt/venv/bin/twilio-email-exporter \
+    && /opt/venv/bin/twilio-email-exporter --version
 
 
 # Stage 2: what runs.
@@ -54,6 +56,6 @@ STOPSIGNAL SIGTERM
 
 # Finds the exporter by the same variables and file.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["/opt/venv/bin/python", "-m", "exporter", "healthcheck"]
+    CMD ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
 
-ENTRYPOINT ["/opt/venv/bin/python", "-m", "exporter"]
+ENTRYPOINT ["/opt/venv/bin/twilio-email-exporter"]

@@ -30,6 +30,7 @@ EPOCH: Final = "1735689600"
 MEBIBYTE: Final = 2**20
 MEMORY_LIMIT: Final = 128 * MEBIBYTE
 PYTHON: Final = "/opt/venv/bin/python"
+PROGRAM: Final = "twilio-email-exporter"
 ULIMITS: Final = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 """podman's own are higher than a build machine that is a container itself may grant."""
 
@@ -195,7 +196,7 @@ def test_labels_and_configuration(workshop: Workshop, image: str) -> None:
     assert config["User"] == "65532:65532"
     assert config["StopSignal"] == "SIGTERM"
     by_docker = json.loads(said([*workshop.buildah, "inspect", "--type=image", image]))["Docker"]["config"]
-    assert by_docker["Healthcheck"]["Test"] == ["CMD", PYTHON, "-m", "exporter", "healthcheck"]
+    assert by_docker["Healthcheck"]["Test"] == ["CMD", f"/opt/venv/bin/{PROGRAM}", "healthcheck"]
     assert [*config["ExposedPorts"]] == ["10587/tcp"]
 
 
@@ -253,7 +254,7 @@ def test_demo_runs_read_only_without_capabilities(workshop: Workshop, image: str
     with running(workshop, image, "demo", flags=flags) as container:
         eventually(lambda: polled(address), "the first poll")
         for command in (("healthcheck",), ("healthcheck", "--ready")):
-            done = within(workshop, container, PYTHON, "-m", "exporter", *command)
+            done = within(workshop, container, PROGRAM, *command)
             assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         status = within(workshop, container, "cat", "/proc/1/status").stdout
         facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -323,7 +324,7 @@ def run_for_a_while(workshop: Workshop, image: str, base_url: str) -> None:
 
         def five_polls() -> str | None:
             page = polled(address)
-            assert within(workshop, container, PYTHON, "-m", "exporter", "healthcheck").returncode == 0
+            assert within(workshop, container, PROGRAM, "healthcheck").returncode == 0
             polls = r'twilio_email_exporter_polls_total\{.*outcome="success".*\} ([0-9.]+)'
             found = re.search(polls, page or "")
             return page if found and float(found.group(1)) >= 5 else None
