@@ -9,6 +9,8 @@ OTHER_NAMES = {"alertmanager": "prometheus-alertmanager"}  # Debian's
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("image") and item.config.getoption("markexpr") != "image":
+        pytest.skip("make image-test runs it")
     for marker in item.iter_markers("needs"):
         for tool in marker.args:
             if not (shutil.which(tool) or shutil.which(OTHER_NAMES.get(tool, tool))):
