@@ -1,6 +1,8 @@
 # Stage 1: an environment of exactly what the lock file names, and the program in it.
-FROM python:3.13-slim AS build
+FROM docker.io/library/python:3.13-slim AS build
 
+# With it the byte code holds hashes of the sources in place of times, so that two builds give the same files.
+ARG SOURCE_DATE_EPOCH
 WORKDIR /src
 COPY requirements.lock ./
 # The build's own pip fills the environment, so that the environment holds none. Wheels only: nothing is
@@ -15,12 +17,15 @@ RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_p
     && cp -r exporter "$packages/" \
     && chmod -R a+rX "$packages/exporter" \
     && /opt/venv/bin/python -m compileall -q "$packages/exporter" \
-    && /opt/venv/bin/python -P -m exporter --version
+    && printf '#!/opt/venv/bin/python\nimport sys\nfrom exporter.__main__ import main\nsys.exit(main())\n' > /opt/venv/bin/twilio-email-exporter \
+    && chmod 755 /opt/venv/bin/twilio-email-exporter \
+    && /opt/venv/bin/twilio-email-exporter --version
 
 
 # Stage 2: what runs.
-FROM python:3.13-slim
+FROM docker.io/library/python:3.13-slim
 
+# From `make image`, or the release.
 ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="twilio-email-exporter" \
@@ -30,8 +35,9 @@ LABEL org.opencontainers.image.title="twilio-email-exporter" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
 
-# Nothing is installed here any more.
-RUN python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
+# A volume mounted at /state gets its owner from here. Nothing is installed any more.
+RUN install --directory --owner=65532 --group=65532 /state \
+    && python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
     && python -m pip uninstall --yes --root-user-action=ignore pip
 
 COPY LICENSE /licenses/LICENSE
@@ -48,8 +54,8 @@ USER 65532:65532
 EXPOSE 10587
 STOPSIGNAL SIGTERM
 
-# Asks the default port, and never through a proxy. One that listens elsewhere needs --no-healthcheck.
+# Finds the exporter by the same variables and file.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["/opt/venv/bin/python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:10587/-/healthy', timeout=4)"]
+    CMD ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
 
-ENTRYPOINT ["/opt/venv/bin/python", "-m", "exporter"]
+ENTRYPOINT ["/opt/venv/bin/twilio-email-exporter"]

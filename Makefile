@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ARGS="…" are passed on: make demo ARGS="--scenario=failure-spike"
 .PHONY: demo
@@ -30,6 +30,23 @@ check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling w
 test: $(VENV)/dev.stamp ## the tests, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
+# Of docker, podman and buildah the first that works. The two others need to be told of the format that knows health checks.
+.PHONY: image
+image: ## the container image, with docker, podman or buildah
+	@builder="$(IMAGE_BUILDER)"; test -n "$$builder" || { echo "Needs docker (its daemon running), podman or buildah" >&2; exit 1; }; \
+	case "$$builder" in *docker*) format=;; *) format=--format=docker;; esac; \
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $$builder build $$format $(IMAGE_FLAGS) --tag $(IMAGE) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) .
+IMAGE = twilio-email-exporter
+IMAGE_BUILDER = $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
+.PHONY: image-test
+image-test: $(VENV)/dev.stamp ## the image built, run and stopped for real; needs root, buildah, podman, runc and mmdebstrap
+	$(BIN)/python -m pytest -m image -s tests/test_image.py $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machine
 	$(BIN)/python -m bench.state
@@ -40,10 +57,11 @@ soak: $(VENV)/dev.stamp ## a month against the simulated Twilio in minutes: is a
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff and mypy (strict)
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), and hadolint for the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## mend what the linter can mend
@@ -57,6 +75,19 @@ docs: $(VENV)/dev.stamp ## write everything that is generated anew: reference pa
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.chart.reference
 
+.PHONY: release-check
+release-check: $(VENV)/dev.stamp ## what would be released, built, installed and run; and whether all of it has one version
+	$(BIN)/python -m tests.release $(ARGS)
+
+.PHONY: sbom
+sbom: ## a bill of materials of the program and all it needs, as CycloneDX
+	$(PYTHON) -m venv $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet cyclonedx-bom
+	$(PYTHON) -m venv --clear $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)-sbom/program/bin/pip install --quiet --no-deps .
+	$(VENV)-sbom/program/bin/pip uninstall --quiet --yes pip setuptools
+	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --output-reproducible \
+	  --output-file dist/sbom.cdx.json $(VENV)-sbom/program/bin/python
+
 .PHONY: lock
 lock: ## write the hashed lock files anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
@@ -66,7 +97,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 .PHONY: clean
 clean: ## remove what these commands made
-	rm -rf $(VENV) $(VENV)-lock dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'

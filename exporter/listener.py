@@ -3,10 +3,12 @@
 Must not know what is served. Time comes with the calls.
 """
 
+import ipaddress
 import logging
 import os
 import socket
 import ssl
+from asyncio import BaseTransport
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -66,6 +68,14 @@ class Visitors:
             since = self._waiting_since[protocol] = before.get(protocol, now)
             if now - since >= (READ_SECONDS if reading else REQUEST_SECONDS):
                 transport.abort()
+
+
+def is_of_this_machine(transport: BaseTransport | None) -> bool:
+    """Whether the other end is a process here: its address is a loopback one, or our own."""
+    if transport is None:  # already gone
+        return False
+    peer, own = (transport.get_extra_info(name)[0] for name in ("peername", "sockname"))
+    return bool(peer == own or ipaddress.ip_address(peer).is_loopback)
 
 
 class _MalformedRequests(logging.Filter):

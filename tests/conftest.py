@@ -8,6 +8,8 @@ from tests.program import tool
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("image") and item.config.getoption("markexpr") != "image":
+        pytest.skip("make image-test runs it")
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             if tool(name) is None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import passwords
+from exporter import passwords, web
 from exporter.access import Access, basic_credential
 from exporter.flags import SettingsError
+from exporter.listener import is_of_this_machine
 from exporter.passwords import REMEMBERED_SECONDS, Passwords
 from tests.clock import ManualClock
 from tests.door import ask, opened
@@ -189,9 +190,13 @@ def config(folder: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/status.css", "/-/healthy", "/-/ready", "/nothing"])
-async def test_every_path_is_guarded(tmp_path: Path, path: str) -> None:
-    """Health and readiness, too, as exporter-toolkit has it."""
+PROBES = ["/-/healthy", "/-/ready"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/status.css", "/nothing", *PROBES])
+async def test_every_path_is_guarded(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes from elsewhere needs a password for health and readiness, too, as exporter-toolkit has it."""
+    monkeypatch.setattr(web, "is_of_this_machine", lambda _: False)
     async with opened(config_file=config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}")) as door:
         reply = await ask(door.port, path)
         assert reply.status == 401
@@ -199,6 +204,40 @@ async def test_every_path_is_guarded(tmp_path: Path, path: str) -> None:
         assert (await ask(door.port, path, headers=[basic("alice", "wrong")])).status == 401
         expected = 404 if path == "/nothing" else 200
         assert (await ask(door.port, path, headers=[basic("alice", "secret")])).status == expected
+
+
+@pytest.mark.parametrize("path", PROBES)
+async def test_probe_from_this_machine_needs_no_password(tmp_path: Path, path: str) -> None:
+    """Nor does it count for the rate limit: a restart because others scrape much would be no help."""
+    text = f"rate_limit: {{interval: 1h, burst: 1}}\nbasic_auth_users: {{alice: {ALICE}}}"
+    async with opened(config_file=config(tmp_path, text)) as door:
+        assert [(await ask(door.port, path)).status for _ in range(3)] == [200] * 3
+        assert (await ask(door.port, f"{path}/")).status == 401
+        assert (await ask(door.port, path)).status == 200
+        assert (await ask(door.port)).status == 429
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "local"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.9.9.9", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("192.0.2.7", "192.0.2.7", True),
+        ("192.0.2.7", "192.0.2.8", False),
+        ("2001:db8::7", "2001:db8::8", False),
+        ("fe80::1%eth0", "fe80::2%eth0", False),
+    ],
+)
+def test_who_is_of_this_machine(peer: str, own: str, local: bool) -> None:
+    """Only a process of this machine has a loopback address, or the one that we listen on."""
+
+    class Connection(asyncio.BaseTransport):
+        def get_extra_info(self, name: str, default: object = None) -> tuple[str, int]:
+            return {"peername": (peer, 50000), "sockname": (own, 10587)}[name]
+
+    assert is_of_this_machine(Connection()) is local
+    assert not is_of_this_machine(None)
 
 
 async def test_reload_is_guarded(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def trusting(
 async def tried(door: Door, context: ssl.SSLContext, *headers: str) -> Reply | None:
     """`None`: the server, or the client, did not want to."""
     try:
-        return await ask(door.port, "/-/healthy", tls=context, headers=headers)
+        return await ask(door.port, "/metrics", tls=context, headers=headers)
     except OSError:
         return None
 

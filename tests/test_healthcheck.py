@@ -1,0 +1,227 @@
+"""The health check as a container runs it: a process of its own, against a real listener."""
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from exporter import healthcheck
+from exporter.settings import SETTINGS
+from exporter.values import ListenAddress
+from exporter.web import Health
+from tests.certificates import make_certificates
+from tests.door import opened
+from tests.program import command, environment, finish, free_port, silent_server
+
+HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+
+
+async def checked(port: int, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Exit code and what was said."""
+    address = {"EXPORTER_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port}", **variables}
+    done = await asyncio.to_thread(finish, "healthcheck", *arguments, **address)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def health(*, dead: str | None = None, ready: bool = True) -> Health:
+    return Health(dead=lambda: dead, ready=ready, loaded=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "arguments", "code", "said"),
+    [
+        (health(), (), 0, ""),
+        (health(), ("--ready",), 0, ""),
+        (health(ready=False), (), 0, ""),
+        (health(ready=False), ("--ready",), 1, "/-/ready answers 503: not ready\n"),
+        (health(dead="poll loop shop has died"), (), 1, "/-/healthy answers 503: poll loop shop has died\n"),
+        (health(dead="poll loop shop has died"), ("--ready",), 0, ""),
+    ],
+)
+async def test_says_what_the_probe_says(
+    state: Health, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """Exit code 0 for 200, else 1 with the reason on a line; no credentials are needed, nor a proxy asked."""
+    async with opened(health=state) as door:
+        proxy = {"http_proxy": "http://127.0.0.1:1", "all_proxy": "http://127.0.0.1:1"}
+        assert await checked(door.port, *arguments, **proxy) == (code, said)
+
+
+async def test_nobody_there() -> None:
+    """Exit code 1."""
+    port = free_port()
+    assert await checked(port) == (1, f"127.0.0.1:{port}: Connection refused\n")
+
+
+async def test_who_does_not_answer_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hangs keeps its port open: the check gives up by itself, with TLS, too."""
+    monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 0.2)
+    with silent_server() as url:
+        address = ListenAddress("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))
+        for try_tls in (False, True):
+            said = healthcheck._ask(address, "/-/healthy", try_tls=try_tls)
+            assert said == f"{address} has not answered for 0.2 seconds"
+
+
+async def test_something_else_at_the_port() -> None:
+    """Is not the exporter."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await checked(port) == (1, f"127.0.0.1:{port} does not speak HTTP: BadStatusLine\n")
+
+
+async def test_listener_on_every_address_is_asked_on_loopback(tmp_path: Path) -> None:
+    """`:port` and `0.0.0.0:port` at 127.0.0.1; of several the first; from variable, flag and file."""
+    async with opened() as door:
+        file = tmp_path / "settings.yml"
+        file.write_text(f"web: {{listen_address: [':{door.port}', '[::1]:1']}}\naccounts: nonsense\n")
+        unset = {"EXPORTER_WEB__LISTEN_ADDRESS": ""}
+        for written in (f":{door.port}", f"0.0.0.0:{door.port}", f"127.0.0.1:{door.port},127.0.0.1:1"):
+            assert await checked(1, f"--web.listen_address={written}") == (0, "")
+        assert await checked(1, **{**unset, "EXPORTER_CONFIG_FILE": str(file)}) == (0, "")
+        assert await checked(1, "--config-file", str(file), **unset) == (0, "")
+
+
+def test_listener_on_every_ipv6_address_is_asked_on_loopback() -> None:
+    """`[::]:port` at ::1, and `:port` there when nobody listens at 127.0.0.1."""
+    port = free_port()
+    for written, asked in ((f"[::]:{port}", f"[::1]:{port}"), (f":{port}", f"127.0.0.1:{port}")):
+        done = finish("healthcheck", EXPORTER_WEB__LISTEN_ADDRESS=written)
+        assert (done.returncode, done.stderr.partition(": ")[0]) == (1, asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--web.listen_address=here",), 'web.listen_address: --web.listen_address="here" is not an address'),
+        (
+            ("--web.listen_address=:0",),
+            'web.listen_address: --web.listen_address=":0" is any free port; a health check must be told',
+        ),
+        (("--config-file=none.yml",), 'config_file: --config-file="none.yml" does not exist'),
+        (("--poll.interval=1s",), "unrecognized arguments: --poll.interval=1s"),
+    ],
+)
+def test_wrong_settings(arguments: tuple[str, ...], said: str) -> None:
+    """Exit code 2, and what would be right."""
+    done = finish("healthcheck", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_broken_settings_file(tmp_path: Path) -> None:
+    """Is a wrong setting, too."""
+    file = tmp_path / "settings.yml"
+    file.write_text("web: [")
+    done = finish("healthcheck", EXPORTER_CONFIG_FILE=str(file))
+    assert (done.returncode, done.stderr.startswith(f"config_file: {file}: line 1: ")) == (2, True)
+
+
+def test_comes_first() -> None:
+    """It is told apart before the program is loaded; elsewhere it is refused."""
+    done = finish("--web.listen_address=:1", "healthcheck")
+    assert (done.returncode, done.stderr) == (2, "healthcheck comes before its flags\n")
+
+
+def test_loads_little() -> None:
+    """It shares the memory of the container that it looks after."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command("healthcheck", "--web.listen_address=127.0.0.1:1")[1:]],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "http.client" in loaded
+    assert loaded.isdisjoint({"aiohttp", "asyncio", "exporter.app", "exporter.commands", "pydantic", "yaml"})
+
+
+def test_settings_are_those_of_the_program() -> None:
+    """Name, default and kind of the two that it knows; the words are its own."""
+    known = {setting.path: setting for setting in SETTINGS}
+    for setting in (healthcheck.LISTEN_ADDRESS, healthcheck.WEB_CONFIG_FILE):
+        real = known[setting.path]
+        assert setting._replace(description="", allowed="") == real._replace(description="", allowed="")
+
+
+# -- with a lock on the door --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+SERVER = "  cert_file: server.pem\n  key_file: server.key\n"
+CA = "  client_ca_file: ca.pem\n"
+USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("version", ["TLS12", "TLS13"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        f"{CA}  client_auth_type: VerifyClientCertIfGiven\n",
+        f"{CA}  client_auth_type: RequireAndVerifyClientCert\n",
+        f"{CA}  client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: [scraper.example]\n",
+    ],
+    ids=["no client certificate", "if given", "required", "required, with a name"],
+)
+async def test_tls(certificates: Path, more: str, version: str) -> None:
+    """The certificate's name does not matter; a listener that refuses us for want of one lives."""
+    file = certificates / "web.yml"
+    file.write_text(f"tls_server_config:\n{SERVER}  max_version: {version}\n{more}{USERS}")
+    async with opened(config_file=file) as door:
+        for _ in range(3):  # with TLS 1.3 the refusal and our request cross each other
+            assert await checked(door.port, EXPORTER_WEB__CONFIG_FILE=str(file)) == (0, "")
+
+
+@pytest.mark.needs("openssl")
+async def test_tls_tells_what_the_probe_tells(certificates: Path) -> None:
+    """TLS is no excuse."""
+    file = certificates / "web.yml"
+    file.write_text(f"tls_server_config:\n{SERVER}")
+    async with opened(config_file=file, health=health(dead="a loop has died")) as door:
+        said = await checked(door.port, f"--web.config_file={file}")
+        assert said == (1, "/-/healthy answers 503: a loop has died\n")
+
+
+async def test_web_config_without_tls(tmp_path: Path) -> None:
+    """Plain HTTP is spoken then, and no password needed; the file itself is not looked at."""
+    file = tmp_path / "web.yml"
+    file.write_text(USERS)
+    async with opened(config_file=file) as door:
+        file.write_text("tls_server_config: {broken")
+        assert await checked(door.port, f"--web.config_file={file}") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "well"), [("TLSV1_ALERT_PROTOCOL_VERSION", True), ("WRONG_VERSION_NUMBER", False)]
+)
+def test_alert_is_an_answer(monkeypatch: pytest.MonkeyPatch, reason: str, well: bool) -> None:
+    """Such as that of a listener that speaks older TLS only; anything else is asked in plain HTTP."""
+
+    def broken(_: object) -> None:
+        error = ssl.SSLError(1, "")
+        error.reason = reason
+        raise error
+
+    monkeypatch.setattr(HTTPSConnection, "connect", broken)
+    said = healthcheck._ask(ListenAddress("127.0.0.1", free_port()), "/-/healthy", try_tls=True)
+    assert (said is None) is well

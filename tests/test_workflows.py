@@ -1,0 +1,84 @@
+"""The workflows run what a developer runs, and may do no more than they must."""
+
+import re
+import tomllib
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.program import ROOT
+from tests.test_repository import makefile_targets
+
+FILES: Final = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+WORKFLOWS: Final[dict[str, dict[str, Any]]] = {
+    file.stem: yaml.load(file.read_text(), yaml.BaseLoader) for file in FILES
+}
+JOBS: Final = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+MAY_WRITE: Final = {
+    ("release", "image"): {"id-token", "packages"},
+    ("release", "chart"): {"id-token", "packages"},
+    ("release", "pypi"): {"id-token"},
+    ("release", "announce"): {"contents"},
+}
+
+
+def steps(workflow: str, job: str) -> list[dict[str, Any]]:
+    return list(WORKFLOWS[workflow]["jobs"][job]["steps"])
+
+
+def test_there_are_two() -> None:
+    """One for each commit, one for each tag."""
+    assert {name: [*workflow["on"]] for name, workflow in WORKFLOWS.items()} == {
+        "ci": ["push", "pull_request"],
+        "release": ["push"],
+    }
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_workflow_may_only_read(workflow: str) -> None:
+    """A job that must write says so itself; two runs do not get in each other's way."""
+    assert WORKFLOWS[workflow]["permissions"] == {"contents": "read"}
+    assert "group" in WORKFLOWS[workflow]["concurrency"]
+
+
+@pytest.mark.parametrize(("workflow", "job"), JOBS)
+def test_job_is_held_short(workflow: str, job: str) -> None:
+    """It has a time limit, writes only what it must, and keeps no credential in the checkout."""
+    definition = WORKFLOWS[workflow]["jobs"][job]
+    assert int(definition["timeout-minutes"]) <= 60
+    granted = definition.get("permissions", {})
+    assert {name for name, right in granted.items() if right == "write"} == MAY_WRITE.get(
+        (workflow, job), set()
+    )
+    for step in steps(workflow, job):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] == "false"
+
+
+@pytest.mark.parametrize(("workflow", "job"), JOBS)
+def test_commands_exist_and_take_no_text_from_outside(workflow: str, job: str) -> None:
+    """Every `make` target is there; a name of a branch reaches a shell as a variable only."""
+    for step in steps(workflow, job):
+        command = step.get("run", "")
+        assert set(re.findall(r"\bmake ([a-z-]+)", command)) <= makefile_targets().keys()
+        assert "${{" not in command
+        for script in re.findall(r"^\.\S+", command, re.MULTILINE):
+            assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_actions_are_pinned(file: Any) -> None:
+    """To a commit, with the version beside it for people and dependabot."""
+    used = re.findall(r"uses: (\S+)(.*)", file.read_text())
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+def test_every_python_of_the_package_is_tried() -> None:
+    """And no other is claimed."""
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    claimed = [each.rpartition(" :: ")[2] for each in classifiers if re.search(r"Python :: 3\.\d+$", each)]
+    assert WORKFLOWS["ci"]["jobs"]["gate"]["strategy"]["matrix"]["python"] == claimed
