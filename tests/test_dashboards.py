@@ -24,8 +24,8 @@ from grafana import thresholds
 from grafana.files import FOLDER, encoded, files
 from grafana.panels import of_chosen, of_process
 from grafana.thresholds import duration
+from tests.monitoring import CONFIG, prometheus, query
 from tests.program import eventually, found_in, started
-from tests.test_prometheus import CONFIG, prometheus, query
 
 DASHBOARDS: Final[dict[str, dict[str, Any]]] = {
     path: json.loads(text) for path, text in files().items() if path.startswith("dashboards/")

@@ -22,8 +22,8 @@ import yaml
 from exporter.clock import SystemClock
 from exporter.simulator import SCENARIOS, Episode, Mix, Scenario, Simulator, World, faults
 from grafana.rules import text
-from tests.program import ROOT, eventually, fetch, found_in, free_port, running, started, tool
-from tests.test_prometheus import prometheus
+from tests.monitoring import alertmanager, prometheus
+from tests.program import ROOT, eventually, found_in, started
 from tests.whole import sid, switchboard
 
 SCALE: Final = 1 / 60
@@ -140,27 +140,15 @@ class Pager:
                 thread.join(timeout=30)
 
 
-@contextmanager
-def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """With the configuration that compose.yaml brings, but for the receiver and the time it waits."""
+def alerting_to(webhook: str) -> str:
+    """The configuration that compose.yaml brings, but for the receiver and the time it waits."""
     config = yaml.safe_load((ROOT / "compose" / "alertmanager.yml").read_text())
     config["receivers"] = [
         {"name": each["name"], "webhook_configs": [{"url": webhook, "send_resolved": False}]}
         for each in config["receivers"]
     ]
     config["route"] |= {"group_wait": "1s", "group_interval": "1s"}
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    arguments = [
-        tool("alertmanager") or "",
-        f"--config.file={folder}/alertmanager.yml",
-        f"--storage.path={folder}/alertmanager",
-        f"--web.listen-address={address}",
-        "--cluster.listen-address=",
-    ]
-    with running(folder / "alertmanager.log", arguments):
-        eventually(lambda: fetch(f"http://{address}/-/ready"), "Alertmanager")
-        yield address
+    return yaml.safe_dump(config)
 
 
 PROMETHEUS: Final = """
@@ -183,7 +171,7 @@ def test_right_alerts_reach_the_pager_and_no_other(tmp_path: Path) -> None:
     with (
         accounts.running() as origin,
         pager.listening() as webhook,
-        alertmanager(tmp_path, webhook) as alerting,
+        alertmanager(tmp_path, alerting_to(webhook)) as alerting,
     ):
         config = tmp_path / "config.yaml"
         named = [
