@@ -1,15 +1,12 @@
 """The probes that the chart renders, against the program: past TLS and users, without a password."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import make_certificates
 from tests.chart.rendering import environment, mount, render
-from tests.program import environment as program_environment
-from tests.program import eventually, found_in, free_port, started
+from tests.program import eventually, finish, found_in, free_port, started
 
 
 @pytest.mark.needs("openssl")
@@ -40,10 +37,7 @@ def test_rendered_probes_get_past_tls_and_users(tmp_path: Path) -> None:
 
     def asks(probe: str) -> int:
         _, *arguments = rendered.container[probe]["exec"]["command"]
-        command = [sys.executable, *arguments]
-        return subprocess.run(
-            command, env=program_environment(**variables), check=False, timeout=30
-        ).returncode
+        return finish(*arguments, **variables).returncode
 
     assert (asks("livenessProbe"), asks("readinessProbe")) == (1, 1)
     log = tmp_path / "log"

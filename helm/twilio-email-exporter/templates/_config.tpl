@@ -66,7 +66,7 @@ account-{{ .name }}
 {{- define "exporter.probe" -}}
 {{- if include "exporter.guarded" .root }}
 exec:
-  command: {{ concat (list "/opt/venv/bin/python" "-m" "exporter" "healthcheck") .flags | toJson }}
+  command: {{ concat (list "/opt/venv/bin/twilio-email-exporter" "healthcheck") .flags | toJson }}
 {{- else }}
 httpGet:
   path: {{ .path }}
