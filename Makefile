@@ -31,9 +31,8 @@ test: $(VENV)/dev.stamp ## the tests, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machine
-	$(BIN)/python -m bench.state
-	$(BIN)/python -m bench.serving
+bench: $(VENV)/dev.stamp ## what it all costs, measured on this machine; docs/performance.md is written anew
+	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff and mypy (strict)
