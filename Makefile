@@ -48,9 +48,8 @@ image-test: $(VENV)/dev.stamp ## the image built, run and stopped for real; need
 	$(BIN)/python -m pytest -m image -s tests/test_image.py $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## what state and scrapes cost, measured on this machine
-	$(BIN)/python -m bench.state
-	$(BIN)/python -m bench.serving
+bench: $(VENV)/dev.stamp ## what it all costs, measured on this machine; docs/performance.md is written anew
+	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/dev.stamp ## a month against the simulated Twilio in minutes: is anything lost, invented or growing?

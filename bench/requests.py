@@ -1,4 +1,4 @@
-"""How many requests a poll makes, beside the fewest that would tell the same: `python -m bench.requests`.
+"""How many requests a poll makes, beside the fewest that would tell the same.
 
 The real poller polls accounts of even traffic on a clock that is moved, with the default settings; a
 stand-in answers in place of client and network, so that a million operations take half a minute. That the
@@ -6,7 +6,6 @@ same poller makes the same requests over HTTP is shown in tests/test_requests.py
 everything is real, and the fetches are told apart: those whose row the same poll had just listed.
 """
 
-import argparse
 import asyncio
 import math
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from bench.table import TIMES, Row
 from exporter.operation import Operation, stats_of
 from exporter.poller import Poller
 from exporter.simulator import SCENARIOS, RequestRecord, World
@@ -91,33 +91,14 @@ ONE_MAIL: Final = {
 }
 
 
-class Row(NamedTuple):
+class Asked(NamedTuple):
     """Requests in a poll, on the average of a sweep."""
 
-    name: str
     lists: float
     fetches: float
     fewest_lists: float
     unfinished: float
     """Operations that are not final: the fewest fetches."""
-    list_all: float
-    """Listing the whole window on every poll, and fetching what is not final."""
-    fetch_all: float
-    """Fetching every operation of the window on every poll."""
-    goal: float = GOAL
-
-    @property
-    def figure(self) -> float:
-        return self.lists + self.fetches
-
-    @property
-    def floor(self) -> float:
-        return self.fewest_lists + self.unfinished
-
-    @property
-    def met(self) -> bool:
-        """Lists are held against the goal by themselves: fetches would hide them."""
-        return self.lists <= self.goal * self.fewest_lists and self.fetches <= self.unfinished
 
 
 def fewest_lists(per_week: float) -> float:
@@ -131,7 +112,7 @@ def _pages(operations: float) -> int:
     return max(1, math.ceil(operations / PAGE_SIZE))
 
 
-async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Row:
+async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Asked:
     """After the first poll and two more, so many polls."""
     clock = ManualClock()
     twilio = EvenTwilio(per_week, clock)
@@ -144,21 +125,41 @@ async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Row:
         unfinished += twilio.unfinished()
         await poller.poll()
         clock.advance(SETTINGS.interval)
-    each = unfinished / polls
-    return Row(
-        f"{per_week:,} operations a week",
-        twilio.lists / polls,
-        twilio.fetches / polls,
-        fewest_lists(per_week),
-        each,
-        _pages(per_week) + each,
-        1 + per_week,
-    )
+    return Asked(twilio.lists / polls, twilio.fetches / polls, fewest_lists(per_week), unfinished / polls)
 
 
-def rows(sizes: Sequence[int] = SIZES) -> list[Row]:
-    """One for each size of account."""
-    return [asyncio.run(measure(size)) for size in sizes]
+def rows(sizes: Sequence[int] = SIZES, steady_polls: int = 2 * SWEEP_POLLS) -> list[Row]:
+    """Of accounts of different sizes, beside the naive ways: to list, or to fetch, everything on each poll."""
+    found = [row for size in sizes for row in compared(size, asyncio.run(measure(size)))]
+    steadily = asyncio.run(steady(steady_polls))
+    share = 100 * steadily.just_listed / steadily.fetches
+    what = f"of {steadily.fetches:.1f} fetches; {steadily.lists:.1f} lists"
+    return [
+        *found,
+        Row("Requests", "scenario `steady`: fetches of what that poll had listed", share, "%", what),
+    ]
+
+
+def compared(per_week: int, asked: Asked) -> list[Row]:
+    name = f"{per_week:,} operations a week, each poll"
+    return [
+        Row(
+            "Requests",
+            f"{name}: lists",
+            asked.lists / asked.fewest_lists,
+            TIMES,
+            f"{asked.lists:.2f}; the fewest are {asked.fewest_lists:.2f}; all in {_pages(per_week):,}",
+            GOAL,
+        ),
+        Row(
+            "Requests",
+            f"{name}: fetches",
+            asked.fetches / asked.unfinished if asked.unfinished else 1.0 + asked.fetches,
+            TIMES,
+            f"{asked.fetches:.1f}, one for each that is not final; all in {per_week:,}",
+            1.01,  # one may become final between the count and the poll
+        ),
+    ]
 
 
 class Fetches(NamedTuple):
@@ -170,7 +171,7 @@ class Fetches(NamedTuple):
     """Fetches of operations whose row the same poll's listing had brought."""
 
 
-async def steady(polls: int = 2 * SWEEP_POLLS) -> Fetches:
+async def steady(polls: int) -> Fetches:
     """The `steady` scenario over HTTP, after its first poll."""
     clock = ManualClock()
     asked: list[Fetches] = []
@@ -194,31 +195,3 @@ def _told_apart(requests: Sequence[RequestRecord]) -> Fetches:
 
 def _unix(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def table(measured: Sequence[Row]) -> str:
-    head = ("lists", "at least", "fetches", "at least", "sum", "list all", "fetch all", "met")
-    lines = [f"{'requests a poll':<30}" + "".join(f"{each:>11}" for each in head)]
-    for row in measured:
-        exact = (row.lists, row.fewest_lists, row.fetches, row.unfinished, row.figure)
-        cells = [f"{number:,.2f}" for number in exact] + [f"{row.list_all:,.0f}", f"{row.fetch_all:,.0f}"]
-        lines.append(
-            f"{row.name:<30}" + "".join(f"{each:>11}" for each in (*cells, "yes" if row.met else "NO"))
-        )
-    return "\n".join([*lines, f"goal: no more fetches than at least, and {GOAL} times as many lists"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="operations a week")
-    arguments = parser.parse_args()
-    print(table(rows(arguments.sizes)))
-    fetches = asyncio.run(steady())
-    print(
-        f"scenario steady, over HTTP: {fetches.lists:.2f} lists and {fetches.fetches:.2f} fetches a poll; "
-        f"{fetches.just_listed:.2f} of the fetches are of operations that the same poll had just listed"
-    )
-
-
-if __name__ == "__main__":
-    main()

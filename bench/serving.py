@@ -1,11 +1,10 @@
-"""What a scrape costs, and whom it keeps waiting: `python -m bench.serving`.
+"""What a scrape costs, and whom it keeps waiting: 100 accounts, 25,000 series, while polls go on.
 
-Prints, for a page of 25,000 series while polls go on: the p99 of a scrape against the same bytes served by
-bare aiohttp, the longest stall of the event loop, and how late polls come in a storm of 50 scrapers. The
-scrapers live in a process of their own; times are the machine's.
+A scrape against the same bytes served by bare aiohttp, the CPU of writing the page anew against
+prometheus_client's own writer, the longest turn of the loop, and how late polls come in a storm of
+scrapers. The scrapers live in a process of their own.
 """
 
-import argparse
 import asyncio
 import gc
 import multiprocessing
@@ -13,18 +12,22 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import cycle
 from multiprocessing.pool import Pool
 from typing import Final, TypeVar
 
 from aiohttp import ClientSession, web
+from prometheus_client import generate_latest
 
+from bench.measuring import median_ratio, timed_turns
+from bench.table import TIMES, Row
 from exporter.access import Access
 from exporter.app import exposition_of
 from exporter.clock import SystemClock
 from exporter.exposition import Exposition
 from exporter.listener import Visitors, serving
 from exporter.metrics import Metrics
-from exporter.negotiation import OPENMETRICS, TEXT
+from exporter.negotiation import OPENMETRICS, TEXT, Format
 from exporter.operation import STATS, Operation
 from exporter.report import PollFinished, RequestFinished
 from exporter.snapshot import Snapshot
@@ -32,11 +35,16 @@ from exporter.web import Health, build
 from tests.clock import SATURDAY
 from tests.states import snapshot_of
 
-ACCOUNTS: Final = 60
-OPERATIONS: Final = 35
+SECTION: Final = "Serving"
+OPERATIONS: Final = 8
 """With failed mail, in each account: 8 series each."""
 
+SCRAPE_INTERVAL: Final = 15.0
 STORM: Final = 50
+ROUNDS: Final = 8
+GZIP_MORE: Final = 8
+"""Times as many scrapes, for each takes so little."""
+
 LOOPBACK: Final = (("127.0.0.1", 0),)
 PLAIN: Final = {"Accept": "text/plain", "Accept-Encoding": "identity"}
 GZIP: Final = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
@@ -58,7 +66,7 @@ class Polls:
 
     def __init__(self, metrics: Metrics, names: Sequence[str], interval: float) -> None:
         self._metrics = metrics
-        self._names = names
+        self.names = names
         self.interval = interval
         self._snapshot = filled(OPERATIONS)
         self.late: list[float] = []
@@ -72,17 +80,10 @@ class Polls:
         started, turn = time.perf_counter(), 0
         while True:
             turn += 1
-            due = started + turn * self.interval / len(self._names)
+            due = started + turn * self.interval / len(self.names)
             await asyncio.sleep(due - time.perf_counter())
             self.late.append(time.perf_counter() - due)
-            self.poll(self._names[turn % len(self._names)])
-
-
-async def watch_stalls(stalls: list[float]) -> None:
-    while True:
-        before = time.perf_counter()
-        await asyncio.sleep(0.001)
-        stalls.append(time.perf_counter() - before - 0.001)
+            self.poll(self.names[turn % len(self.names)])
 
 
 @asynccontextmanager
@@ -166,40 +167,86 @@ async def elsewhere(pool: Pool, call: Callable[..., T], *arguments: object) -> T
 
 
 async def compare(
-    pool: Pool, polls: Polls, exposition: Exposition, page: bytes, headers: dict[str, str], count: int
-) -> None:
-    stalls: list[float] = []
-    ours: list[float] = []
-    bare: list[float] = []
+    pool: Pool, polls: Polls, exposition: Exposition, format_: Format, headers: dict[str, str], count: int
+) -> list[Row]:
+    """In turns, so that what else the machine does hits both."""
+    gzipped = headers is GZIP
+    page = await (exposition.gzipped_page(format_) if gzipped else exposition.page(format_))
+    each_round = count // ROUNDS * (GZIP_MORE if gzipped else 1)
+    ours: list[list[float]] = []
+    bare: list[list[float]] = []
     async with (
         serving(door(exposition), LOOPBACK) as here,
         serving(static(page), LOOPBACK) as there,
-        running(polls.run(), watch_stalls(stalls)),
+        running(polls.run()),
     ):
-        for _ in range(4):  # in turns, so that what else the machine does hits both
+        for _ in range(ROUNDS):
             for bound, durations in ((here, ours), (there, bare)):
                 url = f"http://127.0.0.1:{bound[0][1]}/metrics"
-                durations.extend(await elsewhere(pool, scrapes, url, count // 4, headers))
-    for name, of in (("p50", statistics.median), ("p99", p99)):
-        here_ms, there_ms = of(ours) * 1e3, of(bare) * 1e3
-        ratio = f"ratio {here_ms / there_ms:.2f}" + (" (goal: 1.5)" if name == "p99" else "")
-        print(f"  scrape, {name}: {here_ms:.2f} ms, static {there_ms:.2f} ms, {ratio}")
-    print(f"  longest stall of the loop: {max(stalls) * 1e3:.1f} ms (goal: 20)")
+                durations.append(await elsewhere(pool, scrapes, url, each_round, headers))
+    what = f"scrape of {len(page):,} bytes, {'gzip' if gzipped else 'text'}"
+    static_bytes = "static bytes from bare aiohttp"
+    return [
+        Row(SECTION, f"{what}: p50", _ratio(statistics.median, ours, bare), TIMES, static_bytes),
+        Row(SECTION, f"{what}: p99", _ratio(p99, ours, bare), TIMES, static_bytes, 1.5),
+    ]
 
 
-async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: float) -> None:
-    stalls: list[float] = []
+def _ratio(
+    of: Callable[[Sequence[float]], float], ours: Sequence[list[float]], bare: Sequence[list[float]]
+) -> float:
+    return median_ratio([of(durations) for durations in ours], [of(durations) for durations in bare])
+
+
+async def write_anew(metrics: Metrics, exposition: Exposition, polls: Polls, rounds: int) -> list[Row]:
+    """CPU of a page after as many polls as come between two scrapes."""
+    between = round(len(polls.names) * SCRAPE_INTERVAL / polls.interval)
+    accounts = cycle(polls.names)
+    ours: list[float] = []
+    floor: list[float] = []
+    for _ in range(rounds):
+        for _ in range(between):
+            polls.poll(next(accounts))
+        before = time.process_time()
+        await exposition.page(TEXT)
+        ours.append(time.process_time() - before)
+        before = time.process_time()
+        for registry in (metrics.polled, metrics.own, metrics.live):
+            generate_latest(registry)
+        floor.append(time.process_time() - before)
+    what = "CPU of a scrape every 15 s, as polls go on"
+    share = statistics.median(ours) / SCRAPE_INTERVAL * 100
+    return [
+        Row(SECTION, what, median_ratio(ours, floor), TIMES, "prometheus_client's own writer"),
+        Row(SECTION, "the same, of one core", share, "%"),
+    ]
+
+
+async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: float) -> list[Row]:
     polls.late.clear()
-    async with serving(door(exposition), LOOPBACK) as here, running(polls.run(), watch_stalls(stalls)):
-        answered, refused = await elsewhere(pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds)
-    print(f"storm of {STORM} scrapers for {seconds:.0f} s: {answered:,} scrapes, {refused:,} sent away")
-    late = max(polls.late)
-    print(f"  latest poll: {late * 1e3:.1f} ms, {late / polls.interval:.2%} of the interval (goal: 5 %)")
-    print(f"  longest stall of the loop: {max(stalls) * 1e3:.1f} ms")
+    async with serving(door(exposition), LOOPBACK) as here, running(polls.run()):
+        with timed_turns() as turns:
+            answered, refused = await elsewhere(
+                pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds
+            )
+    storming = f"storm of {STORM} scrapers for {seconds:.0f} s"
+    told = f"{answered:,} scrapes, {refused:,} sent away"
+    late = max(polls.late) / polls.interval * 100
+    return [
+        Row(SECTION, f"{storming}: latest poll, of the interval", late, "%", told, 5.0),
+        Row(
+            SECTION,
+            f"{storming}: longest turn of the loop",
+            turns.longest_seconds * 1e3,
+            "ms",
+            "CPU of a callback",
+            20.0,
+        ),
+    ]
 
 
-async def measure(count: int, storm_seconds: float, interval: float) -> None:
-    names = [f"account-{number}" for number in range(ACCOUNTS)]
+async def _measure(accounts: int, count: int, storm_seconds: float, interval: float) -> list[Row]:
+    names = [f"account-{number}" for number in range(accounts)]
     metrics = Metrics(names, version="0", interval=interval)
     polls = Polls(metrics, names, interval)
     for name in names:
@@ -208,23 +255,15 @@ async def measure(count: int, storm_seconds: float, interval: float) -> None:
     gc.freeze()  # as the program does
     text = await exposition.page(TEXT)
     series = sum(not line.startswith(b"#") for line in text.splitlines())
-    print(f"{series:,} series of {ACCOUNTS} accounts, a poll every {interval / ACCOUNTS:.2f} s")
-    compressed = await exposition.gzipped_page(OPENMETRICS)
+    rows = [Row(SECTION, f"series of {accounts} accounts", series, "")]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        for title, page, headers in (("text", text, PLAIN), ("OpenMetrics, gzip", compressed, GZIP)):
-            print(f"{title}, {len(page):,} bytes")
-            await compare(pool, polls, exposition, page, headers, count)
-        await endure(pool, polls, exposition, storm_seconds)
+        rows += await compare(pool, polls, exposition, TEXT, PLAIN, count)
+        rows += await compare(pool, polls, exposition, OPENMETRICS, GZIP, count)
+        rows += await write_anew(metrics, exposition, polls, ROUNDS)
+        rows += await endure(pool, polls, exposition, storm_seconds)
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--scrapes", type=int, default=800, help="in each comparison (default: 800)")
-    parser.add_argument("--storm-seconds", type=float, default=60.0, help="default: 60")
-    parser.add_argument("--poll-interval", type=float, default=60.0, help="default: 60")
-    arguments = parser.parse_args()
-    asyncio.run(measure(arguments.scrapes, arguments.storm_seconds, arguments.poll_interval))
-
-
-if __name__ == "__main__":
-    main()
+def measure(accounts: int, scrapes: int, storm_seconds: float, interval: float) -> list[Row]:
+    """`interval`: seconds in which each account is polled once."""
+    return asyncio.run(_measure(accounts, scrapes, storm_seconds, interval))

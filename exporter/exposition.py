@@ -45,7 +45,7 @@ class Exposition:
     async def gzipped_page(self, format_: Format) -> bytes:
         """As one gzip stream: a part that has not changed is not compressed again."""
         blocks = [await part.block(deflated=True) for part in self._parts[format_]]
-        return _gzip_stream([*blocks, _eof_block()] if format_.openmetrics else blocks)
+        return _gzip_stream([*blocks, _EOF_BLOCK] if format_.openmetrics else blocks)
 
 
 class _Block:
@@ -103,10 +103,8 @@ def _deflated(text: bytes) -> bytes:
     return deflate.compress(text) + deflate.flush(zlib.Z_FULL_FLUSH)
 
 
-def _eof_block() -> _Block:
-    block = _Block(EOF)
-    block.deflated = _deflated(EOF)
-    return block
+_EOF_BLOCK: Final = _Block(EOF)
+_EOF_BLOCK.deflated = _deflated(EOF)
 
 
 # RFC 1952: deflate, no flags, no time, the fastest algorithm, an unknown system.

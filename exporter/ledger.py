@@ -11,14 +11,14 @@ Rule 4: what is older than the window is not in the ledger, and coverage moves f
 what was forgotten is a baseline if it ever shows up again, so nothing is counted twice.
 """
 
-import heapq
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from exporter.counting import COUNTED, Counts, Tally, counted
-from exporter.operation import STAT_INDEX, Operation, Stats
-from exporter.packing import Entry, created_at, pack, pack_marks, shape, unpack, unpack_marks
+from exporter.operation import FINAL_STATUSES, STAT_INDEX, STATUSES, Operation, Stats
+from exporter.packing import Entry, created_at, pack, pack_marks, unpack, unpack_marks
+from exporter.ranking import Ranking
 from exporter.state import Changes, Row
 from exporter.sums import Horizon, Sums
 
@@ -45,13 +45,18 @@ class Ledger:
         coverage: float,
         tally: Tally | None = None,
     ) -> None:
+        # Ids are kept in dicts without values: Python's garbage collector, which holds up the loop, looks
+        # into every set and list, but up to Python 3.13 not into a dict of strings.
         self._packed: dict[str, bytes] = {}
         self._marks: dict[str, Stats] = {}  # of those with a value that fell below its mark
-        self._buckets: dict[int, list[str]] = {}  # ids by minute of creation
+        self._buckets: defaultdict[int, dict[str, None]] = defaultdict(dict)  # ids by minute of creation
         self._gone: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last spoke of them
-        self._troubled: dict[str, tuple[int, float, str]] = {}  # by id, what sorts the worst last
-        self._changed: set[str] = set()
+        self._oldest: dict[str, Ranking[tuple[float]]] = {  # non-final ones
+            status: Ranking() for status in STATUSES if status not in FINAL_STATUSES
+        }
+        self._troubled: Ranking[tuple[int, float]] = Ranking()
+        self._changed: dict[str, None] = {}
         self._forgotten: set[str] = set()
         self._window = Horizon(lookback, now)
         self._recent = {name: Horizon(age, now) for name, age in ages.items() if age <= lookback}
@@ -72,33 +77,37 @@ class Ledger:
 
     def restore(self, rows: Iterable[Row], at: float) -> None:
         """Take in what was saved; counts nothing. Raises `ValueError` for a row that cannot be read."""
-        shapes: Counter[bytes] = Counter()
-        decoded: dict[bytes, Entry] = {}
         for operation_id, packed, marks in rows:
-            born = created_at(packed)
-            if born < self._window.start:  # the window was longer then
-                self._expire(unpack(operation_id, packed))
+            entry = unpack(operation_id, packed)
+            if entry.operation.created_at < self._window.start:  # the window was longer then
+                self._expire(entry)
                 self._forgotten.add(operation_id)
                 continue
-            look = shape(packed)
-            shapes[look] += 1
-            if look not in decoded:
-                decoded[look] = unpack(operation_id, packed)
-            self._index(operation_id, packed, decoded[look], born, at)
+            self._index(entry.operation, packed)
+            if entry.gone:
+                self._gone.add(operation_id)
+            else:
+                self._move(None, entry.operation)
+                self._sort(entry.operation, at)
             if marks is not None:
                 self._marks[operation_id] = unpack_marks(marks)
-        for look, count in shapes.items():
-            if not decoded[look].gone:
-                self._window.add(decoded[look].operation, count)
 
     def absorb(self, reply: Operation, at: float) -> None:
         """Take in what a reply said at `at`; doing so twice is doing so once."""
         if reply.created_at < self._window.start:
             return
-        known = self._known(reply.id)
+        is_final = reply.is_final
+        packed = pack(reply, is_final)
+        known = self._packed.get(reply.id)
         if known is None:
-            self._meet(reply, at)
-            return
+            self._meet(reply, packed, at)
+        elif known != packed:
+            self._follow(unpack(reply.id, known), reply, at)
+        elif not is_final:  # and it says nothing new, as most replies do
+            self._refreshed[reply.id] = at
+
+    def _follow(self, known: Entry, reply: Operation, at: float) -> None:
+        """What is known becomes what the reply says."""
         before = known.operation
         if reply.updated_at < before.updated_at:
             self._raise_marks(before, reply)  # what it says was true once
@@ -116,7 +125,7 @@ class Ledger:
         elif after != before:
             self._move(before, after)
         self._keep(Entry(after, finished))
-        self._sort(reply.id, after, after.created_at, at)
+        self._sort(after, at)
 
     def lose(self, operation_id: str) -> None:
         """Take out of the sums what answered 404."""
@@ -125,11 +134,11 @@ class Ledger:
             self._move(known.operation, None)
             self._keep(known._replace(gone=True))
             self._gone.add(operation_id)
-            self._refreshed.pop(operation_id, None)
-            self._troubled.pop(operation_id, None)
+            self._unsort(operation_id)
 
     def advance(self, now: float) -> None:
         """Let time pass: every horizon moves, and what falls behind the window is forgotten."""
+        forgotten_before = self._window.start
         for horizon in self._horizons:
             start = now - horizon.age
             sign = -1 if start > horizon.start else 1  # a clock may be set back
@@ -137,7 +146,7 @@ class Ledger:
                 if operation_id not in self._gone:
                     horizon.add(self._read(operation_id), sign)
             horizon.start = start
-        self._forget_before(self._window.start)
+        self._forget_between(forgotten_before, self._window.start)
         # Not ahead of now: after a leap there and back everything would be a baseline until then.
         self._coverage = max(min(self._coverage, now), self._window.start)
 
@@ -172,25 +181,21 @@ class Ledger:
 
     def count_created_before(self, instant: float) -> int:
         """To the minute, which is enough to plan pages."""
-        return sum(len(ids) for bucket, ids in self._buckets.items() if bucket < _bucket(instant))
+        boundary = _bucket(instant)
+        younger = [bucket for bucket in self._buckets if bucket >= boundary]  # these are the fewer
+        return len(self._packed) - sum(len(self._buckets[bucket]) for bucket in younger)
 
     def oldest_unfinished(self) -> dict[str, float]:
         """`created_at` of the oldest non-final operation by status; a status without one is missing."""
-        oldest: dict[str, float] = {}
-        for operation_id in self._refreshed:
-            operation = self._read(operation_id)
-            if operation.created_at < oldest.get(operation.status, float("inf")):
-                oldest[operation.status] = operation.created_at
-        return oldest
+        return {
+            status: created_at(self._packed[operation_id])
+            for status, ranking in self._oldest.items()
+            for operation_id in ranking.first(1)
+        }
 
     def worst(self, count: int) -> list[Operation]:
         """Most failed and undelivered mail first, ties to the newer; none without either."""
-        worst = heapq.nlargest(count, self._troubled.values())
-        return [self._read(operation_id) for _, _, operation_id in worst]
-
-    def _known(self, operation_id: str) -> Entry | None:
-        packed = self._packed.get(operation_id)
-        return None if packed is None else unpack(operation_id, packed)
+        return [self._read(operation_id) for operation_id in self._troubled.first(count)]
 
     def _read(self, operation_id: str) -> Operation:
         return unpack(operation_id, self._packed[operation_id]).operation
@@ -199,46 +204,34 @@ class Ledger:
         marks = self._marks.get(operation_id)
         return Row(operation_id, self._packed[operation_id], pack_marks(marks) if marks else None)
 
-    def _meet(self, operation: Operation, at: float) -> None:
+    def _meet(self, operation: Operation, packed: bytes, at: float) -> None:
         """An operation that is not known is a baseline, or counts from zero."""
-        baseline = self._is_baseline(operation)
-        if not baseline:
+        if not self._is_baseline(operation):
             self._tally.add("operations")
             self._tally.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
             if operation.is_final:
                 self._tally.note_finish(operation)
         if operation.status == "unknown":
             self._tally.add("unknown", "status")
-        entry = Entry(operation, finished=operation.is_final)
-        self._index(operation.id, pack(entry), entry, operation.created_at, at)
-        self._window.add(operation, 1)
-        self._changed.add(operation.id)
+        self._index(operation, packed)
+        self._move(None, operation)
+        self._sort(operation, at)
+        self._changed[operation.id] = None
+        self._forgotten.discard(operation.id)
 
     def _is_baseline(self, operation: Operation) -> bool:
         return operation.created_at < self._coverage
 
-    def _index(self, operation_id: str, packed: bytes, entry: Entry, born: float, at: float) -> None:
-        """Enter what is new here everywhere but in the window's sums.
-
-        `entry` may be of another operation that looks the same: its id and times are not to be used.
-        """
-        self._packed[operation_id] = packed
-        self._forgotten.discard(operation_id)
-        self._buckets.setdefault(_bucket(born), []).append(operation_id)
-        if entry.gone:
-            self._gone.add(operation_id)
-            return
-        self._sort(operation_id, entry.operation, born, at)
-        for horizon in self._recent.values():
-            if born >= horizon.start:
-                horizon.add(entry.operation, 1)
+    def _index(self, operation: Operation, packed: bytes) -> None:
+        self._packed[operation.id] = packed
+        self._buckets[_bucket(operation.created_at)][operation.id] = None
 
     def _raise_marks(self, known: Operation, reply: Operation) -> None:
         marks = self._marks.get(known.id, counted(known.stats))
         raised = self._tally.raise_marks(marks, counted(reply.stats), baseline=self._is_baseline(known))
         self._marks[known.id] = raised  # `_keep` drops them where they are the values
         if raised != marks:
-            self._changed.add(known.id)
+            self._changed[known.id] = None
 
     def _note_change(self, before: Operation, after: Operation) -> None:
         self._tally.note_falls(before.stats, after.stats)
@@ -249,23 +242,37 @@ class Ledger:
 
     def _keep(self, entry: Entry) -> None:
         operation_id = entry.operation.id
-        packed = pack(entry)
+        packed = pack(*entry)
         if packed != self._packed[operation_id]:
             self._packed[operation_id] = packed
-            self._changed.add(operation_id)
+            self._changed[operation_id] = None
         if self._marks.get(operation_id) == counted(entry.operation.stats):
             del self._marks[operation_id]
 
-    def _sort(self, operation_id: str, operation: Operation, born: float, at: float) -> None:
-        if operation.is_final:
-            self._refreshed.pop(operation_id, None)
-        else:
-            self._refreshed[operation_id] = at
+    def _sort(self, operation: Operation, at: float) -> None:
+        if not operation.is_final:
+            self._refreshed[operation.id] = at
+            self._rank_age(operation)
+        elif self._refreshed.pop(operation.id, None) is not None:
+            self._rank_age(operation)
         bad_mails = (operation.stats[_FAILED] or 0) + (operation.stats[_UNDELIVERED] or 0)
         if bad_mails:
-            self._troubled[operation_id] = (bad_mails, born, operation_id)  # ties to the newer
+            self._troubled.put(operation.id, (-bad_mails, -operation.created_at))  # ties to the newer
         else:
-            self._troubled.pop(operation_id, None)
+            self._troubled.drop(operation.id)
+
+    def _rank_age(self, operation: Operation) -> None:
+        for status, ranking in self._oldest.items():
+            if status == operation.status:
+                ranking.put(operation.id, (operation.created_at,))
+            else:
+                ranking.drop(operation.id)
+
+    def _unsort(self, operation_id: str) -> None:
+        self._troubled.drop(operation_id)
+        if self._refreshed.pop(operation_id, None) is not None:
+            for ranking in self._oldest.values():
+                ranking.drop(operation_id)
 
     def _move(self, old: Operation | None, new: Operation | None) -> None:
         """Let the sums follow one operation from what it was to what it is."""
@@ -275,25 +282,22 @@ class Ledger:
             if new and new.created_at >= horizon.start:
                 horizon.add(new, 1)
 
-    def _forget_before(self, instant: float) -> None:
-        boundary = _bucket(instant)
-        for bucket in [each for each in self._buckets if each <= boundary]:
-            kept = []
-            for operation_id in self._buckets.pop(bucket):
-                if created_at(self._packed[operation_id]) < instant:
-                    self._forget(operation_id)
-                else:
-                    kept.append(operation_id)
-            if kept:
-                self._buckets[bucket] = kept
+    def _forget_between(self, start: float, end: float) -> None:
+        """What was created before `end`; there is nothing before `start`."""
+        for bucket in self._minutes(start, end):
+            ids = self._buckets[bucket]
+            for operation_id in [each for each in ids if created_at(self._packed[each]) < end]:
+                self._forget(operation_id)
+                del ids[operation_id]
+            if not ids:
+                del self._buckets[bucket]
 
     def _forget(self, operation_id: str) -> None:
         self._expire(unpack(operation_id, self._packed.pop(operation_id)))
         self._marks.pop(operation_id, None)
         self._gone.discard(operation_id)
-        self._refreshed.pop(operation_id, None)
-        self._troubled.pop(operation_id, None)
-        self._changed.discard(operation_id)
+        self._unsort(operation_id)
+        self._changed.pop(operation_id, None)
         self._forgotten.add(operation_id)
 
     def _expire(self, entry: Entry) -> None:
@@ -302,15 +306,18 @@ class Ledger:
 
     def _created_between(self, start: float, end: float) -> Iterator[str]:
         """Ids of what was created from `start` up to, not including, `end`."""
-        first, last = _bucket(start), _bucket(end)
-        if last - first < len(self._buckets):
-            buckets: Iterable[int] = range(first, last + 1)
-        else:  # a clock that leapt: there are more minutes between than buckets
-            buckets = [bucket for bucket in self._buckets if first <= bucket <= last]
-        for bucket in buckets:
-            for operation_id in self._buckets.get(bucket, ()):
+        for bucket in self._minutes(start, end):
+            for operation_id in self._buckets[bucket]:
                 if start <= created_at(self._packed[operation_id]) < end:
                     yield operation_id
+
+    def _minutes(self, start: float, end: float) -> list[int]:
+        """Those that hold operations."""
+        first, last = _bucket(start), _bucket(end)
+        if last - first < len(self._buckets):
+            return [bucket for bucket in range(first, last + 1) if bucket in self._buckets]
+        # A clock that leapt: there are more minutes between than buckets.
+        return [bucket for bucket in self._buckets if first <= bucket <= last]
 
 
 class _Rows(Collection[Row]):

@@ -12,6 +12,7 @@ Rule 2: of equal weights the earlier wins: Prometheus puts what it likes best fi
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -40,6 +41,9 @@ _BY_NAME: Final = {
     ("*/*", None): TEXT,
 }
 
+_HEADERS: Final = 32
+"""Remembered: a scraper asks the same each time."""
+
 # RFC 9110, 12.4.2: up to three digits behind the point
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
@@ -50,6 +54,7 @@ class _Entry(NamedTuple):
     weight: float
 
 
+@lru_cache(maxsize=_HEADERS)
 def choose_format(accept: str | None) -> Format:
     """The format of the highest weight (RFC 9110, 12.5.1)."""
     best, best_weight = TEXT, 0.0
@@ -60,6 +65,7 @@ def choose_format(accept: str | None) -> Format:
     return best
 
 
+@lru_cache(maxsize=_HEADERS)
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """An entry for gzip counts more than one for everything (RFC 9110, 12.5.3)."""
     weights = {entry.name: entry.weight for entry in _entries(accept_encoding)}

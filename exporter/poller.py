@@ -234,12 +234,15 @@ class Poller:
         """List what is due, then fetch what is not final, as far as time allows."""
         refreshed_before = self._ledger.unfinished()
         covered = await self._list_ranges(started, work)
-        await self._beside(self._ledger.advance, self._clock.now())  # what has expired is not asked for
-        # What the listing did not speak of goes first, then what waited longest before it.
-        order = sorted(
-            self._ledger.unfinished(), key=lambda each: (each in covered, refreshed_before.get(each, 0.0))
-        )
-        await self._fetch_all(deque(order), started + FETCH_SHARE * self._settings.interval, work)
+
+        def in_turn(now: float) -> list[str]:
+            """What the listing did not speak of goes first, then what waited longest before it."""
+            self._ledger.advance(now)  # what has expired is not asked for
+            unfinished = self._ledger.unfinished()
+            return sorted(unfinished, key=lambda each: (each in covered, refreshed_before.get(each, 0.0)))
+
+        order = deque(await self._beside(in_turn, self._clock.now()))
+        await self._fetch_all(order, started + FETCH_SHARE * self._settings.interval, work)
 
     async def _list_ranges(self, started: float, work: "_Work") -> set[str]:
         """List what is due; returns the ids of the non-final operations that the listing spoke of."""

@@ -3,9 +3,12 @@
 Must not know which operations there are; the ledger says what enters and what leaves.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from exporter.operation import STATS, STATUSES, Operation
+from exporter.operation import STATS, STATUSES, Operation, Stats
+
+_LOOKS: Final = 1024
+"""Held before they are added up."""
 
 
 class Sums(NamedTuple):
@@ -24,17 +27,28 @@ class Horizon:
         self.start = now - age
         self._operations = dict.fromkeys(STATUSES, 0)
         self._stats = {status: [0] * len(STATS) for status in STATUSES}
+        self._looks: dict[tuple[str, Stats], int] = {}  # not added up yet: many operations look the same
 
     def add(self, operation: Operation, times: int) -> None:
-        self._operations[operation.status] += times
-        stats = self._stats[operation.status]
-        for index, value in enumerate(operation.stats):
-            if value:
-                stats[index] += times * value
+        look = operation.status, operation.stats
+        self._looks[look] = self._looks.get(look, 0) + times
+        if len(self._looks) >= _LOOKS:
+            self._add_up()
 
     def sums(self) -> dict[str, Sums]:
+        self._add_up()
         return {status: Sums(self._operations[status], tuple(self._stats[status])) for status in STATUSES}
 
     def total(self) -> Sums:
+        self._add_up()
         columns = zip(*self._stats.values(), strict=True)
         return Sums(sum(self._operations.values()), tuple(sum(column) for column in columns))
+
+    def _add_up(self) -> None:
+        for (status, values), times in self._looks.items():
+            self._operations[status] += times
+            stats = self._stats[status]
+            for index, value in enumerate(values):
+                if value:
+                    stats[index] += times * value
+        self._looks.clear()

@@ -119,15 +119,17 @@ def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], obj
 
 async def _send_page(exposition: Exposition, request: web.Request) -> web.StreamResponse:
     format_ = choose_format(request.headers.get("Accept"))
-    response = web.StreamResponse()
-    response.headers["Content-Type"] = format_.content_type
-    response.headers["Vary"] = "Accept, Accept-Encoding"
+    headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
+    response: web.StreamResponse
+    pieces: Sequence[bytes] = ()
     if accepts_gzip(request.headers.get("Accept-Encoding")):
-        response.headers["Content-Encoding"] = "gzip"
-        pieces = [await exposition.gzipped_page(format_)]
+        headers["Content-Encoding"] = "gzip"
+        # This kind of response sends its head and a small body at once.
+        response = web.Response(body=await exposition.gzipped_page(format_), headers=headers)
     else:
         pieces = await exposition.pieces(format_)
-    response.content_length = sum(map(len, pieces))
+        response = web.StreamResponse(headers=headers)
+        response.content_length = sum(map(len, pieces))
     await response.prepare(request)
     for piece in pieces if request.method != "HEAD" else ():
         await response.write(piece)

@@ -221,13 +221,8 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def _operation(row: _Operation) -> Operation:
     stats: Stats = msgspec.structs.astuple(row.stats)
-    return Operation(
-        id=row.id,
-        status=_STATUS.get(row.status, "unknown"),
-        created_at=row.created_at.timestamp(),
-        updated_at=row.updated_at.timestamp(),
-        stats=stats,
-    )
+    status = _STATUS.get(row.status, "unknown")
+    return Operation(row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats)
 
 
 def _rfc3339(at: float) -> str:

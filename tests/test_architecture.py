@@ -24,6 +24,7 @@ RANKS: Final = {
         "state",
         "packing",
         "sums",
+        "ranking",
         "ledger",
         "snapshot",
         "families",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.requests import EvenTwilio, fewest_lists, measure, steady, table
+from bench.requests import Asked, EvenTwilio, compared, fewest_lists, measure, steady
 from exporter.poller import Poller
 from exporter.simulator import World
 from tests.clock import ManualClock
@@ -37,20 +37,25 @@ async def test_stand_in_is_asked_what_twilio_is_asked() -> None:
 
 
 async def test_small_account_costs_one_list_and_its_unfinished() -> None:
-    """And the naive ways stand beside it."""
-    row = await measure(100)
-    assert (row.lists, row.fewest_lists) == (1, 1)
-    assert row.fetches == row.unfinished
-    assert (row.list_all, row.fetch_all) == (1 + row.unfinished, 101)
-    assert row.met
+    """And no more."""
+    asked = await measure(100)
+    assert (asked.lists, asked.fewest_lists) == (1, 1)
+    assert asked.fetches == asked.unfinished
 
 
 async def test_larger_account_is_near_the_floor() -> None:
-    """Slices are whole pages; a row above the goal says so."""
-    row = await measure(10_000)
-    assert row.met
-    assert row.lists < 2.1
-    assert "NO" in table([row._replace(lists=4.0)])
+    """Slices are whole pages."""
+    asked = await measure(10_000)
+    assert all(row.met for row in compared(10_000, asked))
+    assert asked.lists < 2.1
+
+
+def test_what_is_above_the_goal_is_told() -> None:
+    """Of lists and of fetches each by themselves."""
+    lists, fetches = compared(10_000, Asked(lists=4.0, fetches=2.0, fewest_lists=2.0, unfinished=2.0))
+    assert (lists.value, lists.met, fetches.met) == (2.0, False, True)
+    (_, fetches) = compared(100, Asked(lists=1.0, fetches=1.0, fewest_lists=1.0, unfinished=0.0))
+    assert fetches.met is False
 
 
 async def test_fetches_of_steady_are_told_apart() -> None:

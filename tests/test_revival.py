@@ -10,7 +10,7 @@ import pytest
 
 from exporter import revival
 from exporter.counting import ZERO
-from exporter.packing import Entry, pack
+from exporter.packing import pack
 from exporter.poller import Poller
 from exporter.settings import Settings, State
 from exporter.snapshot import Snapshot
@@ -52,7 +52,7 @@ async def save_both(path: Path) -> None:
 
 
 async def save(storage: Storage, account: str) -> None:
-    row = Row(IDS[0], pack(Entry(operation(failed=3), finished=True)), None)
+    row = Row(IDS[0], pack(operation(failed=3), finished=True), None)
     counts = {**ZERO, ("stat", "failed"): 3}
     await storage.save(account, Changes([row], [], SATURDAY - 900, counts), Progress(SATURDAY - 60, ()))
 

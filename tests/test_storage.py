@@ -14,7 +14,7 @@ import pytest
 from exporter.counting import ZERO
 from exporter.errors import StateError
 from exporter.ledger import Ledger
-from exporter.packing import Entry, pack, pack_marks
+from exporter.packing import pack, pack_marks
 from exporter.state import Changes, Progress, Row, Saved
 from exporter.storage import (
     APPLICATION_ID,
@@ -32,8 +32,8 @@ from tests.program import environment
 WEEK = 7 * 86400.0
 PROGRESS = Progress(SATURDAY, (Stretch(SATURDAY - WEEK, SATURDAY - 60, SATURDAY),))
 ROWS = [
-    Row(IDS[0], pack(Entry(operation(0, failed=3), finished=True)), None),
-    Row(IDS[1], pack(Entry(operation(1, status="processing", sent=900), gone=True)), pack_marks((1,) * 8)),
+    Row(IDS[0], pack(operation(0, failed=3), finished=True), None),
+    Row(IDS[1], pack(operation(1, status="processing", sent=900), gone=True), pack_marks((1,) * 8)),
 ]
 
 

@@ -1,0 +1,55 @@
+"""Everything that is measured, as one table: `python -m bench`.
+
+A whole run writes `bench/results.json` and the tables of `docs/performance.md` anew.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from bench import listing, requests, serving, starting, state, table, week
+from bench.table import Row
+
+WHOLE: Final[Mapping[str, Callable[[], list[Row]]]] = {
+    "requests": requests.rows,
+    "first": lambda: listing.first(1_000_000, pairs=3),
+    "steady": lambda: listing.steady((10_000, 100_000, 1_000_000), polls=15),
+    "everyday": lambda: listing.everyday(1_000_000, polls=10),
+    "state": lambda: state.measure(1_000_000, changed=5_000, pairs=2),
+    "serving": lambda: serving.measure(accounts=100, scrapes=1600, storm_seconds=30.0, interval=60.0),
+    "starting": lambda: starting.measure(repeats=5, accounts=(1, 100)),
+    "week": lambda: week.measure(operations_an_hour=3_000, days=7),
+}
+
+QUICK: Final[Mapping[str, Callable[[], list[Row]]]] = {
+    "requests": lambda: requests.rows((100, 3_000), steady_polls=2),
+    "first": lambda: listing.first(2_000, pairs=1),
+    "steady": lambda: listing.steady((6_000, 7_000), polls=2),
+    "everyday": lambda: listing.everyday(3_000, polls=2),
+    "state": lambda: state.measure(2_000, changed=100, pairs=1),
+    "serving": lambda: serving.measure(accounts=3, scrapes=160, storm_seconds=0.3, interval=0.3),
+    "starting": lambda: starting.measure(repeats=1, accounts=(1,)),
+    "week": lambda: week.measure(operations_an_hour=20, days=2, polls_a_day=2),
+}
+"""Small enough for a test: every line of the bench, and no figure to go by."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="small numbers: whether it runs, not how fast")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(WHOLE)}; none: all, kept in the files")
+    chosen = parser.parse_args(arguments)
+    measures = QUICK if chosen.quick else WHOLE
+    rows = []
+    for name in chosen.parts or measures:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += measures[name]()
+    print(table.text(rows))
+    if not chosen.parts and not chosen.quick:
+        table.publish(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

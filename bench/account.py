@@ -1,0 +1,156 @@
+"""The operations of an account, drawn; and a server of their pages, in a process of its own.
+
+The server is no simulator: operations are made once, stand still, and a page is a slice of what is there.
+So it costs little beside the program that reads it. Its time is the latest `endDate` asked for.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import formatdate
+from multiprocessing.connection import Connection
+from typing import Final, NamedTuple
+
+from aiohttp import web
+
+from exporter.listener import serving
+from exporter.operation import STATS, Operation, Stats, stats_of
+from exporter.simulator.ids import operation_id
+from exporter.wire import PAGE_SIZE
+from tests.clock import SATURDAY
+
+WEEK: Final = 7 * 86400.0
+LOOKS: Final = 20_000
+"""Different stats to draw from."""
+
+UNFINISHED_SHARE: Final = 0.005
+"""Of those that a state file holds."""
+
+YOUNG_SECONDS: Final = 60.0
+"""A listing shows what is younger as unfinished; a fetch then shows it as completed."""
+
+
+class Span(NamedTuple):
+    """So many operations, created evenly between two Unix times."""
+
+    operations: int
+    start: float
+    end: float
+    unfinished_share: float = 0.0
+
+
+def drawn(span: Span, seed: int = 1) -> Iterator[Operation]:
+    """Oldest first; the same for the same seed. Most are of one to three mails, some of hundreds."""
+    dice = random.Random(seed)
+    looks = [_stats(dice) for _ in range(min(LOOKS, span.operations))]
+    for number in range(span.operations):
+        created_at = round(span.start + (span.end - span.start) * number / span.operations, 3)
+        name = operation_id(round(created_at * 1000), dice.getrandbits(80))
+        status = "processing" if dice.random() < span.unfinished_share else "completed"
+        updated_at = round(created_at + dice.expovariate(1 / 20), 3)
+        yield Operation(name, status, created_at, updated_at, looks[int(dice.random() * len(looks))])
+
+
+def _stats(dice: random.Random) -> Stats:
+    mails = dice.randint(100, 900) if dice.random() < 0.02 else dice.choice((1, 1, 1, 1, 2, 2, 3))
+    failed = sum(dice.random() < 0.02 for _ in range(min(mails, 10)))
+    opened = (mails - failed) // 2
+    return stats_of(
+        total=mails,
+        recipients=mails,
+        attempts=mails,
+        scheduled=0,
+        queued=0,
+        sent=0,
+        delivered=mails - failed - opened,
+        opened=opened,
+        undelivered=failed // 2,
+        failed=failed - failed // 2,
+        canceled=0,
+    )
+
+
+@contextmanager
+def served(*spans: Span) -> Iterator[str]:
+    """The base URL of a Twilio with these operations, spans in order of time."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    server = context.Process(target=_serve, args=(spans, theirs), daemon=True)
+    server.start()
+    try:
+        yield ours.recv()
+    finally:
+        server.kill()
+        server.join()
+
+
+def _serve(spans: Sequence[Span], parent: Connection) -> None:
+    asyncio.run(_serve_for_ever(Pages(spans), parent))
+
+
+async def _serve_for_ever(pages: "Pages", parent: Connection) -> None:
+    application = web.Application()
+    operations = "/v1/Emails/Operations"
+    application.add_routes([web.get(operations, pages.list_), web.get(f"{operations}/{{id}}", pages.fetch)])
+    async with serving(application, [("127.0.0.1", 0)]) as bound:
+        parent.send(f"http://127.0.0.1:{bound[0][1]}/v1")
+        await asyncio.Event().wait()
+
+
+class Pages:
+    """Rows of JSON in order of time."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._created: list[float] = []
+        self._rows: list[bytes] = []
+        self._now = SATURDAY
+        self._young: dict[str, bytes] = {}
+        stats: dict[Stats, str] = {}
+        for seed, span in enumerate(spans, start=1):
+            for each in drawn(span, seed):
+                if each.stats not in stats:
+                    stats[each.stats] = json.dumps(dict(zip(STATS, each.stats, strict=True)))
+                self._created.append(each.created_at)
+                self._rows.append(_row(each, stats[each.stats]))
+
+    async def list_(self, request: web.Request) -> web.Response:
+        start, end = (
+            datetime.fromisoformat(request.query[name]).timestamp() for name in ("startDate", "endDate")
+        )
+        self._now = max(self._now, end)
+        last = bisect_right(self._created, end)
+        token = request.query.get("pageToken")
+        first = int(token) if token else bisect_left(self._created, start)
+        after = min(first + PAGE_SIZE, last)
+        following = f'"{after}"' if after < last else "null"
+        rows = self._rows[first:after]
+        young = bisect_left(self._created, self._now - YOUNG_SECONDS, first, after)
+        for index in range(young - first, len(rows)):
+            self._young[json.loads(rows[index])["id"]] = rows[index]
+            rows[index] = rows[index].replace(b'"COMPLETED"', b'"PROCESSING"')
+        content = b'{"operations":[%b],"pagination":{"next":%b}}' % (b",".join(rows), following.encode())
+        return self._reply(content)
+
+    async def fetch(self, request: web.Request) -> web.Response:
+        return self._reply(self._young[request.match_info["id"]])
+
+    def _reply(self, body: bytes) -> web.Response:
+        """On the day that was asked for: the program believes no Twilio whose clock is another."""
+        date = formatdate(self._now, usegmt=True)
+        return web.Response(body=body, headers={"Content-Type": "application/json", "Date": date})
+
+
+def _row(operation: Operation, stats: str) -> bytes:
+    created, updated = (
+        datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for at in (operation.created_at, operation.updated_at)
+    )
+    return (
+        f'{{"id":"{operation.id}","status":"{operation.status.upper()}","stats":{stats},'
+        f'"createdAt":"{created}","updatedAt":"{updated}"}}'
+    ).encode()

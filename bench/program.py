@@ -1,0 +1,62 @@
+"""The exporter with one account, wired as `app` wires it; only the clock stands still until it is moved.
+
+So no wait is part of what is measured. What is missing is its server.
+"""
+
+import gc
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter import app, revival
+from exporter.accounts import Account
+from exporter.loop import Loop
+from exporter.report import PollFinished, Report, RequestFinished
+from exporter.settings import Api, Poll, Settings, State
+from tests.clock import ManualClock
+
+ACCOUNT = "bench"
+
+
+@dataclass
+class Program:
+    parts: app._Parts
+    loop: Loop
+    clock: ManualClock
+    reports: list[Report] = field(default_factory=list)
+
+    @property
+    def tracked(self) -> int:
+        snapshot = self.parts.board.accounts[ACCOUNT].snapshot
+        return snapshot.tracked_operations if snapshot else 0
+
+    async def poll(self, interval: float) -> tuple[PollFinished, int]:
+        """The next poll: how it ended, and its requests."""
+        self.clock.advance(-self.clock.monotonic() % interval)
+        self.reports.clear()
+        await self.loop.attempt()
+        (finished,) = (each for each in self.reports if isinstance(each, PollFinished))
+        if finished.error:
+            raise finished.error
+        return finished, sum(isinstance(each, RequestFinished) for each in self.reports)
+
+
+@asynccontextmanager
+async def program(
+    base_url: str, poll: Mapping[str, float] | None = None, state: Path | None = None
+) -> AsyncIterator[Program]:
+    account = Account.model_validate({"name": ACCOUNT, "account_sid": f"AC{0:032x}", "auth_token": "secret"})
+    settings = Settings(
+        api=Api(base_url=base_url, requests_per_second=100.0),
+        poll=Poll.model_validate(poll or {}),
+        state=State(path=state),
+        accounts=(account,),
+    )
+    clock = ManualClock()
+    parts = app._Parts(settings, clock)  # noqa: SLF001 - the program, with another clock
+    async with revival.opened(settings, [ACCOUNT], clock) as storage, parts.loops(storage) as (loop,):
+        gc.freeze()  # as the program does
+        made = Program(parts, loop, clock)
+        parts.listeners.append(made.reports.append)
+        yield made

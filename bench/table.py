@@ -1,0 +1,98 @@
+"""What was measured: rows, the table of them, and the two files that hold the last run.
+
+`docs/performance.md` shows the table between two marks; a test holds page and `bench/results.json` together.
+"""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+RESULTS: Final = ROOT / "bench" / "results.json"
+PAGE: Final = ROOT / "docs" / "performance.md"
+TIMES: Final = "×"  # noqa: RUF001 - the sign is meant
+"""The unit of a ratio."""
+
+MARKED: Final = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure."""
+
+    section: str
+    name: str
+    value: float
+    unit: str
+    floor: str = ""
+    """What it is measured against, or what it is made of."""
+    goal: float | None = None
+    """At most this; `None`: the row only tells."""
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.goal is None else self.value <= self.goal
+
+    def cells(self) -> tuple[str, ...]:
+        goal = "" if self.goal is None else f"≤ {_number(self.goal)} {self.unit}"
+        met = {True: "yes", False: "no", None: ""}[self.met]
+        return self.name, f"{_number(self.value)} {self.unit}".rstrip(), self.floor, goal, met
+
+
+HEAD: Final = ("", "figure", "against", "goal", "met")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def document(rows: Sequence[Row]) -> dict[str, Any]:
+    """What `bench/results.json` holds."""
+    return {
+        "date": date.today().isoformat(),  # noqa: DTZ011 - the day where it was measured
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "rows": [{**asdict(row), "met": row.met} for row in rows],
+    }
+
+
+def rows_of(results: dict[str, Any]) -> list[Row]:
+    return [Row(**{name: value for name, value in row.items() if name != "met"}) for row in results["rows"]]
+
+
+def text(rows: Sequence[Row]) -> str:
+    """For a terminal."""
+    lines = [("", *HEAD[1:]), *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """For the page; each section a table."""
+    lines = [f"Measured on {results['date']} with Python {results['python']} on {results['cpus']} CPUs."]
+    rows = rows_of(results)
+    for section in dict.fromkeys(row.section for row in rows):
+        lines += ["", f"**{section}**", "", _line(("", *HEAD[1:])), "|---|---|---|---|---|"]
+        lines += [_line(row.cells()) for row in rows if row.section == section]
+    return "\n".join([*lines, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def publish(rows: Sequence[Row]) -> None:
+    """Write both files anew."""
+    results = document(rows)
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(MARKED.sub(lambda _: markdown(results), page), encoding="utf-8")
