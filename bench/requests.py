@@ -129,7 +129,7 @@ async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Asked:
 
 
 def rows(sizes: Sequence[int] = SIZES, steady_polls: int = 2 * SWEEP_POLLS) -> list[Row]:
-    """Of accounts of different sizes, beside the naive ways: to list, or to fetch, everything on each poll."""
+    """Of accounts of different sizes, beside the naive ways: list, or fetch, everything on each poll."""
     found = [row for size in sizes for row in compared(size, asyncio.run(measure(size)))]
     steadily = asyncio.run(steady(steady_polls))
     share = 100 * steadily.just_listed / steadily.fetches
