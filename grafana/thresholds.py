@@ -74,11 +74,15 @@ SPIKES: Final = (FAILED, UNDELIVERED)
 
 STUCK_AFTER: Final = 2 * HOUR
 STUCK_LASTING: Final = 10 * MINUTE
+STUCK_SEEN_SHARE: Final = 0.9
+"""Of that time in which an old operation must have been seen."""
 
 STOPPED_WINDOW: Final = 2 * HOUR
 STOPPED_LASTING: Final = 10 * MINUTE
 STOPPED_OPERATIONS: Final = 10
 """So many in the same hours a week ago, or an empty window means nothing."""
+STOPPED_SHIFT: Final = HOUR
+"""The day's mail may begin or end so much earlier or later than a week ago: clocks are put forward and back."""
 STOPPED_FRESH_SHARE: Final = 0.9
 """Of the window in which the numbers must have been fresh."""
 STOPPED_IDLE_AFTER: Final = 3 * DAY
@@ -95,9 +99,15 @@ STALE_AFTER: Final = 15 * MINUTE
 STALE_INTERVALS: Final = 5
 """Numbers are stale when older than both."""
 STALE_LASTING: Final = 2 * MINUTE
+GAP: Final = 10 * MINUTE
+"""An exporter that answered within this time is still there. Less than stale: an account that is removed is not."""
+RESTARTS_WINDOW: Final = HOUR
+"""Processes of one target within this time are one exporter."""
 
 UNAUTHORIZED_WINDOW: Final = HOUR
 UNAUTHORIZED_LASTING: Final = 5 * MINUTE
+OTHERWISE_WINDOW: Final = 5 * MINUTE
+"""A poll in it that failed for another reason says that the credential is not what is wrong now."""
 
 THROTTLED_WINDOW: Final = 30 * MINUTE
 THROTTLED_EVENTS: Final = 10
