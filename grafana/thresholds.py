@@ -82,7 +82,7 @@ STOPPED_LASTING: Final = 10 * MINUTE
 STOPPED_OPERATIONS: Final = 10
 """So many in the same hours a week ago, or an empty window means nothing."""
 STOPPED_SHIFT: Final = HOUR
-"""The day's mail may begin or end so much earlier or later than a week ago: clocks are put forward and back."""
+"""Mail may begin or end so much earlier or later than a week ago: clocks are put forward and back."""
 STOPPED_FRESH_SHARE: Final = 0.9
 """Of the window in which the numbers must have been fresh."""
 STOPPED_IDLE_AFTER: Final = 3 * DAY
@@ -100,7 +100,7 @@ STALE_INTERVALS: Final = 5
 """Numbers are stale when older than both."""
 STALE_LASTING: Final = 2 * MINUTE
 GAP: Final = 10 * MINUTE
-"""An exporter that answered within this time is still there. Less than stale: an account that is removed is not."""
+"""Who answered within this time is still there. Less than stale, or a removed account would be that."""
 RESTARTS_WINDOW: Final = HOUR
 """Processes of one target within this time are one exporter."""
 
