@@ -144,7 +144,7 @@ def inspected(workshop: Workshop, image: str) -> dict[str, Any]:
 
 @contextmanager
 def running(workshop: Workshop, image: str, *arguments: str, flags: Sequence[str] = ()) -> Iterator[str]:
-    """A container as the README starts it: read-only, without capabilities. Gives its id."""
+    """A container as docs/installing.md starts it: read-only, without capabilities. Gives its id."""
     hard = [
         "--read-only",
         "--read-only-tmpfs=false",

@@ -87,6 +87,27 @@ def test_pages_name_what_exists(page: Path) -> None:
     assert variables <= known_variables
 
 
+def test_readme_leads_to_every_page() -> None:
+    """What is written is found by whoever starts at README.md."""
+    assert set(PAGES) - {ROOT / "README.md"} <= {file for file, _ in links(ROOT / "README.md")}
+
+
+def test_contributing_names_every_tool_of_the_tests() -> None:
+    """A module of tests/ that is neither a test nor pytest's own has a line there, and nothing else has."""
+    modules = {path.name for path in (ROOT / "tests").glob("[!_]*.py")} - {"conftest.py"}
+    section = text(ROOT / "CONTRIBUTING.md").partition("\n## Tests\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`tests/(\w+\.py)`", section))
+    assert named == {name for name in modules if not name.startswith("test_")}
+
+
+def test_status_page_names_files_that_exist() -> None:
+    """Its footer leads whoever was woken to the runbook."""
+    template = text(ROOT / "exporter" / "templates" / "status.html")
+    named = re.findall(r"<code>([^<]+)</code>", template.partition("<footer>")[2])
+    assert "docs/runbook.md" in named
+    assert all((ROOT / name).exists() for name in named)
+
+
 @pytest.mark.parametrize("target", makefile_targets())
 def test_command_of_the_makefile_has_help(target: str) -> None:
     """`make help` lists every command, each with a word on what it does."""

@@ -247,9 +247,9 @@ def test_examples_of_the_readme_can_be_installed(example: str) -> None:
     assert render(values).one("StatefulSet")["spec"]["replicas"] == values.get("shards", 1)
 
 
-def test_command_of_the_readme_can_be_installed() -> None:
-    """What README.md sets on Helm's command line is enough."""
-    options = re.findall(r"--set '?([^' \n]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_command_of_the_docs_can_be_installed() -> None:
+    """What docs/installing.md sets on Helm's command line is enough."""
+    options = re.findall(r"--set '?([^' \n]+)", (ROOT / "docs" / "installing.md").read_text(encoding="utf-8"))
     rendered = render(helm.parse_set_string(",".join(options)))
     assert rendered.container["image"].startswith("registry.example.com/")
     assert "auth_token_file" in rendered.config_map["data"]["config.yaml"]
