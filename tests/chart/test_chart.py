@@ -25,7 +25,7 @@ from exporter import __version__
 from exporter.loading import add_flags, load
 from exporter.settings import Settings
 from exporter.web_config import read_web_config
-from tests.chart.reference import GOLDEN, golden
+from tests.chart.reference import GOLDEN, README, golden
 from tests.chart.rendering import (
     ACCOUNT,
     CHART,
@@ -271,7 +271,15 @@ def test_network_policy_lets_through_what_is_needed() -> None:
         (53, "TCP"),
         (443, "TCP"),
     ]
-    assert spec["egress"][1]["ports"] == [{"port": 3128, "protocol": "TCP"}]
+    behind_a_service = spec["egress"][1]
+    assert behind_a_service["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
+    ]
+    assert [(port["port"], port["protocol"]) for port in behind_a_service["ports"]] == [
+        (5353, "UDP"),
+        (5353, "TCP"),
+    ]
+    assert spec["egress"][2]["ports"] == [{"port": 3128, "protocol": "TCP"}]
     assert spec["ingress"][0]["ports"] == [{"port": "metrics", "protocol": "TCP"}]
     test_pod, prometheus = spec["ingress"][0]["from"]
     assert selects(test_pod["podSelector"], rendered.one("Pod"))
@@ -497,9 +505,11 @@ def test_package_holds_the_very_files(tmp_path: Path) -> None:
 
 
 def test_chart_names_the_programs_version() -> None:
-    """The image's tag follows from it."""
+    """The image's tag follows from it, and is the one that the README pushes."""
     assert METADATA["appVersion"] == __version__
     assert render().container["image"] == f"twilio-email-exporter:{__version__}"
+    pushed = re.findall(r"registry\.example\.com/\S+:(\S+)", README.read_text(encoding="utf-8"))
+    assert pushed == [__version__] * 2
     assert render({"image": {"tag": "edge"}}).container["image"] == "twilio-email-exporter:edge"
     assert "@sha256:" in render_scenario("locked-down").container["image"]
 

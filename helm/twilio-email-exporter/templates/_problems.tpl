@@ -32,6 +32,16 @@
 {{- $problems = append $problems (printf "%s: the secret is given more than once, as %s; keep one of them" $path (join " and " $secrets)) }}
 {{- end }}
 {{- end }}
+{{- $amount := "[0-9]+([.][0-9]+)?" }}
+{{- $duration := printf "^(%[1]s|(%[1]sd)?(%[1]sh)?(%[1]sm)?(%[1]ss)?(%[1]sms)?)$" $amount }}
+{{- range list "api.timeout" "poll.interval" "poll.lookback" "poll.recent" "poll.sweep_interval" "metrics.first_scrape_timeout" }}
+{{- $path := splitList "." . }}
+{{- $value := dig (first $path) (last $path) "60s" $.Values.config }}
+{{- $text := kindIs "string" $value | ternary $value (toJson $value) }}
+{{- if not (and (trim $text) (regexMatch $duration (trim $text))) }}
+{{- $problems = append $problems (printf "config.%s: %q is not a duration; write 90s, 15m, 7d or plain seconds" . $text) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.webConfig.content .Values.webConfig.existingSecret }}
 {{- $problems = append $problems "webConfig: both content and existingSecret are given; keep one of them" }}
 {{- end }}
@@ -46,6 +56,14 @@
 {{- end }}
 {{- if contains "@" .Values.proxy.https }}
 {{- $problems = append $problems "proxy.https: holds a user or a password, which everybody who may see the pod would see; put HTTPS_PROXY into a Secret and name that in extraEnvFrom" }}
+{{- end }}
+{{- range $monitor := list "serviceMonitor" "podMonitor" }}
+{{- range list "interval" "scrapeTimeout" }}
+{{- $text := get $.Values $monitor | dig . "" }}
+{{- if not (regexMatch "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" $text) }}
+{{- $problems = append $problems (printf "%s.%s: %q is not a duration of Prometheus; write 30s or 1m" $monitor . $text) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
 {{- $problems = append $problems "podMonitor: serviceMonitor is enabled, too, so each pod would be scraped twice; keep one of them" }}
