@@ -141,7 +141,7 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     ledger.advance(SATURDAY + 2 * WEEK)
     ledger.worst(1), ledger.oldest_unfinished()
     kept = [ledger._packed, ledger._marks, ledger._buckets, ledger._gone, ledger._refreshed, ledger._changed]
-    heaps = [ranking._heap for ranking in (ledger._troubled, *ledger._oldest.values())]
+    heaps = [ledger._troubled._heap, *(ranking._heap for ranking in ledger._oldest.values())]
     assert not any([*kept, *heaps])
     assert sorted(ledger.unsaved().forgotten) == IDS[:3]
 
