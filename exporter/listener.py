@@ -72,18 +72,18 @@ class Visitors:
 
 def is_of_this_machine(transport: BaseTransport | None) -> bool:
     """Whether the other end is a process here: its address is a loopback one, or our own."""
-    if transport is None:  # already gone
+    peer, own = (transport and transport.get_extra_info(name) for name in ("peername", "sockname"))
+    if not peer or not own:  # already gone
         return False
-    peer, own = (transport.get_extra_info(name)[0] for name in ("peername", "sockname"))
-    return bool(peer == own or ipaddress.ip_address(peer).is_loopback)
+    return bool(peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
 
 
-class _MalformedRequests(logging.Filter):
-    """Keeps a visitor's broken request, which got its 400, from filling the log with tracebacks."""
+class _FaultsOfVisitors(logging.Filter):
+    """Keeps a broken request, which got its 400, and who left before the reply from filling the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
+        return not isinstance(error, HttpProcessingError | ConnectionError)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def serving(
         max_field_size=HEADER_BYTES,
         max_headers=HEADERS,
     )
-    server_logger.addFilter(_MALFORMED_REQUESTS)
+    server_logger.addFilter(_FAULTS_OF_VISITORS)
     await runner.setup()
     try:
         if visitors is not None:
@@ -118,7 +118,7 @@ async def serving(
         await runner.cleanup()
 
 
-_MALFORMED_REQUESTS: Final = _MalformedRequests()
+_FAULTS_OF_VISITORS: Final = _FaultsOfVisitors()
 
 
 def _shown(host: str | None) -> str:

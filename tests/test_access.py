@@ -237,7 +237,12 @@ def test_who_is_of_this_machine(peer: str, own: str, local: bool) -> None:
             return {"peername": (peer, 50000), "sockname": (own, 10587)}[name]
 
     assert is_of_this_machine(Connection()) is local
+
+
+def test_who_is_gone_is_of_no_machine() -> None:
+    """With TLS a connection that was lost has a transport for a moment longer than it has addresses."""
     assert not is_of_this_machine(None)
+    assert not is_of_this_machine(asyncio.Transport())
 
 
 async def test_reload_is_guarded(tmp_path: Path) -> None:

@@ -52,6 +52,25 @@ def test_missing_stat_keeps_what_is_known_of_it() -> None:
     assert next(iter(ledger)).stats == stats_of(recipients=7, sent=2)
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        operation(status="processing", sent=1),
+        operation(status="canceled", sent=1),
+        operation(updated_after=1, sent=1),
+        operation(sent=2),
+        operation(sent=1, opened=0),
+    ],
+)
+def test_one_difference_is_enough(later: Operation) -> None:
+    """Whatever a reply has that is new is taken in, and is to be saved."""
+    ledger = ledger_of(operation(sent=1))
+    ledger.saved()
+    ledger.absorb(later, SATURDAY)
+    assert list(ledger) == [later]
+    assert len(ledger.unsaved().rows) == 1
+
+
 def test_creation_does_not_move() -> None:
     """A reply that gives another `createdAt` cannot move an operation out of the sums' reach."""
     ledger = ledger_of(operation(age=600), operation(age=500))
@@ -87,6 +106,13 @@ def test_operations_leaving_the_window_leave_the_sums() -> None:
     assert ledger.count_created_before(SATURDAY) == 0
 
 
+def test_older_operations_are_counted_to_the_minute() -> None:
+    """Those that answered 404, too: a listing may hold them again."""
+    ledger = ledger_of(operation(0, age=6000), operation(1, age=600), operation(2, age=30))
+    ledger.lose(IDS[0])
+    assert [ledger.count_created_before(SATURDAY - ago) for ago in (6000, 600, 540, -60)] == [0, 1, 2, 3]
+
+
 def test_what_is_older_than_the_window_is_not_taken_in() -> None:
     """A listing asks for a little more than the window."""
     assert len(ledger_of(operation(age=WEEK + 1))) == 0
@@ -104,6 +130,30 @@ def test_clock_set_back_brings_back_recent_sums() -> None:
     assert ledger.recent_sums()["1h"].operations == 0
     ledger.advance(SATURDAY)
     assert ledger.recent_sums()["1h"].operations == 1
+
+
+def test_what_is_forgotten_leaves_nothing_behind() -> None:
+    """But its id, until the file has forgotten it, too."""
+    ledger = ledger_of(
+        operation(0, failed=9), operation(0, failed=3), operation(1, status="processing"), operation(2)
+    )
+    ledger.lose(IDS[2])
+    ledger.advance(SATURDAY + 2 * WEEK)
+    ledger.worst(1), ledger.oldest_unfinished()
+    kept = [ledger._packed, ledger._marks, ledger._buckets, ledger._gone, ledger._refreshed, ledger._changed]
+    heaps = [ledger._troubled._heap, *(ranking._heap for ranking in ledger._oldest.values())]
+    assert not any([*kept, *heaps])
+    assert sorted(ledger.unsaved().forgotten) == IDS[:3]
+
+
+def test_what_was_forgotten_and_comes_back_before_it_is_saved_stays() -> None:
+    """A clock that leaps there and back takes nothing out of the file that is in the ledger."""
+    ledger = ledger_of(operation())
+    ledger.advance(SATURDAY + 2 * WEEK)
+    ledger.advance(SATURDAY)
+    ledger.absorb(operation(), SATURDAY)
+    assert not ledger.unsaved().forgotten
+    assert [row.id for row in ledger.unsaved().rows] == [IDS[0]]
 
 
 def test_marks_are_forgotten_with_their_operation() -> None:

@@ -136,6 +136,31 @@ async def test_scrapes_beyond_the_limit_are_sent_away() -> None:
         assert (await ask(door.port)).status == 200
 
 
+@pytest.mark.parametrize("size", [4, 64 * 1024 * 1024], ids=["before the page", "within the page"])
+async def test_who_leaves_is_not_in_the_log(size: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape that timed out is the scraper's to tell."""
+    canned = Canned(bytes(size), awaited=1)
+    async with opened(exposition=canned) as door:
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await canned.full.wait()
+        server = door.visitors._server
+        assert server is not None
+        (visitor,) = server.connections
+        assert visitor.transport is not None
+        if size > 4:
+            canned.let_go.set()
+            while not visitor.transport.get_write_buffer_size():
+                await asyncio.sleep(0)
+        writer.transport.abort()
+        while visitor.transport is not None:
+            await asyncio.sleep(0)
+        canned.let_go.set()
+        while server.connections:
+            await asyncio.sleep(0)
+    assert not caplog.records
+
+
 async def sweep_until(door: Door, done: Callable[[], bool]) -> int:
     """Look after the visitors second by second; gives the second in which it was done."""
     second = 0
