@@ -1,10 +1,22 @@
-"""Tests that want a real program say so, and are skipped in plain sight where it is missing."""
+"""Tests that want a real program say so, and are skipped in plain sight where it is missing.
+
+Long ones come first, so that none is left over when all others are done; and coverage does not watch them, which
+would make them three times as long. What they show is not a line that others miss.
+"""
 
 import os
 
 import pytest
 
 from tests.program import tool
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.no_cover)
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

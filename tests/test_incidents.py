@@ -127,6 +127,7 @@ INCIDENTS: Final = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: re.sub(r"\W+", "-", incident.what))
 async def test_incident_is_caught(incident: Incident, tmp_path: Path) -> None:

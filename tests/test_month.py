@@ -39,7 +39,7 @@ MAIL_ALERTS: Final = frozenset(
 )
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.long
 @pytest.mark.needs("promtool")
 async def test_month_of_steady_traffic_fires_no_mail_alert(tmp_path: Path) -> None:
     """Restarts with and without a state, downtimes, outages and throttling are told, and are not mail."""

@@ -166,7 +166,7 @@ scrape_configs:
 """
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 @pytest.mark.needs("alertmanager")
 def test_right_alerts_reach_the_pager_and_no_other(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 RULES = sorted((Path(__file__).parent / "rules").glob("*.test.yaml"))
 
 
+@pytest.mark.long
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
 def test_rules_do_what_the_tables_say(file: Path) -> None:

@@ -23,6 +23,7 @@ DAY_OF_ONE = Plan(days=1, interval=HOUR / 2, cast=(LIVELY,), faults=())
 FEW = ("delivered", "failed")
 
 
+@pytest.mark.long
 async def test_a_day_of_everything_loses_and_invents_nothing() -> None:
     """Every kind of fault, restarts, kills, rotations of accounts and secrets; and nothing grows."""
     result = await soak(DAY_OF_ALL)
@@ -52,6 +53,7 @@ def drop_some(restore: Callable[[Ledger, Iterable[Row], float], None]) -> Callab
     return lambda ledger, rows, at: restore(ledger, list(rows)[:-1], at)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("tampered", "lost", "invented"),
     [(drop_marks, False, True), (cover_from_now, True, False), (drop_some, False, True)],

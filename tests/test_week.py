@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from exporter.operation import Operation
 from exporter.simulator import SCENARIOS, Rules, World
 from tests.clock import SATURDAY, ManualClock
@@ -30,6 +32,7 @@ async def follow(rig: Rig, days: float, step: float) -> int:
     return len(seen)
 
 
+@pytest.mark.long
 async def test_gauges_equal_the_truth_after_every_poll_of_a_week() -> None:
     """Thousands of operations live, are delivered, bounce and age out; none of it is missed or doubled.
 
