@@ -80,7 +80,7 @@ def _top() -> list[panels.Drawn]:
             width=3,
         ).mappings([panels.NEVER]),
         stat_panel(
-            f"Throttled, last {window}",
+            f"Throttled, {window}",
             f"Answers of 429, and polls that gave way to a pause Twilio asked for, in the last {window}; of "
             f"the account that fares worst, named below. Yellow from {THROTTLED_EVENTS} on, where the alert "
             "begins.",
