@@ -100,8 +100,8 @@ def limits(result: "Result") -> list[Limit]:
         Limit(
             "memory in use, to the first",
             last.blocks / first.blocks,
-            1.15,
-            "operations in the window swing by a tenth with the accounts that are there",
+            1.2,
+            "looks of operations are remembered, up to 4,096; operations in the window swing by a tenth",
         ),
         Limit(
             "resident memory, to the first",
