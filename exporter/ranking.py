@@ -32,6 +32,7 @@ class Ranking(Generic[Rank]):
         found: list[tuple[Rank, str]] = []
         while self._heap and len(found) < count:
             best = heapq.heappop(self._heap)
+            # A rank that was left and taken again is here twice, side by side.
             if self._ranks.get(best[1]) == best[0] and best not in found[-1:]:
                 found.append(best)
         for best in found:

@@ -10,7 +10,6 @@ from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board
 from grafana.panels import (
-    AGE,
     COLOURS,
     GOOD,
     PER_MINUTE,
@@ -25,7 +24,6 @@ from grafana.panels import (
 from grafana.thresholds import (
     FAILED,
     OPERATIONS_DASHBOARD,
-    STALE_AFTER,
     STUCK_AFTER,
     UNDELIVERED,
     Spike,
@@ -254,25 +252,22 @@ def dashboard() -> models.Dashboard:
             _worst_share(UNDELIVERED),
             panels.stat_panel(
                 "Oldest in processing",
-                "Since when Twilio has been working on the oldest operation that is not done. Of the "
-                f"account that fares worst, named below. Stuck from {duration(STUCK_AFTER)} on.",
+                "How long ago the oldest operation in processing was created. Of the account that fares "
+                f"worst, named below. Coloured from {duration(STUCK_AFTER)} on; one that was scheduled ahead "
+                "is as old when its processing begins.",
                 Query(f"topk(1, {OLDEST})", "{{account}}"),
                 unit="s",
                 empty=NO_EXPORTER,
                 limit=(STUCK_AFTER, TROUBLE),
                 width=4,
             ).mappings([panels.value_words({"0": ("none", GOOD)})]),
-            panels.stat_panel(
+            panels.age_panel(
                 "Age of the numbers",
-                "Time since the last successful poll, of the account that fares worst, named below. All "
-                f"numbers of that account on this page are as old. Yellow from {duration(STALE_AFTER)} "
-                "on: then the dashboard of the exporter says why.",
-                Query(f"topk(1, {AGE})", "{{account}}"),
-                unit="s",
+                "All numbers of that account on this page are as old. When it is yellow, the dashboard of "
+                "the exporter says why.",
                 empty=NO_EXPORTER,
-                limit=(STALE_AFTER, TROUBLE),
                 width=4,
-            ).mappings([panels.NEVER]),
+            ),
         ],
         {
             "Is mail arriving?": [
@@ -342,7 +337,7 @@ def dashboard() -> models.Dashboard:
                 graph(
                     "Oldest in processing",
                     "How long ago the oldest operation in processing was created, by account; 0 when there "
-                    f"is none. Stuck from the dashed line at {duration(STUCK_AFTER)} on.",
+                    f"is none. Stuck if it stays above the dashed line for {duration(STUCK_AFTER)}.",
                     Query(OLDEST, "{{account}}"),
                     unit="s",
                     empty=NO_EXPORTER,

@@ -30,6 +30,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.families import FAMILIES
+from grafana.thresholds import STALE_AFTER, duration
 
 Drawn: TypeAlias = Builder[models.Panel]
 Styled = TypeVar(
@@ -144,6 +145,18 @@ def stat_panel(
         .thresholds(_steps(colour, limit))
     )
     return _told(panel, title, description, unit, empty, (4, width)).targets([_target(query, instant=True)])
+
+
+def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
+    """How old the numbers are; `more` is what that means where it stands."""
+    told = (
+        "Time since the last successful poll, of the account that fares worst, named below. Yellow from "
+        f"{duration(STALE_AFTER)} on. {more}"
+    ).rstrip()
+    query = Query(f"topk(1, {AGE})", "{{account}}")
+    limit = (STALE_AFTER, TROUBLE)
+    panel = stat_panel(title, told, query, unit="s", empty=empty, limit=limit, width=width)
+    return panel.mappings([NEVER])
 
 
 def graph(

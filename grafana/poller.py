@@ -69,16 +69,7 @@ def _top() -> list[panels.Drawn]:
             limit=(1, TROUBLE),
             width=3,
         ),
-        stat_panel(
-            "Data age",
-            "Time since the last successful poll, of the account that fares worst, named below. Yellow from "
-            f"{duration(STALE_AFTER)} on.",
-            Query(f"topk(1, {AGE})", "{{account}}"),
-            unit="s",
-            empty=NOT_SCRAPED,
-            limit=(STALE_AFTER, TROUBLE),
-            width=3,
-        ).mappings([panels.NEVER]),
+        panels.age_panel("Data age", empty=NOT_SCRAPED, width=3),
         stat_panel(
             f"Throttled, {window}",
             f"Answers of 429, and polls that gave way to a pause Twilio asked for, in the last {window}; of "
