@@ -22,10 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.disk import unsynced
 from tests.month import DAY, Month, Plan, played
-
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-"""What a power cut does to a disk is not the question here, so no commit waits for one."""
 
 
 class Measured(NamedTuple):
@@ -167,7 +165,7 @@ async def soak(plan: Plan, tell: Callable[[Measured], None] = lambda _: None) ->
         measured.append(measure(month))
         tell(measured[-1])
 
-    with tempfile.TemporaryDirectory(prefix="soak-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, unsynced():
         async with played(plan, Path(folder), measure_and_tell) as month:
             handles_before, tasks_before = handles(), len(asyncio.all_tasks())
             logging.disable(logging.CRITICAL)  # thousands of failures, all on purpose

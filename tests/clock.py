@@ -3,7 +3,8 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SATURDAY = 1_772_841_600.0
@@ -26,7 +27,8 @@ class ManualClock:
 
     `settle_turns`: so many turns of the event loop must pass without anyone beginning or ending to sleep
     before the clock jumps. With enough of them a request over a socket is answered before time moves on,
-    whoever else sleeps; without, those in flight see time pass. `is_busy` may hold it for longer.
+    whoever else sleeps; without, those in flight see time pass. `is_busy` may hold it for longer, and so may
+    `held`.
     """
 
     def __init__(self, now: float = SATURDAY, settle_turns: int = 0) -> None:
@@ -37,7 +39,10 @@ class ManualClock:
         self._quiet_turns = 0
         self._sleepers: list[_Sleeper] = []
         self._order = itertools.count()
+        self._holders = 0
+        self._released = asyncio.Event()
         self.is_busy: Callable[[], bool] = lambda: False
+        """Asked at each turn of the loop, so for what the loop itself has to do."""
 
     def now(self) -> float:
         return self._started + self._elapsed
@@ -47,6 +52,18 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._elapsed += seconds
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the work of another thread, which takes real time: nobody moves the clock meanwhile."""
+        self._holders += 1
+        self._released.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._released.set()
 
     async def sleep(self, seconds: float) -> None:
         me = _Sleeper(self._elapsed + max(0.0, seconds), next(self._order))
@@ -66,6 +83,9 @@ class ManualClock:
         if self._sleepers[0] is not me:
             me.turn = asyncio.get_running_loop().create_future()
             await me.turn
+        elif self._holders:
+            await self._released.wait()  # turning in circles would keep the other thread from its work
+            self._quiet_turns = 0
         elif self._quiet_turns < self._settle_turns or self.is_busy():
             self._quiet_turns += 1
             await asyncio.sleep(0)

@@ -5,10 +5,18 @@ it would make them three times as long, and they run no line that others miss.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.disk import unsynced
 from tests.program import tool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

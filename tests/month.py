@@ -239,11 +239,12 @@ class Player:
 class Exporter:
     """One process of it, as far as others see."""
 
-    def __init__(self, url: str, storage: Storage) -> None:
+    def __init__(self, url: str, storage: Storage, clock: ManualClock) -> None:
         self.is_dead = False
         self.saving: set[str] = set()
         self.state_bytes = storage.bytes_on_disk
         self._url = url
+        self._clock = clock
         self._save = storage.save
         storage.save = self._save_alive  # type: ignore[method-assign]
 
@@ -256,7 +257,8 @@ class Exporter:
             raise StateError("this process was killed")
         self.saving.add(account)
         try:
-            await self._save(account, changes, progress)
+            with self._clock.held():
+                await self._save(account, changes, progress)
         finally:
             self.saving.discard(account)
 
@@ -287,7 +289,7 @@ async def exporting(
         assert storage is not None
         parts.watch(tasks)
         parts.health.loaded = parts.health.ready = True
-        yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage)
+        yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage, clock)
     # aiohttp keeps the handlers of up to 1,024 applications; a real process has one.
     _cached_build_middleware.cache_clear()
 
@@ -406,7 +408,7 @@ class Month:
 
     def is_busy(self) -> bool:
         """Whether something is under way that takes no time of the clock."""
-        return bool(self._exporter.saving) or any(player.is_answering() for player in self.players.values())
+        return any(player.is_answering() for player in self.players.values())
 
     def witnesses(self) -> Iterator[tuple[str, Witness]]:
         """With the names of their accounts; one that began anew has several."""

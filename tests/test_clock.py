@@ -1,6 +1,7 @@
 """The tests' own clock: who wakes when, without waiting."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -42,5 +43,25 @@ async def test_work_between_two_sleepers_is_not_overtaken() -> None:
         return clock.monotonic()
 
     ended, _ = await asyncio.gather(work(), clock.sleep(60))
+    assert ended == 0
+    assert clock.monotonic() == 60
+
+
+async def test_work_of_another_thread_is_not_overtaken() -> None:
+    """However long it takes by the machine's clock, whoever begins to sleep meanwhile."""
+    clock = ManualClock(settle_turns=3)
+    may_end = threading.Event()
+
+    async def work() -> float:
+        with clock.held():
+            await asyncio.to_thread(may_end.wait)
+        return clock.monotonic()
+
+    async def let_it_end() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        may_end.set()
+
+    ended, *_ = await asyncio.gather(work(), clock.sleep(60), let_it_end())
     assert ended == 0
     assert clock.monotonic() == 60

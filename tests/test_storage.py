@@ -152,6 +152,30 @@ async def test_saving_without_a_file_is_told(path: Path) -> None:
     await storage.close()
 
 
+SYNCED = """
+import asyncio, sys
+from pathlib import Path
+from exporter.storage import Storage
+
+async def main():
+    storage = Storage(Path(sys.argv[1]), keep=["a"], window=1e6)
+    await storage.open()
+    print(*await storage._run(lambda: storage._connection.execute("PRAGMA synchronous").fetchone()))
+    await storage.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """In a process of its own, because these tests do not."""
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else runs here
+        [sys.executable, "-c", SYNCED, str(tmp_path / "state")],
+        env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "2\n", done.stderr  # FULL
+
+
 READ_ONLY = """
 import asyncio, os, sys
 from pathlib import Path

@@ -154,24 +154,20 @@ async def whole(
             ):
                 made.storage = storage
                 if storage is not None:
-                    clock.is_busy = _at_work(storage)
+                    _hold(clock, storage)
                 made.loops = dict(zip(by_name, loops, strict=True))
                 yield made
 
 
-def _at_work(storage: Storage) -> Callable[[], bool]:
-    """Whether the file's thread works: it does so in real time, and simulated time must wait for it."""
-    run, under_way = storage._run, [0]
+def _hold(clock: ManualClock, storage: Storage) -> None:
+    """While the file's thread works: it does so in real time, and simulated time must wait for it."""
+    run = storage._run
 
-    async def counted(work: Callable[..., Any], *arguments: Any) -> Any:
-        under_way[0] += 1
-        try:
+    async def held(work: Callable[..., Any], *arguments: Any) -> Any:
+        with clock.held():
             return await run(work, *arguments)
-        finally:
-            under_way[0] -= 1
 
-    storage._run = counted  # type: ignore[method-assign]
-    return lambda: under_way[0] > 0
+    storage._run = held  # type: ignore[method-assign]
 
 
 @asynccontextmanager
