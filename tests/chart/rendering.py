@@ -117,6 +117,13 @@ def environment(rendered: Rendered, root: Path, index: int = 0) -> dict[str, str
     return variables
 
 
+def environment_on_loopback(rendered: Rendered, root: Path) -> dict[str, str]:
+    """The same, for a program that is started here, at the pod's port."""
+    (port,) = rendered.container["ports"]
+    here = {"EXPORTER_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port['containerPort']}"}
+    return environment(rendered, root) | here
+
+
 def mount(rendered: Rendered, root: Path) -> None:
     """Write what the container would see below `root`; the paths in the settings file lead there, too."""
     folders = {

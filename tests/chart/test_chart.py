@@ -34,6 +34,7 @@ from tests.chart.rendering import (
     Manifest,
     Rendered,
     environment,
+    environment_on_loopback,
     mount,
     read_rendered,
     render,
@@ -540,7 +541,7 @@ def test_program_runs_from_what_is_rendered(tmp_path: Path) -> None:
             "api": {
                 "base_url": f"http://127.0.0.1:{free_port()}"
             },  # nobody there: readiness says nothing of Twilio
-            "web": {"listen_address": f"127.0.0.1:{port}", "telemetry_path": "/mail"},
+            "web": {"listen_address": f":{port}", "telemetry_path": "/mail"},
         },
         "serviceMonitor": {"enabled": True},
     }
@@ -553,7 +554,9 @@ def test_program_runs_from_what_is_rendered(tmp_path: Path) -> None:
         return lambda: fetch(f"{scheme}://127.0.0.1:{port}{path}")
 
     log = tmp_path / "log"
-    with started(log, *rendered.container.get("args", []), **environment(rendered, tmp_path)) as process:
+    with started(
+        log, *rendered.container.get("args", []), **environment_on_loopback(rendered, tmp_path)
+    ) as process:
         eventually(found_in(log, "listening"), "the listener")
         eventually(
             answer("http", rendered.container["livenessProbe"]["httpGet"]["path"]), "the liveness probe"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import make_certificates
-from tests.chart.rendering import environment, mount, render
+from tests.chart.rendering import environment_on_loopback, mount, render
 from tests.program import eventually, finish, found_in, free_port, started
 
 
@@ -17,7 +17,7 @@ def test_rendered_probes_get_past_tls_and_users(tmp_path: Path) -> None:
         {
             "config": {
                 "api": {"base_url": f"http://127.0.0.1:{free_port()}"},
-                "web": {"listen_address": f"127.0.0.1:{free_port()}"},
+                "web": {"listen_address": f":{free_port()}"},
             },
             "webConfig": {
                 "content": {
@@ -33,7 +33,7 @@ def test_rendered_probes_get_past_tls_and_users(tmp_path: Path) -> None:
         }
     )
     mount(rendered, tmp_path)
-    variables = environment(rendered, tmp_path)
+    variables = environment_on_loopback(rendered, tmp_path)
 
     def asks(probe: str) -> int:
         _, *arguments = rendered.container[probe]["exec"]["command"]

@@ -9,11 +9,12 @@ from typing import Any, Final
 import helm_python as helm
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from exporter.flags import Setting
-from exporter.settings import SETTINGS
+from exporter.settings import SETTINGS, Settings
 from exporter.values import parse_duration
 from tests.chart.reference import README, defaults, described_values, readme
 from tests.chart.rendering import ACCOUNT, CHART, render
@@ -94,6 +95,15 @@ def account(**keys: Any) -> dict[str, Any]:
             "at '/config/log/level': value must be one of 'debug', 'info'",
         ),
         ({"config": {"web": {"listen_address": "10587"}}}, "at '/config/web/listen_address'"),
+        *(
+            (
+                {"config": {"web": {"listen_address": address}}},
+                "config.web.listen_address: "
+                + "".join(address).partition(",")[0]
+                + " is reached from within",
+            )
+            for address in ("127.0.0.1:10587", "localhost:1,:2", ["[::1]:10587"])
+        ),
         (
             {"webConfig": {"content": {"rate_limit": {}}, "existingSecret": "x"}},
             "webConfig: both content and existingSecret",
@@ -209,6 +219,7 @@ def test_numbers_have_the_bounds_of_the_program(setting: Setting) -> None:
 
 
 DURATIONS: Final = [each for each in SETTINGS if each.metavar == "DURATION"]
+LOOKBACK: Final = next(each for each in DURATIONS if each.path == "poll.lookback")
 
 
 @pytest.mark.parametrize("wrong", ["15 minutes", "1w", "1.2.3s", "", "0 s", -1])
@@ -223,28 +234,47 @@ def test_bad_durations_are_refused(setting: Setting, wrong: object) -> None:
     assert f"config.{setting.path}: {json.dumps(str(wrong))} {said.value}\n" in str(caught.value)
 
 
-@settings(max_examples=50, deadline=None)  # each is rendered
+amounts = st.decimals(0, 10**6, places=1).map(str) | st.integers(0, 10**6).map(str)
+
+
+@settings(max_examples=200, deadline=None)  # each is rendered
 @given(
-    st.lists(
-        st.decimals(0, 10**6, places=1).map(str) | st.integers(0, 10**6).map(str), min_size=5, max_size=5
-    ),
-    st.sets(st.sampled_from(["d", "h", "m", "s", "ms"]), min_size=1),
-    st.floats(0.001, 10**6) | st.integers(0, 10**9),
+    st.sampled_from(DURATIONS),
+    st.dictionaries(st.sampled_from(["d", "h", "m", "s", "ms"]), amounts)
+    | amounts
+    | st.floats(0, 10**6)
+    | st.integers(0, 10**6),
 )
-def test_every_duration_that_the_program_takes_is_taken(
-    amounts: list[str], units: set[str], plain: float
-) -> None:
-    """What works in the settings file works in the values."""
-    text = "".join(
-        f"{amount}{unit}"
-        for amount, unit in zip(amounts, ("d", "h", "m", "s", "ms"), strict=True)
-        if unit in units
-    )
-    durations = {"interval": text, "lookback": amounts[0], "recent": f" {text} ", "sweep_interval": plain}
-    for duration in durations.values():
-        parse_duration(duration)
-    written = render({"config": {"poll": durations}}).config_map["data"]["config.yaml"]
-    assert yaml.safe_load(written)["poll"] == durations
+@example(setting=LOOKBACK, written={"h": "168"})
+@example(setting=LOOKBACK, written={"h": "168", "ms": "1"})
+@example(setting=LOOKBACK, written="0")
+def test_chart_takes_the_durations_that_the_program_takes(setting: Setting, written: Any) -> None:
+    """What works in the settings file works in the values, and nothing else."""
+    if isinstance(written, dict):
+        written = "".join(f"{written[unit]}{unit}" for unit in ("d", "h", "m", "s", "ms") if unit in written)
+    section, key = setting.location
+    config: dict[str, Any] = {section: {key: written}}
+    try:
+        Settings(**config)
+    except ValidationError:
+        with pytest.raises(helm.HelmRenderError, match=re.escape(f"config.{setting.path}: ")):
+            render({"config": config})
+    else:
+        rendered = render({"config": config}).config_map["data"]["config.yaml"]
+        assert yaml.safe_load(rendered)[section][key] == written
+
+
+@pytest.mark.parametrize("setting", DURATIONS, ids=lambda each: each.path)
+def test_bounds_of_durations_are_told(setting: Setting) -> None:
+    """In the words of the program."""
+    section, key = setting.location
+    for words in setting.allowed.removeprefix("a duration, ").split(", "):
+        beyond = {"more than 0s": "0s", "at least 1s": "0.9s", "at most 7d": "7.1d"}.get(words)
+        if words != "at least 0s":  # nobody can write less
+            assert beyond, words
+            with pytest.raises(helm.HelmRenderError) as caught:
+                render({"config": {section: {key: beyond}}})
+            assert f'config.{setting.path}: "{beyond}" must be {words}\n' in str(caught.value)
 
 
 def test_readme_has_the_table_of_the_values() -> None:

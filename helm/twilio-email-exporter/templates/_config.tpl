@@ -49,13 +49,17 @@ account-{{ .name }}
 {{- if or .Values.webConfig.tlsSecret (dig "tls_server_config" "" .Values.webConfig.content) }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{/* The port of the first address. */}}
-{{- define "exporter.port" -}}
+{{/* The first of those it listens at: where probes and Prometheus ask. */}}
+{{- define "exporter.address" -}}
 {{- $addresses := dig "web" "listen_address" ":10587" .Values.config }}
 {{- if kindIs "slice" $addresses }}
 {{- $addresses = join "," $addresses }}
 {{- end }}
-{{- regexFind "[0-9]+$" (splitList "," $addresses | first | trim) }}
+{{- splitList "," $addresses | first | trim }}
+{{- end }}
+
+{{- define "exporter.port" -}}
+{{- include "exporter.address" . | regexFind "[0-9]+$" }}
 {{- end }}
 
 {{- define "exporter.telemetryPath" -}}

@@ -32,15 +32,30 @@
 {{- $problems = append $problems (printf "%s: the secret is given more than once, as %s; keep one of them" $path (join " and " $secrets)) }}
 {{- end }}
 {{- end }}
-{{- $amount := "[0-9]+([.][0-9]+)?" }}
-{{- $duration := printf "^(%[1]s|(%[1]sd)?(%[1]sh)?(%[1]sm)?(%[1]ss)?(%[1]sms)?)$" $amount }}
-{{- range list "api.timeout" "poll.interval" "poll.lookback" "poll.recent" "poll.sweep_interval" "metrics.first_scrape_timeout" }}
-{{- $path := splitList "." . }}
-{{- $value := dig (first $path) (last $path) "60s" $.Values.config }}
+{{- $bounds := include "exporter.durations" . | fromYaml }}
+{{- range $setting := keys $bounds | sortAlpha }}
+{{- $path := splitList "." $setting }}
+{{- $section := get $.Values.config (first $path) | default dict }}
+{{- if hasKey $section (last $path) }}
+{{- $value := get $section (last $path) }}
 {{- $text := kindIs "string" $value | ternary $value (toJson $value) }}
-{{- if not (and (trim $text) (regexMatch $duration (trim $text))) }}
-{{- $problems = append $problems (printf "config.%s: %q is not a duration; write 90s, 15m, 7d or plain seconds" . $text) }}
+{{- $seconds := include "exporter.seconds" (trim $text) }}
+{{- $allowed := get $bounds $setting }}
+{{- if not $seconds }}
+{{- $problems = append $problems (printf "config.%s: %q is not a duration; write 90s, 15m, 7d or plain seconds" $setting $text) }}
+{{- else }}
+{{- range $words, $limit := $allowed }}
+{{- $than := include "exporter.seconds" $limit | float64 }}
+{{- $is := float64 $seconds }}
+{{- if or (and (eq $words "more than") (le $is $than)) (and (eq $words "at least") (lt $is $than)) (and (eq $words "at most") (gt $is $than)) }}
+{{- $problems = append $problems (printf "config.%s: %q must be %s %s" $setting $text $words $limit) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if regexMatch "^(localhost|127[.][0-9.]+|\\[::1\\]):" (include "exporter.address" .) }}
+{{- $problems = append $problems (printf "config.web.listen_address: %s is reached from within the pod only, not by probes and Prometheus; write :10587, or name another address first" (include "exporter.address" .)) }}
 {{- end }}
 {{- if and .Values.webConfig.content .Values.webConfig.existingSecret }}
 {{- $problems = append $problems "webConfig: both content and existingSecret are given; keep one of them" }}
@@ -79,5 +94,29 @@
 {{- end }}
 {{- if $problems }}
 {{- fail (printf "\n\nThe values cannot be used:\n  %s\n" (join "\n  " $problems)) }}
+{{- end }}
+{{- end }}
+
+{{/* The settings that are durations, and what the program takes. */}}
+{{- define "exporter.durations" -}}
+api.timeout: {more than: 0s}
+metrics.first_scrape_timeout: {at least: 0s}
+poll.interval: {at least: 1s}
+poll.lookback: {more than: 0s, at most: 7d}
+poll.recent: {more than: 0s}
+poll.sweep_interval: {more than: 0s}
+{{- end }}
+
+{{/* Of a duration as the program reads it; empty: it is none. */}}
+{{- define "exporter.seconds" -}}
+{{- $amount := "[0-9]+([.][0-9]+)?" }}
+{{- $text := regexMatch (printf "^%s$" $amount) . | ternary (printf "%ss" .) . }}
+{{- if and $text (regexMatch (printf "^(%[1]sd)?(%[1]sh)?(%[1]sm)?(%[1]ss)?(%[1]sms)?$" $amount) $text) }}
+{{- $seconds := 0.0 }}
+{{- range $unit, $length := dict "d" 86400.0 "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001 }}
+{{- $found := regexFind (printf "%s%s([0-9]|$)" $amount $unit) $text }}
+{{- $seconds = addf $seconds (mulf $length (regexFind $amount $found | default "0" | float64)) }}
+{{- end }}
+{{- $seconds }}
 {{- end }}
 {{- end }}
