@@ -74,7 +74,7 @@ def _share_graph(spike: Spike) -> panels.Drawn:
         f"{spike.status.title()} emails over the attempts to send, by account, in the two windows of "
         f"the alert: both must be too high. The dashed line at {spike.floor:.0%} is the least share that can "
         f"be a spike; from {spike.ceiling:.0%} on it always is one. Between them it is one from "
-        f"{spike.times_normal:g} times the account's own share of the day before on. At least {spike.emails} "
+        f"{spike.times_normal:g} times the account's own normal on. At least {spike.emails} "
         f"emails of {spike.attempts} attempts in {duration(spike.long)}, or it is noise.",
         *(
             Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")

@@ -42,10 +42,14 @@ class Spike:
     emails: int
     """At least so many in the long window,"""
     attempts: int
-    """of at least so many attempts."""
+    """of at least so many attempts …"""
+    slow: int
+    """… or, where there are fewer or none, of so many in this window, whose share is above the ceiling."""
     lasting: int
-    normal: int = DAY
-    """The account's normal is the share over this time, up to where the long window begins."""
+    normal: int = WEEK
+    """The account's normal is the median of this time's hourly looks at the long window …"""
+    normal_hours: int = 6
+    """… when so many of them saw attempts enough."""
 
 
 FAILED: Final = Spike(
@@ -57,6 +61,7 @@ FAILED: Final = Spike(
     ceiling=0.5,
     emails=10,
     attempts=50,
+    slow=6 * HOUR,
     lasting=2 * MINUTE,
 )
 UNDELIVERED: Final = Spike(
@@ -68,6 +73,7 @@ UNDELIVERED: Final = Spike(
     ceiling=0.5,
     emails=20,
     attempts=100,
+    slow=DAY,
     lasting=5 * MINUTE,
 )
 SPIKES: Final = (FAILED, UNDELIVERED)
