@@ -186,7 +186,7 @@ class _Parts:
         self.metrics.watch_state(storage.bytes_on_disk)
         for account, snapshot in await revival.resume(pollers, storage, self._clock):
             self.metrics.restore(account, snapshot)
-            self.board.restore(account, snapshot)
+            self.board.publish(account, snapshot)
 
     def _loop(self, index: int, poller: Poller) -> Loop:
         credential, interval = self.credentials[index], self._settings.poll.interval

@@ -271,7 +271,7 @@ FAMILIES: Final = (
     Family(
         "twilio_email_exporter_last_success_timestamp_seconds",
         "gauge",
-        "When the last successful poll ended; 0 before the first.",
+        "As of when the numbers are: the start of the last successful poll; 0 before the first.",
     ),
     Family(
         "twilio_email_exporter_poll_interval_seconds",

@@ -75,17 +75,18 @@ class Metrics:
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
         """Show what a former process knew: from here on its counters move."""
-        self._snapshots[account] = snapshot
         self._shown[account] = snapshot.counts
-        self.publishes += 1
-        self._series("twilio_email_exporter_last_success_timestamp_seconds", account).set(snapshot.as_of)
-        self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
+        self._show(account, snapshot)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
-        self._snapshots[account] = snapshot
-        self.publishes += 1
         if self._released:
             self._shown[account] = snapshot.counts
+        self._show(account, snapshot)
+
+    def _show(self, account: str, snapshot: Snapshot) -> None:
+        self._snapshots[account] = snapshot
+        self.publishes += 1
+        self._series("twilio_email_exporter_last_success_timestamp_seconds", account).set(snapshot.as_of)
         self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
 
     def release_counters(self) -> bool:
@@ -150,9 +151,6 @@ class Metrics:
         self._series("twilio_email_exporter_polls_total", account, poll.outcome).inc()
         self._series("twilio_email_exporter_poll_duration_seconds", account).observe(poll.duration_seconds)
         self._series("twilio_email_exporter_skipped_fetches_total", account).inc(poll.skipped_fetches)
-        if poll.error is None:
-            last_success = self._series("twilio_email_exporter_last_success_timestamp_seconds", account)
-            last_success.set(poll.finished_at)
 
     def _build(self, family: Family) -> Counter | Gauge | Histogram:
         registry = self.live if family.at_scrape else self.own

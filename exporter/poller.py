@@ -125,8 +125,7 @@ class Poller:
         self._ledger = Ledger(now, settings.lookback, RECENT_AGES, coverage=now)
         self._progress = Progress(last_success_at=NEVER, stretches=())
         self._safe_counts = self._ledger.counts()
-        self._is_settled = False
-        self._spacing = settings.interval
+        self._is_unsaved = False
 
     def rebuild(self, saved: Saved) -> "Resumption":
         """What `resume` takes; slow for a large account, and safe in another thread.
@@ -152,35 +151,32 @@ class Poller:
 
     async def poll(self) -> Snapshot:
         """One poll, saved, published and reported; raises the `TwilioError` that ended it."""
-        started = self._clock.monotonic()
-        work = _Work()
-        self._is_settled = False
-        self._begin()
-        self._report(PollStarted(self.account, self._clock.now()))
+        work = _Work(as_of=self._clock.now(), started=self._clock.monotonic())
+        self._is_unsaved = False
+        self._begin(work.as_of)
+        self._report(PollStarted(self.account, work.as_of))
         try:
-            await self._read_account(started, work)
+            await self._read_account(work)
         except TwilioError as error:
-            self._finish(started, work, error)
+            self._finish(work, error)
             raise
-        now = self._clock.now()
-        await self._beside(self._ledger.advance, now)
-        self._progress = replace(self._progress, last_success_at=now)
-        self._is_settled = True
+        self._progress = replace(self._progress, last_success_at=work.as_of)
+        self._is_unsaved = True
         await self.save()  # first, so that what was shown is never lost
-        snapshot = await self._beside(self._summarise, now)
+        snapshot = await self._beside(self._summarise, work.as_of)
         self._publish(self.account, snapshot)
-        self._finish(started, work, None)
+        self._finish(work, None)
         return snapshot
 
     async def close(self) -> None:
         """Save what the last poll could not; nothing of a poll that broke off or is under way."""
-        if self._is_settled:
+        if self._is_unsaved:
             await self.save()
 
-    def _begin(self) -> None:
+    def _begin(self, now: float) -> None:
         """Coverage begins with the first poll that lists anything: until then the clock may still be set."""
-        if not self._progress.stretches and not len(self._ledger):
-            now = self._clock.now()
+        has_listed = self._progress.stretches or len(self._ledger)
+        if self._progress.last_success_at == NEVER and not has_listed:
             self._ledger = Ledger(now, self._settings.lookback, RECENT_AGES, coverage=now)
 
     async def save(self) -> None:
@@ -195,6 +191,7 @@ class Poller:
                 self._report(StateSaved(self.account, error, 0))
                 return
             self._report(StateSaved(self.account, None, len(changes.rows)))
+        self._is_unsaved = False
         self._ledger.saved()
         self._safe_counts = changes.counts
 
@@ -215,14 +212,12 @@ class Poller:
     def _summarise(self, now: float) -> Snapshot:
         return summarise(self._ledger, now, worst=self._settings.worst, counts=self._safe_counts)
 
-    def _finish(self, started: float, work: "_Work", error: TwilioError | None) -> None:
-        duration = self._clock.monotonic() - started
-        self._spacing = max(self._settings.interval, duration)
+    def _finish(self, work: "_Work", error: TwilioError | None) -> None:
         self._report(
             PollFinished(
                 account=self.account,
                 finished_at=self._clock.now(),
-                duration_seconds=duration,
+                duration_seconds=self._clock.monotonic() - work.started,
                 error=error,
                 listed_operations=work.listed,
                 fetched_operations=work.fetched,
@@ -230,34 +225,38 @@ class Poller:
             )
         )
 
-    async def _read_account(self, started: float, work: "_Work") -> None:
+    async def _read_account(self, work: "_Work") -> None:
         """List what is due, then fetch what is not final, as far as time allows."""
         refreshed_before = self._ledger.unfinished()
-        covered = await self._list_ranges(started, work)
+        covered = await self._list_ranges(work)
 
-        def in_turn(now: float) -> list[str]:
+        def in_turn(_: float) -> list[str]:
             """What the listing did not speak of goes first, then what waited longest before it."""
-            self._ledger.advance(now)  # what has expired is not asked for
             unfinished = self._ledger.unfinished()
             return sorted(unfinished, key=lambda each: (each in covered, refreshed_before.get(each, 0.0)))
 
-        order = deque(await self._beside(in_turn, self._clock.now()))
-        await self._fetch_all(order, started + FETCH_SHARE * self._settings.interval, work)
+        order = deque(await self._beside(in_turn, work.as_of))
+        await self._fetch_all(order, work.started + FETCH_SHARE * self._settings.interval, work)
 
-    async def _list_ranges(self, started: float, work: "_Work") -> set[str]:
+    async def _list_ranges(self, work: "_Work") -> set[str]:
         """List what is due; returns the ids of the non-final operations that the listing spoke of."""
-        now = self._clock.now()
+        now = work.as_of
         ranges = self._listing.ranges(
             now,
             self._progress.stretches,
             older_operations=self._ledger.count_created_before(now - self._settings.recent),
-            spacing=self._spacing,
+            # Not what the last poll took: a slow one would list more the next time, and be slower still.
+            spacing=self._settings.interval,
         )
         covered: set[str] = set()
         for span in ranges:
             asked = Range(span.start - MARGIN_SECONDS, span.end + MARGIN_SECONDS)
-            async with aclosing(self._pages(asked, started)) as pages:
+            async with aclosing(self._pages(asked, work.started)) as pages:
                 async for page in pages:
+                    if (
+                        not work.pages
+                    ):  # not before Twilio's own clock was seen beside ours: forgetting is for good
+                        await self._beside(self._ledger.advance, now)
                     self._absorb_page(page, asked, covered)
                     work.pages += 1
                     work.listed += len(page.operations)
@@ -350,6 +349,10 @@ class Resumption:
 class _Work:
     """What one poll has done so far."""
 
+    as_of: float
+    """Unix time at which it began: what came into being later, it may not have seen."""
+    started: float
+    """The same instant, monotonic."""
     pages: int = 0
     listed: int = 0
     fetched: int = 0

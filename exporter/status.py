@@ -42,7 +42,6 @@ class AccountStatus:
     listed_pages: int = 0
     listed_operations: int = 0
     """Of the poll under way."""
-    last_success_at: float | None = None
     next_poll_at: float | None = None
     error: TwilioError | None = None
     """What ended the last poll; `None`: it succeeded, or there was none."""
@@ -57,6 +56,15 @@ class AccountStatus:
     """In this process; what is shown may be a former one's."""
     snapshot: Snapshot | None = None
 
+    @property
+    def last_success_at(self) -> float | None:
+        """When that poll began: as of then the numbers are."""
+        return self.snapshot.as_of if self.snapshot else None
+
+    @property
+    def is_failing(self) -> bool:
+        return self.error is not None or self.crashed is not None
+
 
 class Board:
     """The accounts side by side."""
@@ -66,11 +74,6 @@ class Board:
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.accounts[account].snapshot = snapshot
-
-    def restore(self, account: str, snapshot: Snapshot) -> None:
-        """What a former process knew."""
-        self.accounts[account].snapshot = snapshot
-        self.accounts[account].last_success_at = snapshot.as_of
 
     def observe(self, report: Report) -> Edge | None:
         """Take a report in; says what it changed, if that is worth a line in the log."""
@@ -84,35 +87,32 @@ class Board:
             case PollScheduled(next_poll_at=next_poll_at):
                 status.next_poll_at = next_poll_at
             case PollFinished():
-                crashed, status.crashed = status.crashed, None
-                return _finish(status, report, crashed=crashed is not None)
+                return _finish(status, report)
             case StateSaved(error=error):
                 before, status.state_error = status.state_error, error
                 if (before is None) != (error is None):
                     return Edge.STATE_BROKE if error else Edge.STATE_RECOVERED
             case PollCrashed(finished_at=finished_at, error=error):
-                if status.error is None and status.crashed is None:
+                if not status.is_failing:
                     status.failing_since, status.failed_polls = finished_at, 0
                 status.failed_polls += 1
-                status.polling_since, status.crashed = None, type(error).__name__
+                status.polling_since, status.error, status.crashed = None, None, type(error).__name__
             case _:
                 pass
         return None
 
 
-def _finish(status: AccountStatus, poll: PollFinished, *, crashed: bool) -> Edge | None:
-    """`crashed`: the poll before met a mistake of ours."""
-    before = status.error
-    status.polling_since = None
+def _finish(status: AccountStatus, poll: PollFinished) -> Edge | None:
+    was_failing, before = status.is_failing, status.error
+    status.polling_since = status.crashed = None
     status.error = poll.error
     if poll.error is not None:
-        if before is None:
+        if not was_failing:
             status.failing_since, status.failed_polls = poll.finished_at, 1
             return Edge.BROKE
         status.failed_polls += 1
-        return Edge.BROKE_OTHERWISE if before.outcome != poll.outcome else None
+        return None if before and before.outcome == poll.outcome else Edge.BROKE_OTHERWISE
     first, status.has_succeeded = not status.has_succeeded, True
-    status.last_success_at = poll.finished_at
-    if before is not None or crashed:
+    if was_failing:
         return Edge.RECOVERED
     return Edge.FIRST_SUCCESS if first else None

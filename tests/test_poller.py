@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import Malformed, Throttled, Truncated, Unauthorized, Unavailable
+from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
 from exporter.operation import STATS, Operation, stats_of
 from exporter.poller import Poller
 from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report
 from exporter.simulator import HOSTILE_IDS, Fault, Rules, World, faults, new_id
 from exporter.simulator.reply import Reply
 from exporter.snapshot import Snapshot
+from exporter.state import Changes, Progress
 from exporter.storage import Storage
+from exporter.wire import Page
 from tests.clock import SATURDAY, ManualClock
 from tests.rig import ACCOUNT, SETTINGS, Rig, rigged
 from tests.twilio import PlainTwilio
@@ -197,7 +199,7 @@ async def test_listing_is_whole_under_every_reading_of_the_api(order: str, inclu
         rig.simulator.world.put(*(operation(n, age=7 * DAY * n / 2600) for n in range(2600)))
         snapshot = await rig.poll()
         assert snapshot.tracked_operations == 2600
-        assert snapshot.as_of == SATURDAY + rig.clock.monotonic()
+        assert snapshot.as_of == SATURDAY
 
 
 async def test_rows_that_were_not_asked_for_are_dropped(rig: Rig) -> None:
@@ -358,6 +360,112 @@ def in_between(rig: Rig, after: Operation) -> Fault:
 
 def fetched(rig: Rig) -> list[str | None]:
     return [request.operation_id for request in rig.simulator.requests if request.endpoint == "fetch"]
+
+
+class SlowTwilio(PlainTwilio):
+    """Pages of ten, each after a while."""
+
+    def __init__(self, clock: ManualClock, seconds_a_page: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds_a_page = seconds_a_page
+        self.pages = 0
+
+    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+        await self.clock.sleep(self.seconds_a_page)
+        self.pages += 1
+        inside = [each for each in self.operations.values() if start <= each.created_at <= end]
+        first = int(page_token or 0)
+        return Page(inside[first : first + 10], str(first + 10) if first + 10 < len(inside) else None)
+
+
+class CountingStore:
+    """Counts what is written, and refuses it when told to."""
+
+    def __init__(self) -> None:
+        self.saves = 0
+        self.is_full = False
+
+    async def save(self, account: str, changes: Changes, progress: Progress) -> None:
+        if self.is_full:
+            raise StateError("database or disk is full")
+        self.saves += 1
+
+
+def alone(
+    twilio: PlainTwilio, clock: ManualClock, store: CountingStore | None = None, **changes: float
+) -> Poller:
+    """A poller without a network."""
+    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    return Poller("a", twilio, clock, settings, lambda _: None, lambda *_: None, store)
+
+
+async def test_slow_twilio_is_not_asked_for_more() -> None:
+    """A poll that took long lists no more the next time: it would be slower still, and so for ever."""
+    clock = ManualClock()
+    twilio = SlowTwilio(clock, 10.0)
+    for number in range(1000):
+        made = operation(number, age=6.9 * DAY * (number + 1) / 1000)
+        twilio.operations[made.id] = made
+    poller = alone(twilio, clock, page_size=10)
+    await poller.poll()
+    assert twilio.pages == 100
+    for _ in range(5):
+        twilio.pages = 0
+        await poller.poll()
+        assert twilio.pages < 15  # a slice of thirteen, and the recent part
+
+
+async def test_numbers_are_as_of_the_start_of_the_listing() -> None:
+    """What came into being since is not in it: a machine that was suspended shows old numbers, not none."""
+    clock = ManualClock()
+    twilio = SlowTwilio(clock, 30 * 3600.0)
+    twilio.operations["x"] = operation(1, age=600.0)
+    snapshot = await alone(twilio, clock).poll()
+    assert snapshot.as_of == SATURDAY
+    assert snapshot.recent["1h"].operations == 1
+
+
+async def test_clock_that_was_ahead_for_a_while_leaves_no_hole() -> None:
+    """What the window had left too early is listed anew at once."""
+    clock, twilio = ManualClock(), PlainTwilio()
+    for number in range(100):
+        made = operation(number, age=6.9 * DAY * (number + 1) / 100)
+        twilio.operations[made.id] = made
+    poller = alone(twilio, clock)
+    assert (await poller.poll()).tracked_operations == 100
+    clock.advance(20 * 3600.0)
+    assert (await poller.poll()).tracked_operations < 100
+    clock.advance(-20 * 3600.0 + 60.0)
+    assert (await poller.poll()).tracked_operations == 100
+
+
+async def test_counters_of_a_short_window_do_not_fall() -> None:
+    """Even when it is empty, and too short for any part of it to count as listed."""
+    clock, twilio = ManualClock(), PlainTwilio()
+    poller = alone(twilio, clock, lookback=60.0, recent=60.0)
+    await poller.poll()
+    now = clock.now() + 30.0
+    twilio.operations["x"] = Operation("x", "completed", now, now, stats_of(failed=5))
+    failed = []
+    for _ in range(6):
+        clock.advance(30)
+        failed.append((await poller.poll()).counts["stat", "failed"])
+    assert failed == [5] * 6
+
+
+async def test_stop_saves_only_what_is_not_yet_saved() -> None:
+    """A hundred accounts that write everything once more on a slow disk would not stop in time."""
+    store = CountingStore()
+    poller = alone(PlainTwilio(), ManualClock(), store)
+    await poller.poll()
+    await poller.close()
+    assert store.saves == 1
+    store.is_full = True
+    await poller.poll()
+    store.is_full = False
+    await poller.close()
+    assert store.saves == 2
 
 
 async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:

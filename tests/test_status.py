@@ -51,6 +51,20 @@ def test_internal_error_shows_until_the_next_poll_ends() -> None:
     assert "KeyError" not in page(board)
 
 
+def test_page_names_what_ended_the_last_poll() -> None:
+    """And nothing of an earlier one; the failure goes on."""
+    board = Board(["a"])
+    assert board.observe(PollFinished("a", SATURDAY, 1.0, Unavailable("Twilio answered 503"))) is Edge.BROKE
+    board.observe(PollCrashed("a", SATURDAY + 60, KeyError("x")))
+    assert "unavailable" not in page(board)
+    assert "internal error (KeyError)" in page(board)
+    assert "polls in a row: 2" in page(board)
+    again = PollFinished("a", SATURDAY + 120, 1.0, Unavailable("Twilio answered 503"))
+    assert board.observe(again) is Edge.BROKE_OTHERWISE
+    assert "polls in a row: 3" in page(board)
+    assert board.observe(PollFinished("a", SATURDAY + 180, 1.0, None)) is Edge.RECOVERED
+
+
 def test_polled_account_shows_sums_and_times() -> None:
     """Last and next poll, and every status."""
     board = Board(["a"])
