@@ -42,6 +42,8 @@ def read_document(content: bytes) -> dict[str, Any]:
         raise ValueError(f"line {line}: {problem}") from None
     except yaml.YAMLError:
         raise ValueError("is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
     if document is None or document in UNSET:
         return {}
     if not isinstance(document, dict):

@@ -87,6 +87,8 @@ class Storage:
         self._window = window
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._bytes = 0
 
     async def open(self) -> None:
         """Raises `RefusedError`, `DamagedError`."""
@@ -118,12 +120,8 @@ class Storage:
         self._thread.shutdown()
 
     def bytes_on_disk(self) -> int:
-        """The file and what SQLite keeps beside it."""
-        total = 0
-        for suffix in _SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):  # a journal comes and goes
-                total += _beside(self._path, suffix).stat().st_size
-        return total
+        """The file and what SQLite keeps beside it, as of the last save: a scrape waits for no disk."""
+        return self._bytes
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -135,6 +133,8 @@ class Storage:
             _refuse_by_marks(self._connection, self._path)
             _check_pages(self._connection)
             _migrate(self._connection)
+            self._identity = _identity(self._path)
+            self._bytes = _bytes_on_disk(self._path)
         except sqlite3.Error as error:
             self._close()
             raise _translated(error, self._path) from error
@@ -162,6 +162,8 @@ class Storage:
 
     def _save(self, account: str, changes: Changes, progress: Progress) -> None:
         connection = self._opened()
+        if _identity(self._path) != self._identity:  # SQLite would go on writing where nobody finds it again
+            raise StateError(f"{self._path} was removed or replaced; put it back, or restart the exporter")
         try:
             counts, how_far = _counts_text(changes.counts), _progress_text(progress)
             checksum = account_checksum(account, changes.coverage, counts.encode(), how_far.encode())
@@ -183,6 +185,7 @@ class Storage:
                 self._prune(connection, progress.last_success_at - self._window)
         except (sqlite3.Error, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from error
+        self._bytes = _bytes_on_disk(self._path)
 
     def _prune(self, connection: sqlite3.Connection, before: float) -> None:
         """Drop the accounts that left the settings longer than a window ago."""
@@ -253,6 +256,23 @@ def _refuse_strange(path: Path, *, application: int, version: int) -> None:
             f"{path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
             "run that version, or name another file"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Of the file behind a path; `None`: there is none, or nobody can look."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _bytes_on_disk(path: Path) -> int:
+    total = 0
+    for suffix in _SUFFIXES:
+        with contextlib.suppress(OSError):  # a journal comes and goes
+            total += _beside(path, suffix).stat().st_size
+    return total
 
 
 def _number(header: bytes, offset: int) -> int:

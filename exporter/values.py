@@ -62,9 +62,20 @@ class ListenAddress:
 def parse_listen_address(text: str) -> ListenAddress:
     """Raises `ValueError` with what would be right."""
     match = _ADDRESS.fullmatch(text.strip())
-    if match and int(match["port"]) <= 65535 and (match["ipv6"] is None or _is_ipv6(match["ipv6"])):
-        return ListenAddress(match["ipv6"] or match["host"] or None, int(match["port"]))
+    if match and int(match["port"]) <= 65535:
+        ipv6, host = match["ipv6"], match["host"]
+        if _is_ipv6(ipv6) if ipv6 is not None else _is_host(host or "localhost"):
+            return ListenAddress(ipv6 or host or None, int(match["port"]))
     raise ValueError("is not an address; write host:port, :port or [::1]:port, several with commas between")
+
+
+def _is_host(text: str) -> bool:
+    """Whether a resolver takes it: no label may be empty or too long."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:
@@ -95,7 +106,8 @@ def check_base_url(text: str) -> str:
     except ValueError:
         host = None
     # urlsplit drops line breaks and tabs without a word
-    if not host or parts.scheme not in {"https", "http"} or not text.isprintable() or " " in text:
+    is_plain = text.isprintable() and " " not in text
+    if not host or not _is_host(host) or parts.scheme not in {"https", "http"} or not is_plain:
         raise ValueError("is not a URL; write one such as https://comms.twilio.com/v1")
     if any(mark in text for mark in "@?#"):
         raise ValueError(

@@ -97,12 +97,14 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
 def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioError | None:
     """What a reply's status asks of us; `None` for 200. The table stands in docs/architecture.md.
 
-    `now` turns a `Retry-After` date into seconds, and is held against the reply's own `Date`.
+    The reply's own `Date` turns a `Retry-After` date into seconds, because both are of one clock, and is held
+    against `now`, which stands in for it where there is none.
     """
     request_id = read_request_id(headers)
     if status == 200:
         return _read_clocks(headers, now, request_id)
-    retry_after = read_retry_after(headers.get("Retry-After"), now)
+    date = read_http_date(headers.get("Date"))
+    retry_after = read_retry_after(headers.get("Retry-After"), now if date is None else date)
     message = f"Twilio answered {status}"
     if status in {401, 403}:
         return Unauthorized(f"{message}: the credential is refused", request_id=request_id)

@@ -321,7 +321,7 @@ def test_listen_addresses(text: str, address: ListenAddress) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "10587", ":", "host", "::1:80", "[::1]", "[localhost]:80", "[]:80", ":65536", ":-1", "a b:1", "http://x:1", ":8O"]
+    "text", ["", "10587", ":", "host", "::1:80", "[::1]", "[localhost]:80", "[]:80", "a..b:80", ":65536", ":-1", "a b:1", "http://x:1", ":8O"]
 )  # fmt: skip
 def test_what_is_no_listen_address(text: str) -> None:
     """Anything else is refused, and the message shows what would be right."""
@@ -332,7 +332,9 @@ def test_what_is_no_listen_address(text: str) -> None:
 @given(
     st.builds(
         ListenAddress,
-        st.none() | st.ip_addresses().map(str) | st.text(string.ascii_letters + string.digits, min_size=1),
+        st.none()
+        | st.ip_addresses().map(str)
+        | st.text(string.ascii_letters + string.digits, min_size=1, max_size=63),
         st.integers(0, 65535),
     )
 )
@@ -373,6 +375,7 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("api.base_url", "ftp://x", f'"ftp://x" {NO_URL}'),
         ("api.base_url", "https://", f'"https://" {NO_URL}'),
         ("api.base_url", "https://[x", f'"https://[x" {NO_URL}'),
+        ("api.base_url", "https://a..b/v1", f'"https://a..b/v1" {NO_URL}'),
         ("api.base_url", "https://x:y", f'"https://x:y" {NO_URL}'),
         ("api.base_url", "https://x/a b", f'"https://x/a b" {NO_URL}'),
         ("api.base_url", "https://x/\n", rf'"https://x/\n" {NO_URL}'),
@@ -461,6 +464,8 @@ def test_file_that_cannot_be_used() -> None:
         'config_file: EXPORTER_CONFIG_FILE="." cannot be read: Is a directory'
     ]
     assert lines({"config_file": "bytes.yaml"}) == ["config_file: bytes.yaml: is not UTF-8 text"]
+    Path("deep.yaml").write_text("[" * 2000)
+    assert lines({"config_file": "deep.yaml"}) == ["config_file: deep.yaml: is nested too deep"]
 
 
 def test_all_problems_at_once() -> None:

@@ -136,12 +136,33 @@ async def test_what_cannot_be_written_down_is_told_and_changes_nothing(storage: 
     assert await storage.load("a", whole) == (PROGRESS, SATURDAY - 100, changes().counts, ROWS)
 
 
-async def test_journal_that_vanishes_is_not_measured(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+async def test_size_is_that_of_the_last_save(
+    path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes and goes with each save, while a scrape asks for the size."""
-    monkeypatch.setattr(Path, "exists", lambda _: True)
-    assert storage.bytes_on_disk() > 0
+    """A scrape looks at no disk, which may be gone or hang."""
+    before = storage.bytes_on_disk()
+    assert before > 0
+    await storage.save(
+        "a", changes(rows=[Row(f"{IDS[0]}{n}", ROWS[0].packed, None) for n in range(900)]), PROGRESS
+    )
+    assert storage.bytes_on_disk() >= path.stat().st_size > before
+    monkeypatch.setattr(Path, "stat", lambda _: pytest.fail("the disk was asked"))
+    assert storage.bytes_on_disk() > before
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_file_that_was_removed_or_replaced_is_told(
+    path: Path, storage: Storage, replaced: bool
+) -> None:
+    """SQLite itself would write on to where nobody finds it. Put back, it is written again."""
+    await storage.save("a", changes(), PROGRESS)
+    aside = path.rename(path.with_name("aside"))
+    if replaced:
+        path.write_bytes(aside.read_bytes())
+    with pytest.raises(StateError, match="removed or replaced; put it back, or restart"):
+        await storage.save("a", changes(), PROGRESS)
+    aside.replace(path)
+    await storage.save("a", changes(), PROGRESS)
 
 
 async def test_saving_without_a_file_is_told(path: Path) -> None:

@@ -218,6 +218,15 @@ def test_retry_after_is_seconds_or_a_date_within_bounds(value: str | None, secon
     assert read_retry_after(value, NOW) == seconds
 
 
+@pytest.mark.parametrize("ahead", [-7200.0, 0.0, 7200.0])
+def test_retry_after_date_is_one_of_twilios_clock(ahead: float) -> None:
+    """A minute is a minute, however wrong ours is."""
+    headers = {"Date": "Tue, 03 Feb 2026 10:00:00 GMT", "Retry-After": "Tue, 03 Feb 2026 10:01:00 GMT"}
+    error = read_status(429, headers, NOW + ahead)
+    assert isinstance(error, Throttled)
+    assert error.retry_after_seconds == 60.0
+
+
 @given(st.integers(0, 4_000_000_000))
 def test_http_date_is_read_back(at: int) -> None:
     """As `Date` headers are written."""
