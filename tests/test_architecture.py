@@ -36,7 +36,7 @@ RANKS: Final = {
     "conductor": ("credential", "poller", "loop", "check"),
     "writing": ("flags", "document", "section", "web_config"),
     "edges": (
-        *("transport", "client", "storage", "metrics", "text_format", "exposition", "page", "logs"),
+        *("lookup", "transport", "client", "storage", "metrics", "text_format", "exposition", "page", "logs"),
         *("passwords", "tls", "access", "listener", "web"),
     ),
     "settings": ("values", "accounts", "settings", "loading"),
@@ -50,6 +50,7 @@ Settings stand above the edges, so that no edge learns what is configured how.""
 STAIRS: Final = {"words", "pure", "writing", "settings", "meeting point", "commands"}
 
 EDGE_PAIRS: Final = {
+    ("transport", "lookup"): "names are looked up beside the loop's own threads",
     ("exposition", "text_format"): "when a page is written, and how",
     ("access", "tls"): "the context in force",
     ("access", "passwords"): "the users in force",
