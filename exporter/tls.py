@@ -1,16 +1,17 @@
-"""The TLS of the server: what the web config asks for, as contexts of the ssl module. The home of ssl here.
+"""The TLS of the server: what the web config asks for, as contexts of the ssl module.
 
 Must not know of HTTP. Files are read when a context is made, and not again.
 """
 
 import ipaddress
+import os
 import ssl
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from exporter.flags import Problem, SettingsError
 from exporter.section import Pem
@@ -206,8 +207,19 @@ def _file(pem: Pem) -> AbstractContextManager[Path]:
 
 @contextmanager
 def _temporary(text: str) -> Iterator[Path]:
-    # The ssl module reads certificates and keys from files only; this one is its owner's alone.
-    with NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(text)
-        file.flush()
-        yield Path(file.name)
+    """The ssl module reads certificates and keys from files only; this one is its owner's alone.
+
+    On Linux it is in memory: a root filesystem may be read-only, and keys have no business on a disk.
+    """
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("pem"), "w") as file:
+            yield _written(file, text, f"/proc/self/fd/{file.fileno()}")
+    else:
+        with NamedTemporaryFile("w", suffix=".pem") as file:
+            yield _written(file, text, file.name)
+
+
+def _written(file: IO[str], text: str, name: str) -> Path:
+    file.write(text)
+    file.flush()
+    return Path(name)
