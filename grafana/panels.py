@@ -42,7 +42,8 @@ DATASOURCE: Final = common_models.DataSourceRef(type_val="prometheus", uid="${da
 GOOD: Final = "green"
 TROUBLE: Final = "yellow"
 PLAIN: Final = "blue"
-LIMIT: Final = "text"
+NEUTRAL: Final = "text"
+"""Of limits, and of what is not known: green is for what is known to be good."""
 COLOURS: Final = {
     "failed": "red",
     "undelivered": "orange",
@@ -142,7 +143,7 @@ def stat_panel(
             else common_models.BigValueTextMode.VALUE
         )
         .wide_layout(False)
-        .thresholds(_steps(colour, limit))
+        .thresholds(_steps(NEUTRAL, (0, colour), limit))
     )
     return _told(panel, title, description, unit, empty, (4, width)).targets([_target(query, instant=True)])
 
@@ -204,7 +205,7 @@ def graph(
         .thresholds(_steps("transparent", limit))
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
     )
-    for names, own in ((slower, []), (bound, [fixed(LIMIT)])):
+    for names, own in ((slower, []), (bound, [fixed(NEUTRAL)])):
         if names:
             line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
             panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
@@ -322,8 +323,7 @@ def fixed(colour: str) -> models.DynamicConfigValue:
     return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
 
 
-def _steps(colour: str, limit: tuple[float, str] | None) -> builders.ThresholdsConfig:
-    steps = [models.Threshold(value=None, color=colour)]
-    if limit:
-        steps.append(models.Threshold(*limit))
+def _steps(without_number: str, *limits: tuple[float, str] | None) -> builders.ThresholdsConfig:
+    steps = [models.Threshold(value=None, color=without_number)]
+    steps += [models.Threshold(*limit) for limit in limits if limit]
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)

@@ -133,6 +133,17 @@ def test_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 
 @each_panel
+def test_nothing_known_is_not_green(panel: dict[str, Any]) -> None:
+    """Without a number a panel has the colour of its first step, so that one says neither good nor bad."""
+    assert panel["type"] != "stat" or "thresholds" in panel["fieldConfig"]["defaults"]
+    steps = panel["fieldConfig"]["defaults"].get("thresholds", {"steps": []})["steps"]
+    assert {step["color"] for step in steps[:1]} <= {"text", "transparent"}
+    if panel["type"] == "stat":
+        assert steps[1]["value"] == 0
+        assert steps[1]["color"] != "text"
+
+
+@each_panel
 def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
     """The SDK takes any name there; Grafana ignores one that it does not know."""
     options = {*vars(GraphFieldConfig()), *vars(TableFieldOptions())}
