@@ -86,7 +86,7 @@ AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_time
 SMOOTHED: Final = "1m"
 """The shortest step of a graph: a default poll interval, or rates would show each poll as a spike."""
 
-_SELECTOR: Final = re.compile(r"\b((?:twilio_email|process)_\w+)(?:\{([^}]*)\})?")
+_SELECTOR: Final = re.compile(r"\b((?:account:)?(?:twilio_email|process)_[\w:]+)(?:\{([^}]*)\})?")
 _WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FAMILIES}
 
 
@@ -103,8 +103,11 @@ def of_chosen(expression: str) -> str:
 
     def narrowed(found: re.Match[str]) -> str:
         name, own = found.groups()
-        wanted = ['job=~"$job"', 'instance=~"$instance"']
-        if not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]:
+        wanted = ['job=~"$job"']
+        is_recorded = name.startswith("account:")  # of no instance
+        if not is_recorded:
+            wanted.append('instance=~"$instance"')
+        if is_recorded or (not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]):
             wanted.append('account=~"$account"')
         return f"{name}{{{', '.join([*wanted, *([own] if own else [])])}}}"
 
@@ -129,9 +132,13 @@ def stat_panel(
     empty: str,
     colour: str = GOOD,
     limit: tuple[float, str] | None = None,
+    worse: tuple[Query, str] | None = None,
     width: int,
 ) -> stat.Panel:
-    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it."""
+    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it.
+
+    `worse`: what has a result where the query has none, and its colour.
+    """
     panel = (
         stat.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -145,7 +152,12 @@ def stat_panel(
         .wide_layout(False)
         .thresholds(_steps(NEUTRAL, (0, colour), limit))
     )
-    return _told(panel, title, description, unit, empty, (4, width)).targets([_target(query, instant=True)])
+    _told(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
+    if worse:
+        other, its_colour = worse
+        panel.with_target(_target(other, 1, instant=True))
+        panel.override_by_query(REFERENCES[1], [fixed(its_colour)])
+    return panel
 
 
 def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
