@@ -67,13 +67,14 @@ COLOURS: Final = {
     "throttled": TROUBLE,
     "unauthorized": "super-light-yellow",
     "unavailable": "purple",
-    "unreachable": "light-purple",
-    "timeout": "light-purple",
-    "connection": "super-light-purple",
-    "malformed": "dark-blue",
-    "truncated": "light-blue",
+    "malformed": "dark-purple",
+    "truncated": "super-light-purple",
+    "unreachable": "blue",
+    "timeout": "light-blue",
+    "connection": "dark-blue",
+    "skipped fetches": NEUTRAL,
 }
-"""By the word that a series is named with."""
+"""By the word that a series is named with. Of failed polls, bad answers are purple, missing ones blue."""
 
 REFERENCES: Final = "ABCDEFGH"
 """Names of a panel's queries, in their order."""
@@ -329,6 +330,11 @@ def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheu
         .legend_format(query.name)
     )
     return target.instant() if instant else target.range()
+
+
+def shades(colour: str) -> models.DynamicConfigValue:
+    """For several series that only their names tell apart."""
+    return models.DynamicConfigValue("color", {"mode": "shades", "fixedColor": colour})
 
 
 def fixed(colour: str) -> models.DynamicConfigValue:

@@ -25,7 +25,7 @@ from exporter.simulator import CREDENTIAL, Simulator, World
 from exporter.simulator.scenarios import SCENARIOS, Episode, Mix
 from grafana import thresholds
 from grafana.files import FOLDER, encoded, files
-from grafana.panels import of_chosen, of_process
+from grafana.panels import COLOURS, of_chosen, of_process
 from grafana.thresholds import duration
 from tests.monitoring import CONFIG, prometheus, query
 from tests.program import eventually, found_in, started
@@ -191,6 +191,25 @@ def test_red_is_kept_for_mail(panel: dict[str, Any]) -> None:
     alarming = {word for word in words(rest) if any(colour in word.split("-") for colour in RED)}
     about_mail = {"red": "Failed", "orange": "Undelivered"}
     assert {about_mail[colour] for colour in alarming} <= {panel["title"].partition(",")[0]}
+
+
+@each_panel
+def test_each_name_on_a_panel_has_a_colour_of_its_own(panel: dict[str, Any]) -> None:
+    """Whoever reads a legend finds the line."""
+    colours = [
+        each["value"]["fixedColor"]
+        for override in panel["fieldConfig"]["overrides"]
+        for each in override["properties"]
+        if override["matcher"]["id"] == "byName" and each["id"] == "color"
+    ]
+    assert len(set(colours)) == len(colours)
+
+
+def test_failures_of_different_remedies_differ_in_hue() -> None:
+    """Bad answers, no answers and being told to wait, beside success: no shades of one colour."""
+    hues = {word: colour.rpartition("-")[2] for word, colour in COLOURS.items()}
+    assert len({hues[word] for word in ("success", "throttled", "unavailable", "unreachable")}) == 4
+    assert hues["unreachable"] == hues["timeout"] == hues["connection"]
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
