@@ -43,27 +43,40 @@ def _in_last_hour(counter: str) -> str:
     return f"sum(increase({counter}[1h]))"
 
 
+def _attempts(seconds: int) -> str:
+    return f"sum by (account) (increase(twilio_email_attempts_total[{duration(seconds)}]))"
+
+
 def _share(status: str, seconds: int, least: int = 1) -> str:
     """Of the attempts; no number with fewer of them."""
     window = duration(seconds)
     return (
         f'sum by (account) (increase(twilio_email_outcomes_total{{status="{status}"}}[{window}])) / '
-        f"(sum by (account) (increase(twilio_email_attempts_total[{window}])) >= {least})"
+        f"({_attempts(seconds)} >= {least})"
     )
+
+
+def _threshold(spike: Spike) -> str:
+    """Of the alert, by account; where it is not recorded, the least that it may be."""
+    recorded = f"min by (account) (account:twilio_email_{spike.status}_per_attempt:threshold)"
+    attempts = _attempts(spike.long)
+    return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
 
 
 def _worst_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
+    share = _share(spike.status, spike.long, spike.attempts)
+    worst = f"topk(1, ({share}) / ({_threshold(spike)}))"
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
         f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the account that "
-        f"fares worst, named below. Coloured from {spike.floor:.0%} on, where the alert begins to look. "
-        f"Accounts with fewer than {spike.attempts} attempts in that time are left out: a few mails prove "
-        "nothing.",
-        Query(f"topk(1, {_share(spike.status, spike.long, spike.attempts)})", "{{account}}"),
+        "is furthest above the threshold of its alert, or nearest to it, named below. Coloured above that "
+        "threshold, which is the account's own: the graph below has it. Accounts with fewer than "
+        f"{spike.attempts} attempts in that time are left out: a few mails prove nothing.",
+        Query(f"{share} and {worst} <= 1", "{{account}}"),
+        worse=(Query(f"{share} and {worst} > 1", "{{account}}"), COLOURS[spike.status]),
         unit="percentunit",
         empty=f"Under {spike.attempts} attempts in {window}, or no numbers",
-        limit=(spike.floor, COLOURS[spike.status]),
         width=4,
     ).decimals(1)
 
@@ -72,19 +85,21 @@ def _share_graph(spike: Spike) -> panels.Drawn:
     return graph(
         f"{spike.status.title()}, share of attempts",
         f"{spike.status.title()} emails over the attempts to send, by account, in the two windows of "
-        f"the alert: both must be too high. The dashed line at {spike.floor:.0%} is the least share that can "
-        f"be a spike; from {spike.ceiling:.0%} on it always is one. Between them it is one from "
-        f"{spike.times_normal:g} times the account's own normal on. At least {spike.emails} "
-        f"emails of {spike.attempts} attempts in {duration(spike.long)}, or it is noise.",
+        "the alert: both must be above the account's threshold, dashed in grey. That is "
+        f"{spike.times_normal:g} times the account's own normal, at least {spike.floor:.0%} "
+        f"and at most {spike.ceiling:.0%}; where the recording rules are not loaded, {spike.floor:.0%}. "
+        f"At least {spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}, or it is "
+        "noise.",
         *(
             Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
+        Query(_threshold(spike), "{{account}}, threshold"),
         unit="percentunit",
         empty=f"No attempts in {duration(spike.long)}, or no numbers",
         shades_of=COLOURS[spike.status],
         slower=f".*, {duration(spike.long)}",
-        limit=(spike.floor, COLOURS[spike.status]),
+        bound=".*, threshold",
     ).axis_soft_max(2 * spike.floor)
 
 

@@ -42,7 +42,8 @@ DATASOURCE: Final = common_models.DataSourceRef(type_val="prometheus", uid="${da
 GOOD: Final = "green"
 TROUBLE: Final = "yellow"
 PLAIN: Final = "blue"
-LIMIT: Final = "text"
+NEUTRAL: Final = "text"
+"""Of limits, and of what is not known: green is for what is known to be good."""
 COLOURS: Final = {
     "failed": "red",
     "undelivered": "orange",
@@ -66,13 +67,14 @@ COLOURS: Final = {
     "throttled": TROUBLE,
     "unauthorized": "super-light-yellow",
     "unavailable": "purple",
-    "unreachable": "light-purple",
-    "timeout": "light-purple",
-    "connection": "super-light-purple",
-    "malformed": "dark-blue",
-    "truncated": "light-blue",
+    "malformed": "dark-purple",
+    "truncated": "super-light-purple",
+    "unreachable": "blue",
+    "timeout": "light-blue",
+    "connection": "dark-blue",
+    "skipped fetches": NEUTRAL,
 }
-"""By the word that a series is named with."""
+"""By the word that a series is named with. Of failed polls, bad answers are purple, missing ones blue."""
 
 REFERENCES: Final = "ABCDEFGH"
 """Names of a panel's queries, in their order."""
@@ -85,7 +87,7 @@ AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_time
 SMOOTHED: Final = "1m"
 """The shortest step of a graph: a default poll interval, or rates would show each poll as a spike."""
 
-_SELECTOR: Final = re.compile(r"\b((?:twilio_email|process)_\w+)(?:\{([^}]*)\})?")
+_SELECTOR: Final = re.compile(r"\b((?:account:)?(?:twilio_email|process)_[\w:]+)(?:\{([^}]*)\})?")
 _WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FAMILIES}
 
 
@@ -102,8 +104,11 @@ def of_chosen(expression: str) -> str:
 
     def narrowed(found: re.Match[str]) -> str:
         name, own = found.groups()
-        wanted = ['job=~"$job"', 'instance=~"$instance"']
-        if not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]:
+        wanted = ['job=~"$job"']
+        is_recorded = name.startswith("account:")  # of no instance
+        if not is_recorded:
+            wanted.append('instance=~"$instance"')
+        if is_recorded or (not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]):
             wanted.append('account=~"$account"')
         return f"{name}{{{', '.join([*wanted, *([own] if own else [])])}}}"
 
@@ -128,9 +133,13 @@ def stat_panel(
     empty: str,
     colour: str = GOOD,
     limit: tuple[float, str] | None = None,
+    worse: tuple[Query, str] | None = None,
     width: int,
 ) -> stat.Panel:
-    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it."""
+    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it.
+
+    `worse`: what has a result where the query has none, and its colour.
+    """
     panel = (
         stat.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -142,9 +151,14 @@ def stat_panel(
             else common_models.BigValueTextMode.VALUE
         )
         .wide_layout(False)
-        .thresholds(_steps(colour, limit))
+        .thresholds(_steps(NEUTRAL, (0, colour), limit))
     )
-    return _told(panel, title, description, unit, empty, (4, width)).targets([_target(query, instant=True)])
+    _told(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
+    if worse:
+        other, its_colour = worse
+        panel.with_target(_target(other, 1, instant=True))
+        panel.override_by_query(REFERENCES[1], [fixed(its_colour)])
+    return panel
 
 
 def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
@@ -204,7 +218,7 @@ def graph(
         .thresholds(_steps("transparent", limit))
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
     )
-    for names, own in ((slower, []), (bound, [fixed(LIMIT)])):
+    for names, own in ((slower, []), (bound, [fixed(NEUTRAL)])):
         if names:
             line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
             panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
@@ -318,12 +332,16 @@ def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheu
     return target.instant() if instant else target.range()
 
 
+def shades(colour: str) -> models.DynamicConfigValue:
+    """For several series that only their names tell apart."""
+    return models.DynamicConfigValue("color", {"mode": "shades", "fixedColor": colour})
+
+
 def fixed(colour: str) -> models.DynamicConfigValue:
     return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
 
 
-def _steps(colour: str, limit: tuple[float, str] | None) -> builders.ThresholdsConfig:
-    steps = [models.Threshold(value=None, color=colour)]
-    if limit:
-        steps.append(models.Threshold(*limit))
+def _steps(without_number: str, *limits: tuple[float, str] | None) -> builders.ThresholdsConfig:
+    steps = [models.Threshold(value=None, color=without_number)]
+    steps += [models.Threshold(*limit) for limit in limits if limit]
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)

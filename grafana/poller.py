@@ -13,6 +13,7 @@ from grafana.board import board
 from grafana.panels import (
     AGE,
     GOOD,
+    NEUTRAL,
     PER_MINUTE,
     PLAIN,
     TROUBLE,
@@ -165,9 +166,10 @@ def _freshness() -> list[panels.Drawn]:
         coloured(
             graph(
                 "Polls, by outcome",
-                "Polls a minute, by how they ended. Throttled: a 429, or Twilio asked (Retry-After) to be "
-                "left alone for longer than the poll, as it may in an outage. The table of errors in "
-                "docs/architecture.md has the rest.",
+                "Polls a minute, by how they ended. Purple: Twilio answered, but nothing of use; blue: no "
+                "answer came. Throttled: a 429, or Twilio asked (Retry-After) to be left alone for longer "
+                "than the poll, as it may in an outage. The table of errors in docs/architecture.md has the "
+                "rest.",
                 _rate("twilio_email_exporter_polls_total", "outcome"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
@@ -181,17 +183,18 @@ def _freshness() -> list[panels.Drawn]:
 def _requests() -> list[panels.Drawn]:
     answers = graph(
         "Answers other than 200",
-        "Requests a minute that had another HTTP status, or (timeout, connection) no answer.",
+        "Requests a minute that had another HTTP status, or in blue: no answer.",
         Query(
             'sum by (code) (rate(twilio_email_exporter_requests_total{code!="200"}[$__rate_interval])) * 60',
             "{{code}}",
         ),
         unit=PER_MINUTE,
         empty=NOT_SCRAPED,
+        shades_of=NEUTRAL,
         width=6,
     )
     for code, word in (("429", "throttled"), ("40[13]", "unauthorized"), ("5..", "unavailable")):
-        answers.override_by_regexp(code, [panels.fixed(panels.COLOURS[word])])
+        answers.override_by_regexp(code, [panels.shades(panels.COLOURS[word])])
     durations = graph(
         "Duration of requests",
         "From sending to the whole answer, by endpoint: half of them were faster, and (dashed) 95 % of them.",
@@ -270,7 +273,7 @@ def _requests() -> list[panels.Drawn]:
                 empty=NOT_SCRAPED,
                 width=8,
             ),
-            RETRY_REASONS,
+            (*RETRY_REASONS, "skipped fetches"),
         ),
     ]
 

@@ -5,14 +5,17 @@ import itertools
 import json
 import math
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from grafana_foundation_sdk.models.common import GraphFieldConfig, TableFieldOptions
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -22,7 +25,7 @@ from exporter.simulator import CREDENTIAL, Simulator, World
 from exporter.simulator.scenarios import SCENARIOS, Episode, Mix
 from grafana import thresholds
 from grafana.files import FOLDER, encoded, files
-from grafana.panels import of_chosen, of_process
+from grafana.panels import COLOURS, of_chosen, of_process
 from grafana.thresholds import duration
 from tests.monitoring import CONFIG, prometheus, query
 from tests.program import eventually, found_in, started
@@ -37,6 +40,7 @@ each_board = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=list(DASH
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 
 RED: Final = ("red", "orange")
+RECORDED: Final = re.findall(r"record: (\S+)", files()["alerts.yaml"])
 RECIPES: Final = re.findall(
     r"^```promql\n(.*?)^```",
     (FOLDER.parent / "docs" / "queries.md").read_text(encoding="utf-8"),
@@ -133,6 +137,17 @@ def test_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 
 @each_panel
+def test_nothing_known_is_not_green(panel: dict[str, Any]) -> None:
+    """Without a number a panel has the colour of its first step, so that one says neither good nor bad."""
+    assert panel["type"] != "stat" or "thresholds" in panel["fieldConfig"]["defaults"]
+    steps = panel["fieldConfig"]["defaults"].get("thresholds", {"steps": []})["steps"]
+    assert {step["color"] for step in steps[:1]} <= {"text", "transparent"}
+    if panel["type"] == "stat":
+        assert steps[1]["value"] == 0
+        assert steps[1]["color"] != "text"
+
+
+@each_panel
 def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
     """The SDK takes any name there; Grafana ignores one that it does not know."""
     options = {*vars(GraphFieldConfig()), *vars(TableFieldOptions())}
@@ -149,8 +164,11 @@ def test_panel_asks_only_what_is_chosen(panel: dict[str, Any]) -> None:
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for expression in expressions(panel):
         assert 'account=~"$account"' in expression
-        for selector in re.findall(r"\b(?:twilio_email|process)_\w+(\{[^}]*\})?", expression):
+        for selector in re.findall(r"(?<![\w:])(?:twilio_email|process)_\w+(\{[^}]*\})?", expression):
             assert selector.startswith('{job=~"$job", instance=~"$instance"')
+        for name, selector in re.findall(r"\b(account:[\w:]+)(\{[^}]*\})?", expression):
+            assert name in RECORDED
+            assert selector == '{job=~"$job", account=~"$account"}'
 
 
 @each_panel
@@ -173,6 +191,25 @@ def test_red_is_kept_for_mail(panel: dict[str, Any]) -> None:
     alarming = {word for word in words(rest) if any(colour in word.split("-") for colour in RED)}
     about_mail = {"red": "Failed", "orange": "Undelivered"}
     assert {about_mail[colour] for colour in alarming} <= {panel["title"].partition(",")[0]}
+
+
+@each_panel
+def test_each_name_on_a_panel_has_a_colour_of_its_own(panel: dict[str, Any]) -> None:
+    """Whoever reads a legend finds the line."""
+    colours = [
+        each["value"]["fixedColor"]
+        for override in panel["fieldConfig"]["overrides"]
+        for each in override["properties"]
+        if override["matcher"]["id"] == "byName" and each["id"] == "color"
+    ]
+    assert len(set(colours)) == len(colours)
+
+
+def test_failures_of_different_remedies_differ_in_hue() -> None:
+    """Bad answers, no answers and being told to wait, beside success: no shades of one colour."""
+    hues = {word: colour.rpartition("-")[2] for word, colour in COLOURS.items()}
+    assert len({hues[word] for word in ("success", "throttled", "unavailable", "unreachable")}) == 4
+    assert hues["unreachable"] == hues["timeout"] == hues["connection"]
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
@@ -208,10 +245,14 @@ OF_ACCOUNT: Final = 'account=~"$account"'
             of_process("process_max_fds"),
             f"(process_max_fds{{{CHOSEN}}} and on (job, instance) twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})",
         ),
+        (
+            "min by (account) (account:twilio_email_data:fresh)",
+            f'min by (account) (account:twilio_email_data:fresh{{job=~"$job", {OF_ACCOUNT}}})',
+        ),
     ],
 )
 def test_queries_are_narrowed_to_what_is_chosen(expression: str, narrowed: str) -> None:
-    """What has no account goes by the exporters that poll the chosen ones."""
+    """What has no account goes by the exporters that poll the chosen ones; the recorded has no instance."""
     assert of_chosen(expression) == narrowed
 
 
@@ -306,13 +347,85 @@ def want_data(url: str, wanted: set[str]) -> None:
         pytest.fail("no data: " + "\n".join(sorted(missing)))
 
 
+RULE_FILES: Final = [str(FOLDER / "alerts.yaml")]
+LOSSY: Final = "0+8x1560"
+"""Of 100 attempts a minute: over 26 hours, as always."""
+SPIKING: Final = "0+1x1500 1507+7x59"
+"""In the last hour seven times its normal, and still less than the other."""
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize(
+    ("rule_files", "hour", "within", "over", "thresholds"),
+    [
+        (RULE_FILES, 25, {"lossy": 0.08}, {}, {"lossy": 0.24, "spiking": 0.05}),
+        (RULE_FILES, 26, {}, {"spiking": 0.07}, {"lossy": 0.24, "spiking": 0.05}),
+        ([], 25, {}, {"lossy": 0.08}, {"lossy": 0.05, "spiking": 0.05}),
+    ],
+    ids=["before the spike", "in the spike", "without rules"],
+)
+def test_share_is_held_against_the_threshold_of_its_own_account(
+    tmp_path: Path,
+    rule_files: list[str],
+    hour: int,
+    within: dict[str, float],
+    over: dict[str, float],
+    thresholds: dict[str, float],
+) -> None:
+    """Who always loses much is not red and hides nobody; without the rules all have the least threshold."""
+    stat, drawn = panel_of("Failed, last 1h"), panel_of("Failed, share of attempts")
+    (colour,) = stat["fieldConfig"]["overrides"]
+    assert colour["matcher"] == {"id": "byFrameRefID", "options": stat["targets"][1]["refId"]}
+    assert [each["value"]["fixedColor"] for each in colour["properties"]] == ["red"]
+    answers = zip((*expressions(stat), expressions(drawn)[-1]), (within, over, thresholds), strict=True)
+    target = 'job="mail", instance="exporter:10587"'
+    series = {
+        "twilio_email_attempts_total": dict.fromkeys(("lossy", "spiking"), "0+100x1560"),
+        "twilio_email_outcomes_total": {"lossy": LOSSY, "spiking": SPIKING},
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f'{name}{{account="{account}", status="failed", {target}}}', "values": values}
+            for name, accounts in series.items()
+            for account, values in accounts.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f"round({as_filled_in_by_grafana(expression)}, 0.01)",
+                "eval_time": f"{hour}h",
+                "exp_samples": [
+                    {"labels": f'{{account="{account}"}}', "value": value}
+                    for account, value in wanted.items()
+                ],
+            }
+            for expression, wanted in answers
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": rule_files, "tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def panel_of(title: str) -> dict[str, Any]:
+    (found,) = [panel for panel in PANELS if panel["title"] == title]
+    return found
+
+
 @pytest.mark.needs("prometheus")
 def test_every_panel_has_data(scraped: str) -> None:
-    """Each query of each panel is answered with numbers."""
-    want_data(
-        scraped,
-        {as_filled_in_by_grafana(expression) for panel in PANELS for expression in expressions(panel)},
-    )
+    """Each query of each panel is answered with numbers; one of them, where there is one number to show."""
+    wanted = {
+        expression
+        for panel in PANELS
+        for expression in (
+            [" or ".join(expressions(panel))] if panel["type"] == "stat" else expressions(panel)
+        )
+    }
+    want_data(scraped, set(map(as_filled_in_by_grafana, wanted)))
 
 
 @pytest.mark.needs("prometheus")
