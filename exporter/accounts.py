@@ -64,7 +64,7 @@ SecretFile = Annotated[Path | None, AfterValidator(_with_secret)]
 
 
 class Account(BaseModel):
-    """An account as it was written; `load` sees to it that it holds one whole pair."""
+    """An account as it was written; `_pair_problems` sees to it that it holds one whole pair."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     name: AccountName

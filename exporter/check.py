@@ -1,6 +1,6 @@
 """The command `check`, for one account: tries the credential, samples the account, words the verdict.
 
-Costs one small request: a page of the whole window. Only if that does not hold everything, shorter and
+Costs one request: a page of the whole window. Only if that does not hold everything, shorter and
 shorter spans are asked for, three further pages at the most. Must not know of HTTP, settings or a screen.
 """
 

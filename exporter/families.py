@@ -36,7 +36,7 @@ class Family:
     read: Read | None = None
     """For gauges of polled data: their samples in a snapshot."""
     count: Count | None = None
-    """For counters that survive: their samples in what was counted. With neither: kept live."""
+    """For counters that survive: their samples in what was counted. With neither: its own."""
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Of its own metrics: the label values that show from the first scrape on."""
     buckets: tuple[float, ...] = ()
@@ -44,7 +44,7 @@ class Family:
     """Of its own metrics: read at each scrape (`set_function`), not set when something happens."""
 
     @property
-    def is_live(self) -> bool:
+    def is_own(self) -> bool:
         return self.read is None and self.count is None
 
 

@@ -39,7 +39,7 @@ _SERVICE_LINK: Final = re.compile(
 
 
 class Problem(NamedTuple):
-    """One wrong setting. `source` is the flag, variable or file, with the value where that may be shown."""
+    """One wrong setting. `source` is the flag, variable or file, with the value if it is no secret."""
 
     path: str
     source: str

@@ -151,7 +151,7 @@ class Ledger:
         self._coverage = max(min(self._coverage, now), self._window.start)
 
     def unsaved(self) -> Changes:
-        """What has changed since `saved` was last called; to be read before anything is absorbed."""
+        """What has changed since `saved` was last called; a view, to be used up before the next `absorb`."""
         return Changes(
             rows=_Rows(self._row, self._changed),
             forgotten=list(self._forgotten),

@@ -21,7 +21,7 @@ SHUTDOWN_SECONDS: Final = 2.0
 """A scrape under way at the end may take this long; the whole stop has 5 s."""
 
 KEEPALIVE_SECONDS: Final = 310.0
-"""A scraper that comes every five minutes, the longest that makes sense, finds its connection open."""
+"""Longer than the longest scrape interval that makes sense, five minutes: the connection serves again."""
 
 REQUEST_SECONDS: Final = 10.0
 """Between connecting and the end of the first request's headers."""

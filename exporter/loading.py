@@ -111,7 +111,7 @@ def _problem(detail: ErrorDetails, given: Mapping[Location, Given], accounts: Wr
 
 def _message(detail: ErrorDetails, allowed: str, unknown: str) -> str:
     match detail["type"]:
-        case "value_error":  # raised by this module, with what would be right
+        case "value_error":  # one of ours, with what would be right
             return str(detail["ctx"]["error"])
         case "extra_forbidden":
             return unknown

@@ -14,7 +14,7 @@ from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
 from exporter.report import Listener, PollCrashed, PollScheduled
 
-LONGEST_STRETCH_SECONDS: Final = 900.0
+LONGEST_PAUSE_SECONDS: Final = 900.0
 """A refused credential is tried again at least as often as this, or at every tick if those are rarer."""
 
 
@@ -54,7 +54,7 @@ class Loop:
         while True:
             if ticks_to_next <= 0 or self._credential_renewed():
                 await self.attempt()
-                ticks_to_next = self._stretch()
+                ticks_to_next = self._ticks_to_next()
             late = self._clock.monotonic() - due
             ticks = 1 + max(0.0, late // self._interval)
             due += self._interval * ticks
@@ -74,9 +74,9 @@ class Loop:
         self._refusals = 0
         return True
 
-    def _stretch(self) -> float:
+    def _ticks_to_next(self) -> float:
         """Ticks to the next poll: twice as many with every refusal."""
-        longest = max(1.0, LONGEST_STRETCH_SECONDS // self._interval)
+        longest = max(1.0, LONGEST_PAUSE_SECONDS // self._interval)
         return min(longest, 2.0 ** min(self._refusals, 10))
 
     async def _rest(self, due: float, next_poll: float) -> None:

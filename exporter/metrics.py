@@ -67,7 +67,7 @@ class Metrics:
         ProcessCollector(registry=self.live)
         PlatformCollector(registry=self.live)
         GCCollector(registry=self.live)
-        self._own = {family.name: self._build(family) for family in FAMILIES if family.is_live}
+        self._own = {family.name: self._build(family) for family in FAMILIES if family.is_own}
         self._series("twilio_email_exporter_build_info", version).set(1)
         self._show_known(names)
         for account in names:
@@ -162,7 +162,7 @@ class Metrics:
 
     def _show_known(self, accounts: Sequence[str]) -> None:
         for family in FAMILIES:
-            if family.is_live and "version" not in family.labels:
+            if family.is_own and "version" not in family.labels:
                 values = {"account": accounts, **family.known}
                 for labels in product(*(values[label] for label in family.labels)):
                     self._series(family.name, *labels)

@@ -1,4 +1,4 @@
-"""The conductor of one account: which dates, list, absorb, fetch, absorb, forget, summarise, publish.
+"""The conductor of one account: which dates, list, absorb, fetch, absorb, save, summarise, publish.
 
 Sees protocols and callables only; must not know of HTTP, Prometheus, files or other accounts.
 

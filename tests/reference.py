@@ -175,7 +175,7 @@ def metrics_reference() -> str:
     return METRICS_PAGE.format(
         gauges=rows(each for each in FAMILIES if each.read is not None),
         counters=rows(each for each in FAMILIES if each.count is not None),
-        own=rows(each for each in FAMILIES if each.is_live),
+        own=rows(each for each in FAMILIES if each.is_own),
         labels=table(labels),
     )
 

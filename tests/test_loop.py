@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import TwilioError, Unauthorized, Unavailable
-from exporter.loop import LONGEST_STRETCH_SECONDS, Loop, first_poll_after
+from exporter.loop import LONGEST_PAUSE_SECONDS, Loop, first_poll_after
 from exporter.report import Listener, PollCrashed, PollScheduled, Report
 from exporter.vigil import SILENT_INTERVALS, Vigil
 from tests.clock import SATURDAY, ManualClock
@@ -58,7 +58,7 @@ async def test_refusals_stretch_the_interval(interval: float, minutes: list[int]
     script = Script(ManualClock(), Unauthorized("no"))
     await script.run(50 * 60, interval)
     assert [round(at / 60) for at in script.began] == minutes
-    assert LONGEST_STRETCH_SECONDS == 15 * 60
+    assert LONGEST_PAUSE_SECONDS == 15 * 60
 
 
 async def test_other_failures_do_not_stretch_and_end_a_stretch() -> None:

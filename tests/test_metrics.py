@@ -16,7 +16,7 @@ from tests.golden import exposition_of
 from tests.operations import operation
 from tests.reference import DOCS, LABELS, metrics_reference
 
-OWN = {family.name for family in FAMILIES if family.is_live}
+OWN = {family.name for family in FAMILIES if family.is_own}
 AT_SCRAPE = {family.name for family in FAMILIES if family.at_scrape}
 COUNTERS = {family.name for family in FAMILIES if family.count is not None}
 POLLED = {family.name for family in FAMILIES if family.read is not None}
@@ -133,7 +133,7 @@ def test_reports_are_counted() -> None:
 def test_help_of_polled_data_says_as_of_when() -> None:
     """So that nobody takes it for live."""
     for family in FAMILIES:
-        assert family.help.endswith("as of the last successful poll.") is not family.is_live
+        assert family.help.endswith("as of the last successful poll.") is not family.is_own
 
 
 def test_reference_is_written_from_the_table() -> None:
