@@ -24,15 +24,42 @@ MAY_WRITE: Final = {
 
 
 def steps(workflow: str, job: str) -> list[dict[str, Any]]:
-    return list(WORKFLOWS[workflow]["jobs"][job]["steps"])
+    """None where the job is another workflow."""
+    return list(WORKFLOWS[workflow]["jobs"][job].get("steps", []))
+
+
+def needed(workflow: str, job: str) -> set[str]:
+    """The jobs that must have succeeded before this one begins."""
+    needs = WORKFLOWS[workflow]["jobs"][job].get("needs", [])
+    first = {needs} if isinstance(needs, str) else set(needs)
+    return first.union(*(needed(workflow, each) for each in first))
 
 
 def test_there_are_two() -> None:
-    """One for each commit, one for each tag."""
+    """One for each commit, one for each tag; a tag runs what a commit runs."""
     assert {name: [*workflow["on"]] for name, workflow in WORKFLOWS.items()} == {
-        "ci": ["push", "pull_request"],
+        "ci": ["push", "pull_request", "workflow_call"],
         "release": ["push"],
     }
+
+
+def test_nothing_untested_is_published() -> None:
+    """Whoever may write waits for all that runs on a commit: the gate on each Python, and the image."""
+    (tests,) = [
+        name
+        for name, job in WORKFLOWS["release"]["jobs"].items()
+        if job.get("uses") == "./.github/workflows/ci.yaml"
+    ]
+    assert {"gate", "image"} <= WORKFLOWS["ci"]["jobs"].keys()
+    for workflow, job in MAY_WRITE:
+        assert {tests, "check"} <= needed(workflow, job)
+        assert "if" not in WORKFLOWS[workflow]["jobs"][job]  # always() would not wait
+
+
+def test_the_tests_of_a_release_do_not_wait_for_it() -> None:
+    """They run within it, so in its group they would wait for ever; nor do they end those of a branch."""
+    groups = {name: workflow["concurrency"]["group"] for name, workflow in WORKFLOWS.items()}
+    assert groups == {"ci": "ci-${{ github.ref }}", "release": "release"}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
@@ -46,7 +73,7 @@ def test_workflow_may_only_read(workflow: str) -> None:
 def test_job_is_held_short(workflow: str, job: str) -> None:
     """It has a time limit, writes only what it must, and keeps no credential in the checkout."""
     definition = WORKFLOWS[workflow]["jobs"][job]
-    assert int(definition["timeout-minutes"]) <= 60
+    assert "uses" in definition or int(definition["timeout-minutes"]) <= 60  # a called workflow has its own
     granted = definition.get("permissions", {})
     assert {name for name, right in granted.items() if right == "write"} == MAY_WRITE.get(
         (workflow, job), set()
@@ -70,7 +97,7 @@ def test_commands_exist_and_take_no_text_from_outside(workflow: str, job: str) -
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_actions_are_pinned(file: Any) -> None:
     """To a commit, with the version beside it for people and dependabot."""
-    used = re.findall(r"uses: (\S+)(.*)", file.read_text())
+    used = re.findall(r"uses: (?!\./)(\S+)(.*)", file.read_text())
     assert used
     for action, comment in used:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
