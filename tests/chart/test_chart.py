@@ -186,7 +186,7 @@ def test_no_secret_leaves_the_secrets() -> None:
         "accounts": scenario("accounts")["accounts"],
         "webConfig": {
             "content": {
-                "basic_auth_users": {"prometheus": "marker-hash"},
+                "basic_auth_users": {"prometheus": "$2y$10$markermarkermarkermare" + "marker0" * 4 + "xyz"},
                 "tls_server_config": {"key": "marker-key"},
             }
         },
