@@ -266,6 +266,7 @@ amounts = st.decimals(0, 10**6, places=1).map(str) | st.integers(0, 10**6).map(s
 @example(setting=LOOKBACK, written={"h": "168"})
 @example(setting=LOOKBACK, written={"h": "168", "ms": "1"})
 @example(setting=LOOKBACK, written="0")
+@example(setting=LOOKBACK, written=6.103515625e-05)
 def test_chart_takes_the_durations_that_the_program_takes(setting: Setting, written: Any) -> None:
     """What works in the settings file works in the values, and nothing else."""
     if isinstance(written, dict):

@@ -38,7 +38,7 @@
 {{- $section := get $.Values.config (first $path) | default dict }}
 {{- if hasKey $section (last $path) }}
 {{- $value := get $section (last $path) }}
-{{- $text := kindIs "string" $value | ternary $value (toJson $value) }}
+{{- $text := kindIs "string" $value | ternary $value (toYaml $value) }}
 {{- $seconds := include "exporter.seconds" (trim $text) }}
 {{- $allowed := get $bounds $setting }}
 {{- if not $seconds }}
