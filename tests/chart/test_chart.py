@@ -326,6 +326,51 @@ def test_everything_is_the_releases(name: str) -> None:
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
 
 
+def test_names_stay_text() -> None:
+    """YAML would make numbers, truth or nothing of some."""
+    monitor = {"enabled": True, "jobLabel": "2"}
+    values = {
+        "fullnameOverride": "mail",
+        "nameOverride": "0",
+        "serviceAccount": {"name": "3"},
+        "priorityClassName": "4",
+        "webConfig": {"existingSecret": "5", "existingSecretKey": "6", "tlsSecret": "7"},
+        "serviceMonitor": monitor,
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "8"},
+        "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}]},
+        "persistence": {"storageClass": "null"},
+    }
+    for more in (
+        {"ca": {"configMap": "9", "key": "10"}},
+        {"ca": {"secret": "11"}, "serviceMonitor": {}, "podMonitor": monitor},
+    ):
+        rendered = render({**values, **more}, name="1234", namespace="5678")
+        for manifest in rendered.manifests:
+            if manifest["kind"] in OPERATORS:
+                operator_schema(manifest["kind"]).validate(manifest)
+            else:
+                kubernetes_validate.validate(manifest, NEWEST, strict=True)
+            metadata = manifest["metadata"]
+            assert metadata["labels"]["app.kubernetes.io/instance"] == "1234"
+            assert metadata["namespace"] == ("8" if "-dashboard-" in metadata["name"] else "5678")
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("mail.v2", {}, "mail-v2-twilio-email-exporter"),
+        ("demo", {"nameOverride": "Mail.Exporter"}, "demo-mail-exporter"),
+        ("1234", {"fullnameOverride": "mail"}, "mail"),
+    ],
+)
+def test_service_gets_a_name_that_it_may_have(release: str, values: Manifest, name: str) -> None:
+    """A release may be named with a dot, a Service may not."""
+    rendered = render(values, name=release)
+    assert rendered.one("Service")["metadata"]["name"] == name
+    assert rendered.one("StatefulSet")["spec"]["serviceName"] == name
+
+
 def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
     """The label controller-revision-hash is the name of the StatefulSet and 11 letters, of at most 63."""
     rendered = render(name="a" * 53)

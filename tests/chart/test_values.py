@@ -149,6 +149,42 @@ def account(**keys: Any) -> dict[str, Any]:
             "prometheusRule.disabledGroups: there is no group mail; there are",
         ),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match"),
+        *(
+            ({name: wrong}, f'fullnameOverride: "{found}" cannot be the name of a Service; set')
+            for name, wrong, found in (
+                ("fullnameOverride", "My_Name", "my_name"),
+                ("fullnameOverride", "1234", "1234"),
+                ("fullnameOverride", "-mail", "-mail"),
+                ("nameOverride", "my mail", "demo-my mail"),
+            )
+        ),
+        (
+            {"nameOverride": "my mail", "fullnameOverride": "mail"},
+            'nameOverride: "my mail" cannot be a label',
+        ),
+        *(
+            (
+                values,
+                f"{path}: {label} is how the pods are found; choose another label",
+            )
+            for label in ("app.kubernetes.io/name", "app.kubernetes.io/instance")
+            for path, values in (
+                ("commonLabels", {"commonLabels": {label: "x"}}),
+                ("podLabels", {"podLabels": {label: "x"}}),
+                ("service.labels", {"service": {"labels": {label: "x"}}}),
+            )
+        ),
+        *(
+            (
+                {
+                    "extraVolumes": [{"name": "own", "emptyDir": {}}, {"name": name, "emptyDir": {}}],
+                    "webConfig": {"content": {"rate_limit": {}}, "tlsSecret": "x"},
+                    "ca": {"secret": "y"},
+                },
+                f"extraVolumes[1]: the chart has a volume named {name}, too; choose another name",
+            )
+            for name in ("state", "config", "credentials", "web", "tls", "ca")
+        ),
     ],
 )
 def test_bad_values_are_refused(values: Mapping[str, Any], words: str) -> None:
@@ -156,6 +192,14 @@ def test_bad_values_are_refused(values: Mapping[str, Any], words: str) -> None:
     with pytest.raises(helm.HelmError) as caught:
         render(values)
     assert words in str(caught.value)
+
+
+def test_release_is_named_as_a_service_may_be() -> None:
+    """Helm takes a name that begins with a digit, a Service does not."""
+    with pytest.raises(
+        helm.HelmRenderError, match='"1234-twilio-email-exporter" cannot be the name of a Ser'
+    ):
+        render(name="1234")
 
 
 def test_all_contradictions_are_told_at_once() -> None:

@@ -5,6 +5,26 @@
 {{- if gt (int .Values.replicaCount) 1 }}
 {{- $problems = append $problems (printf "replicaCount: is %v, but one account must be polled by one pod only, or everything counts twice; to divide several accounts among pods set shards" .Values.replicaCount) }}
 {{- end }}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" (include "exporter.fullname" .)) }}
+{{- $problems = append $problems (printf "fullnameOverride: %q cannot be the name of a Service; set one of lower-case letters, digits and dashes, a letter first" (include "exporter.fullname" .)) }}
+{{- end }}
+{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" (include "exporter.name" .)) }}
+{{- $problems = append $problems (printf "nameOverride: %q cannot be a label; set one of letters, digits and dashes" (include "exporter.name" .)) }}
+{{- end }}
+{{- $selected := include "exporter.selectorLabels" . | fromYaml }}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
+{{- range $label, $_ := $labels }}
+{{- if hasKey $selected $label }}
+{{- $problems = append $problems (printf "%s: %s is how the pods are found; choose another label" $path $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $volumes := set (include "exporter.volumes" . | fromYaml) "state" true }}
+{{- range $index, $volume := .Values.extraVolumes }}
+{{- if hasKey $volumes (toString .name) }}
+{{- $problems = append $problems (printf "extraVolumes[%d]: the chart has a volume named %s, too; choose another name" $index .name) }}
+{{- end }}
+{{- end }}
 {{- if not .Values.accounts }}
 {{- $problems = append $problems "accounts: none given; list at least one, such as {name: shop, account_sid: AC…, existingSecret: {name: twilio}}" }}
 {{- end }}
