@@ -263,7 +263,7 @@ def test_a_platform_may_choose_the_user() -> None:
 
 
 def test_network_policy_lets_through_what_is_needed() -> None:
-    """Out: DNS, 443, what the values add. In: the metrics' port, for those named and for `helm test`."""
+    """Out: DNS, Twilio, proxy, what values add. In: the metrics' port, for those named and `helm test`."""
     rendered = render_scenario("locked-down")
     spec = rendered.one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -271,6 +271,7 @@ def test_network_policy_lets_through_what_is_needed() -> None:
         (53, "UDP"),
         (53, "TCP"),
         (443, "TCP"),
+        (3128, "TCP"),
     ]
     behind_a_service = spec["egress"][1]
     assert behind_a_service["to"] == [
@@ -280,12 +281,40 @@ def test_network_policy_lets_through_what_is_needed() -> None:
         (5353, "UDP"),
         (5353, "TCP"),
     ]
-    assert spec["egress"][2]["ports"] == [{"port": 3128, "protocol": "TCP"}]
+    assert spec["egress"][2]["ports"] == [{"port": 8200, "protocol": "TCP"}]
     assert spec["ingress"][0]["ports"] == [{"port": "metrics", "protocol": "TCP"}]
     test_pod, prometheus = spec["ingress"][0]["from"]
     assert selects(test_pod["podSelector"], rendered.one("Pod"))
     assert "namespaceSelector" in prometheus
     assert selects(spec["podSelector"], rendered.pod)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "ports"),
+    [
+        (None, "", {443}),
+        ("https://twilio.example.com/v1:1", "", {443}),
+        ("https://twilio.example.com:8443/v1", "", {8443}),
+        ("https://[2001:db8::8]:8443", "", {8443}),
+        ("https://[2001:db8::8]", "", {443}),
+        ("http://localhost/v1", "", {80}),
+        (None, "http://proxy.example.com:3128/", {443, 3128}),
+        (None, "http://proxy.example.com", {443, 80}),
+        (None, "https://proxy.example.com", {443}),
+    ],
+)
+def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, ports: set[int]) -> None:
+    """What the settings name can be reached, each port told once."""
+    rendered = render(
+        {
+            "config": {"api": {"base_url": base_url}} if base_url else {},
+            "proxy": {"https": proxy},
+            "networkPolicy": {"enabled": True},
+        }
+    )
+    found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
+    assert found[:2] == [53, 53]
+    assert sorted(found[2:]) == sorted(ports)
 
 
 # -- how the parts find each other --------------------------------------------------------------------------

@@ -64,6 +64,12 @@ account-{{ .name }}
 {{- include "exporter.address" . | regexFind "[0-9]+$" }}
 {{- end }}
 
+{{/* Of a URL. */}}
+{{- define "exporter.urlPort" -}}
+{{- $written := regexFind "^[^/]*//[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" }}
+{{- default (lower . | hasPrefix "https:" | ternary 443 80) $written }}
+{{- end }}
+
 {{- define "exporter.telemetryPath" -}}
 {{- dig "web" "telemetry_path" "/metrics" .Values.config }}
 {{- end }}
