@@ -104,6 +104,17 @@ def test_actions_are_pinned(file: Any) -> None:
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
 
 
+def test_published_chart_names_the_image_that_is_pushed() -> None:
+    """What the chart is packaged with, what is pushed and what is signed are one repository."""
+    commands = {
+        job: "\n".join(each.get("run", "") for each in steps("release", job)) for job in ("check", "image")
+    }
+    (packaged,) = re.findall(r'--image=([^ "]+)', commands["check"])
+    (pushed,) = re.findall(r'IMAGE="(.+):\$\{GITHUB_REF_NAME#v\}"', commands["image"])
+    (signed,) = re.findall(r'cosign sign --yes "(.+)@\$', commands["image"])
+    assert packaged == pushed == signed
+
+
 def test_every_python_of_the_package_is_tried() -> None:
     """And no other is claimed."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
