@@ -115,6 +115,33 @@ def test_published_chart_names_the_image_that_is_pushed() -> None:
     assert packaged == pushed == signed
 
 
+def test_docs_verify_what_is_signed() -> None:
+    """Image and chart under the names that are pushed; signed by that workflow, which runs for that tag."""
+    page = (ROOT / "docs" / "releasing.md").read_text()
+    (command,) = re.findall(r"^cosign verify (.*?)\n```", page, re.MULTILINE | re.DOTALL)
+    owner, repository, version = "example", "example/twilio-email-exporter", "1.2.3"
+
+    def name_in(job: str, pattern: str) -> str:
+        (name,) = re.findall(pattern, "\n".join(step.get("run", "") for step in steps("release", job)))
+        return (
+            str(name)
+            .replace("${GITHUB_REPOSITORY,,}", repository)
+            .replace("${GITHUB_REPOSITORY_OWNER,,}", owner)
+        )
+
+    assert command.startswith(name_in("image", r'cosign sign --yes "(.+)@') + f":{version} ")
+    chart = name_in("chart", r'cosign sign --yes "(.+)@').replace(
+        "$charts", name_in("chart", r'charts="(.+)"')
+    )
+    assert f"`{chart}:{version}`" in page
+    identity = re.search(r"--certificate-identity (\S+)", command)
+    assert identity
+    assert (
+        identity[1] == f"https://github.com/{repository}/.github/workflows/release.yaml@refs/tags/v{version}"
+    )
+    assert WORKFLOWS["release"]["on"] == {"push": {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}}
+
+
 def test_every_python_of_the_package_is_tried() -> None:
     """And no other is claimed."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
