@@ -25,6 +25,7 @@ from exporter import __version__
 from exporter.loading import add_flags, load
 from exporter.settings import Settings
 from exporter.web_config import read_web_config
+from grafana.thresholds import STATE_SAVED_WINDOW
 from tests.chart.reference import GOLDEN, README, golden
 from tests.chart.rendering import (
     ACCOUNT,
@@ -601,6 +602,53 @@ def test_notes_say_the_next_command() -> None:
     assert "https://localhost:10587/" in render_scenario("tls").notes
     assert "begin at zero" in render_scenario("locked-down").notes
     assert "existingSecret avoids that" in render_scenario("accounts").notes
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [(None, False), ("75s", False), (75, False), ("1m15.5s", True), (120, True), ("2m", True)],
+)
+def test_notes_say_when_the_rules_are_too_short(interval: object, told: bool) -> None:
+    """From where docs/alerts.md says so on: the shortest range no longer holds four polls."""
+    assert STATE_SAVED_WINDOW / 4 == 75
+    config = {"poll": {"interval": interval}} if interval else {}
+    with_rules = render({"config": config, "prometheusRule": {"enabled": True}}).notes
+    assert ("docs/alerts.md#changing-numbers" in with_rules) is told
+    assert "docs/alerts.md" not in render({"config": config}).notes
+
+
+TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
+USERS: Final = {"basic_auth_users": scenario("tls")["webConfig"]["content"]["basic_auth_users"]}
+CERTIFICATE: Final = "Prometheus will not accept the certificate: set {}.tlsConfig"
+PASSWORD: Final = "The exporter will refuse Prometheus, which has no password: set {}.basicAuth"
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+@pytest.mark.parametrize(
+    ("web_config", "values", "told"),
+    [
+        ({}, {}, ()),
+        ({"content": {"rate_limit": {}}}, {}, ()),
+        ({"content": TLS}, {}, (CERTIFICATE,)),
+        ({"content": TLS}, {"tlsConfig": {"insecureSkipVerify": True}}, ()),
+        ({"content": USERS}, {}, (PASSWORD,)),
+        ({"content": USERS}, {"basicAuth": {"username": {"name": "a", "key": "b"}}}, ()),
+        ({"content": {**TLS, **USERS}}, {}, (CERTIFICATE, PASSWORD)),
+        ({"existingSecret": "web"}, {}, ()),
+        ({"existingSecret": "web", "tlsSecret": "tls"}, {}, (CERTIFICATE,)),
+        ({"existingSecret": "web"}, {"scheme": "https"}, (CERTIFICATE,)),
+    ],
+)
+def test_notes_say_when_scrapes_will_fail(
+    monitor: str, web_config: Manifest, values: Manifest, told: tuple[str, ...]
+) -> None:
+    """For what the chart knows: a web config in a Secret of somebody may hold anything."""
+    notes = render({"webConfig": web_config, monitor: {"enabled": True, **values}}).notes
+    for line in (CERTIFICATE, PASSWORD):
+        assert (line.format(monitor) in notes) is (line in told)
+    off = render({"webConfig": web_config, monitor: values}).notes
+    assert "certificate:" not in off
+    assert "no password" not in off
 
 
 # -- for real -----------------------------------------------------------------------------------------------
