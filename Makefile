@@ -80,9 +80,10 @@ release-check: $(VENV)/dev.stamp ## what would be released, built, installed and
 
 .PHONY: sbom
 sbom: ## a bill of materials of the program and all it needs, as CycloneDX
-	$(PYTHON) -m venv $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet cyclonedx-bom
-	$(PYTHON) -m venv --clear $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
-	$(VENV)-sbom/program/bin/pip install --quiet --no-deps .
+	$(PYTHON) -m venv --clear $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet --require-hashes -r requirements-sbom.lock
+	$(VENV)-sbom/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir $(VENV)-sbom/wheel .
+	$(PYTHON) -m venv $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)-sbom/program/bin/pip install --quiet --no-deps --no-index --find-links $(VENV)-sbom/wheel twilio-email-exporter
 	$(VENV)-sbom/program/bin/pip uninstall --quiet --yes pip setuptools
 	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --output-reproducible \
 	  --output-file dist/sbom.cdx.json $(VENV)-sbom/program/bin/python
@@ -92,6 +93,7 @@ lock: ## write the hashed lock files anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --group sbom --constraint requirements-dev.lock --output-file requirements-sbom.lock
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 .PHONY: clean

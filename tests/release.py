@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Checks what would be released.")
     parser.add_argument("--tag", default="", help="the tag of the release, such as v1.2.3")
     parser.add_argument("--out", type=Path, help="where sdist, wheel and chart are left; nowhere by default")
+    parser.add_argument("--image", default="", help="what the packaged chart names as image.repository")
     flags = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             held = {
                 "exporter/__init__.py": __version__,
                 **built_versions(sdist, wheel),
-                **chart_versions(out),
+                **chart_versions(out, flags.image),
             }
             held["label of the image"] = image_version()
             installed_and_run(wheel, folder)
@@ -153,14 +154,32 @@ def built_versions(sdist: Path, wheel: Path) -> dict[str, str]:
     return {sdist.name: of_sdist, wheel.name: of_wheel}
 
 
-def chart_versions(out: Path) -> dict[str, str]:
+def packaged_chart(out: Path, image: str) -> Path:
+    """With `image` in place of the name that means something only where the image was built."""
+    import helm_python
+
+    if not image:
+        return Path(helm_python.package(CHART, destination=out))
+    if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+", image):
+        raise ReleaseError(f"{image} is no repository, such as registry.example.com/{NAME}")
+    with tempfile.TemporaryDirectory() as name:
+        chart = shutil.copytree(CHART, Path(name) / NAME)
+        values = chart / "values.yaml"
+        text = values.read_text(encoding="utf-8")
+        line = f"\n  repository: {NAME}\n"
+        if text.count(line) != 1:
+            raise ReleaseError("values.yaml has no image.repository to put another one in the place of")
+        values.write_text(text.replace(line, f"\n  repository: {image}\n"), encoding="utf-8")
+        return Path(helm_python.package(chart, destination=out))
+
+
+def chart_versions(out: Path, image: str) -> dict[str, str]:
     """Of the package of the chart."""
     if not CHART.exists():
         return {}
-    import helm_python
     import yaml
 
-    package = Path(helm_python.package(CHART, destination=out))
+    package = packaged_chart(out, image)
     with tarfile.open(package) as archive:
         content = archive.extractfile(f"{NAME}/Chart.yaml")
         assert content is not None

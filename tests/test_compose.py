@@ -1,6 +1,7 @@
 """compose.yaml and what it hands to Prometheus, Alertmanager and Grafana: read by the programs it is for."""
 
 import json
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -19,11 +20,9 @@ from tests.program import ROOT, environment, eventually, fetch, found_in, starte
 CONFIGS: Final = ROOT / "compose"
 COMPOSE: Final = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+RULES: Final = (ROOT / "grafana" / "alerts.yaml").read_text()
 ALERTS: Final = {
-    rule["alert"]
-    for group in yaml.safe_load((ROOT / "grafana" / "alerts.yaml").read_text())["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
+    rule["alert"] for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"] if "alert" in rule
 }
 
 HERE: Final = "twilio-email"
@@ -112,10 +111,30 @@ def test_exporter_demonstrates_unless_there_is_a_credential(
 # -- Prometheus and Alertmanager ----------------------------------------------------------------------------
 
 
+def command_of_prometheus(folder: Path, **instead: str) -> list[str]:
+    """The service's script, run with the container's /tmp in `folder`; what it would start, in words."""
+    tools = folder / "bin"
+    tools.mkdir()
+    (tools / "prometheus").write_text('#!/bin/sh\necho "$@"\n')
+    (tools / "prometheus").chmod(0o755)
+    (folder / "tmp").mkdir()
+    at = {target: source for source, target in mounts("prometheus")} | instead
+    script = SERVICES["prometheus"]["command"][0].replace("$$", "$").replace("/tmp/", f"{folder}/tmp/")
+    for target in ("/etc/prometheus/alerts.yaml", "/etc/prometheus/prometheus.yml"):
+        assert target in script
+        script = script.replace(target, str(ROOT / at[target]))
+    said = subprocess.check_output(
+        [*SERVICES["prometheus"]["entrypoint"], script],
+        env={"PATH": f"{tools}:/bin:/usr/bin"},
+        text=True,
+    )
+    return said.split()
+
+
 def laid_out(folder: Path, **addresses: str) -> str:
-    """The configuration of Prometheus beside its rules, as in the container; services are elsewhere."""
-    shutil.copy(ROOT / "grafana" / "alerts.yaml", folder)
-    config = (CONFIGS / "prometheus.yml").read_text()
+    """The configuration of Prometheus, with the rules as in the container; services are elsewhere."""
+    command_of_prometheus(folder)
+    config = (CONFIGS / "prometheus.yml").read_text().replace("/tmp/", f"{folder}/tmp/")
     for host, address in addresses.items():
         (port,) = {"exporter": ["10587"], "alertmanager": ["9093"]}[host]
         assert f'"{host}:{port}"' in config
@@ -128,6 +147,34 @@ def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
     """And the rules that it names."""
     (tmp_path / "prometheus.yml").write_text(laid_out(tmp_path))
     subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], check=True, timeout=60)
+
+
+def test_links_of_alerts_lead_to_grafana(tmp_path: Path) -> None:
+    """To the port of this machine that it is published at; nothing else of the rules is changed."""
+    command_of_prometheus(tmp_path)
+    rules = (tmp_path / "tmp" / "alerts.yaml").read_text()
+    (port,) = SERVICES["grafana"]["ports"]
+    grafana = f"http://localhost:{port.split(':')[1]}"
+    assert rules.count(f"dashboard_url: {grafana}/d/") == rules.count("dashboard_url: ") == len(ALERTS)
+    assert rules.replace(f"dashboard_url: {grafana}/", "dashboard_url: /") == RULES
+    assert "/tmp" in SERVICES["prometheus"]["tmpfs"]
+    assert yaml.safe_load((CONFIGS / "prometheus.yml").read_text())["rule_files"] == ["/tmp/alerts.yaml"]
+
+
+def test_prometheus_does_not_start_without_its_rules(tmp_path: Path) -> None:
+    """It would take a file that is missing for no rules at all."""
+    with pytest.raises(subprocess.CalledProcessError):
+        command_of_prometheus(tmp_path, **{"/etc/prometheus/alerts.yaml": "no-such-file.yaml"})
+
+
+def test_prometheus_keeps_what_the_recipes_look_back_on(tmp_path: Path) -> None:
+    """Longer than the longest range of docs/queries.md; on its volume, with its configuration."""
+    flags = dict(each.split("=") for each in command_of_prometheus(tmp_path))
+    kept = int(flags["--storage.tsdb.retention.time"].removesuffix("d"))
+    ranges = [int(days) for days in re.findall(r"\b(\d+)d\b", (ROOT / "docs" / "queries.md").read_text())]
+    assert kept > max(ranges) >= 30
+    assert Path(flags["--config.file"]) == CONFIGS / "prometheus.yml"
+    assert dict(mounts("prometheus"))["prometheus"] == flags["--storage.tsdb.path"]
 
 
 @pytest.mark.needs("amtool")

@@ -117,13 +117,35 @@ def test_command_of_the_makefile_has_help(target: str) -> None:
 
 def test_each_dependency_has_a_reason() -> None:
     """docs/architecture.md says of every package in pyproject.toml why it is there, and of no other."""
-    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    pyproject = tomllib.loads(text(ROOT / "pyproject.toml"))
+    project, groups = pyproject["project"], pyproject["dependency-groups"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["test"], *extras["lint"]]
+    wanted = {*project["dependencies"], *extras["test"], *extras["lint"], *groups["sbom"]}
     section = text(ROOT / "docs" / "architecture.md").partition("\n## Dependencies\n")[2]
     documented = re.findall(r"^\| ([\w-]+) \| \S", section, flags=re.MULTILINE)
     names = [re.split(r"[^\w-]", requirement)[0] for requirement in wanted]
-    assert sorted(documented) == sorted([*names, "package", "package"])
+    assert sorted(documented) == sorted([*names, "package", "package", "package"])
+
+
+def test_what_is_installed_is_known_by_its_hash() -> None:
+    """Above all what runs beside the files of a release; uv, which writes the locks, is the exception."""
+    commands = re.split(r"\n|&&", text(ROOT / "Makefile").replace("\\\n", " "))
+    installs = [
+        each
+        for each in commands
+        if re.search(r"pip (install|wheel)\b", each) and "install --quiet uv" not in each
+    ]
+    assert len(installs) >= 5
+    for each in installs:
+        assert "--require-hashes" in each or {"--no-deps", "--no-index"} <= {*each.split()}, each
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=lambda file: file.name)
+def test_lock_holds_hashes_only(lock: Path) -> None:
+    """`make lock` writes it; every line of it is a version with its hashes, and none is of somewhere else."""
+    assert f"--output-file {lock.name}" in text(ROOT / "Makefile")
+    entries = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", text(lock), flags=re.MULTILINE))
+    assert all(re.match(r"[\w.-]+==\S+ ", entry) and "--hash=sha256:" in entry for entry in entries)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git tells what is committed")

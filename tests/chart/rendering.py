@@ -68,10 +68,12 @@ def scenario(name: str) -> dict[str, Any]:
     return values
 
 
-def render(values: Mapping[str, Any] | None = None, *, name: str = "demo") -> Rendered:
+def render(
+    values: Mapping[str, Any] | None = None, *, name: str = "demo", namespace: str = NAMESPACE
+) -> Rendered:
     """With one account unless `values` tell of others. Raises `helm.HelmError` with what Helm would print."""
     return read_rendered(
-        _chart().render({"accounts": [ACCOUNT], **(values or {})}, name=name, namespace=NAMESPACE)
+        _chart().render({"accounts": [ACCOUNT], **(values or {})}, name=name, namespace=namespace)
     )
 
 

@@ -25,6 +25,7 @@ from exporter import __version__
 from exporter.loading import add_flags, load
 from exporter.settings import Settings
 from exporter.web_config import read_web_config
+from grafana.thresholds import STATE_SAVED_WINDOW
 from tests.chart.reference import GOLDEN, README, golden
 from tests.chart.rendering import (
     ACCOUNT,
@@ -186,7 +187,7 @@ def test_no_secret_leaves_the_secrets() -> None:
         "accounts": scenario("accounts")["accounts"],
         "webConfig": {
             "content": {
-                "basic_auth_users": {"prometheus": "marker-hash"},
+                "basic_auth_users": {"prometheus": "$2y$10$markermarkermarkermare" + "marker0" * 4 + "xyz"},
                 "tls_server_config": {"key": "marker-key"},
             }
         },
@@ -263,7 +264,7 @@ def test_a_platform_may_choose_the_user() -> None:
 
 
 def test_network_policy_lets_through_what_is_needed() -> None:
-    """Out: DNS, 443, what the values add. In: the metrics' port, for those named and for `helm test`."""
+    """Out: DNS, Twilio, proxy, what values add. In: the metrics' port, for those named and `helm test`."""
     rendered = render_scenario("locked-down")
     spec = rendered.one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -271,6 +272,7 @@ def test_network_policy_lets_through_what_is_needed() -> None:
         (53, "UDP"),
         (53, "TCP"),
         (443, "TCP"),
+        (3128, "TCP"),
     ]
     behind_a_service = spec["egress"][1]
     assert behind_a_service["to"] == [
@@ -280,12 +282,40 @@ def test_network_policy_lets_through_what_is_needed() -> None:
         (5353, "UDP"),
         (5353, "TCP"),
     ]
-    assert spec["egress"][2]["ports"] == [{"port": 3128, "protocol": "TCP"}]
+    assert spec["egress"][2]["ports"] == [{"port": 8200, "protocol": "TCP"}]
     assert spec["ingress"][0]["ports"] == [{"port": "metrics", "protocol": "TCP"}]
     test_pod, prometheus = spec["ingress"][0]["from"]
     assert selects(test_pod["podSelector"], rendered.one("Pod"))
     assert "namespaceSelector" in prometheus
     assert selects(spec["podSelector"], rendered.pod)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "ports"),
+    [
+        (None, "", {443}),
+        ("https://twilio.example.com/v1:1", "", {443}),
+        ("https://twilio.example.com:8443/v1", "", {8443}),
+        ("https://[2001:db8::8]:8443", "", {8443}),
+        ("https://[2001:db8::8]", "", {443}),
+        ("http://localhost/v1", "", {80}),
+        (None, "http://proxy.example.com:3128/", {443, 3128}),
+        (None, "http://proxy.example.com", {443, 80}),
+        (None, "https://proxy.example.com", {443}),
+    ],
+)
+def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, ports: set[int]) -> None:
+    """What the settings name can be reached, each port told once."""
+    rendered = render(
+        {
+            "config": {"api": {"base_url": base_url}} if base_url else {},
+            "proxy": {"https": proxy},
+            "networkPolicy": {"enabled": True},
+        }
+    )
+    found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
+    assert found[:2] == [53, 53]
+    assert sorted(found[2:]) == sorted(ports)
 
 
 # -- how the parts find each other --------------------------------------------------------------------------
@@ -324,6 +354,51 @@ def test_everything_is_the_releases(name: str) -> None:
         is_dashboard = "-dashboard-" in manifest["metadata"]["name"]
         assert manifest["metadata"]["namespace"] == ("grafana" if is_dashboard else NAMESPACE)
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+
+
+def test_names_stay_text() -> None:
+    """YAML would make numbers, truth or nothing of some."""
+    monitor = {"enabled": True, "jobLabel": "2"}
+    values = {
+        "fullnameOverride": "mail",
+        "nameOverride": "0",
+        "serviceAccount": {"name": "3"},
+        "priorityClassName": "4",
+        "webConfig": {"existingSecret": "5", "existingSecretKey": "6", "tlsSecret": "7"},
+        "serviceMonitor": monitor,
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "8"},
+        "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}]},
+        "persistence": {"storageClass": "null"},
+    }
+    for more in (
+        {"ca": {"configMap": "9", "key": "10"}},
+        {"ca": {"secret": "11"}, "serviceMonitor": {}, "podMonitor": monitor},
+    ):
+        rendered = render({**values, **more}, name="1234", namespace="5678")
+        for manifest in rendered.manifests:
+            if manifest["kind"] in OPERATORS:
+                operator_schema(manifest["kind"]).validate(manifest)
+            else:
+                kubernetes_validate.validate(manifest, NEWEST, strict=True)
+            metadata = manifest["metadata"]
+            assert metadata["labels"]["app.kubernetes.io/instance"] == "1234"
+            assert metadata["namespace"] == ("8" if "-dashboard-" in metadata["name"] else "5678")
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("mail.v2", {}, "mail-v2-twilio-email-exporter"),
+        ("demo", {"nameOverride": "Mail.Exporter"}, "demo-mail-exporter"),
+        ("1234", {"fullnameOverride": "mail"}, "mail"),
+    ],
+)
+def test_service_gets_a_name_that_it_may_have(release: str, values: Manifest, name: str) -> None:
+    """A release may be named with a dot, a Service may not."""
+    rendered = render(values, name=release)
+    assert rendered.one("Service")["metadata"]["name"] == name
+    assert rendered.one("StatefulSet")["spec"]["serviceName"] == name
 
 
 def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
@@ -527,6 +602,53 @@ def test_notes_say_the_next_command() -> None:
     assert "https://localhost:10587/" in render_scenario("tls").notes
     assert "begin at zero" in render_scenario("locked-down").notes
     assert "existingSecret avoids that" in render_scenario("accounts").notes
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [(None, False), ("75s", False), (75, False), ("1m15.5s", True), (120, True), ("2m", True)],
+)
+def test_notes_say_when_the_rules_are_too_short(interval: object, told: bool) -> None:
+    """From where docs/alerts.md says so on: the shortest range no longer holds four polls."""
+    assert STATE_SAVED_WINDOW / 4 == 75
+    config = {"poll": {"interval": interval}} if interval else {}
+    with_rules = render({"config": config, "prometheusRule": {"enabled": True}}).notes
+    assert ("docs/alerts.md#changing-numbers" in with_rules) is told
+    assert "docs/alerts.md" not in render({"config": config}).notes
+
+
+TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
+USERS: Final = {"basic_auth_users": scenario("tls")["webConfig"]["content"]["basic_auth_users"]}
+CERTIFICATE: Final = "Prometheus will not accept the certificate: set {}.tlsConfig"
+PASSWORD: Final = "The exporter will refuse Prometheus, which has no password: set {}.basicAuth"
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+@pytest.mark.parametrize(
+    ("web_config", "values", "told"),
+    [
+        ({}, {}, ()),
+        ({"content": {"rate_limit": {}}}, {}, ()),
+        ({"content": TLS}, {}, (CERTIFICATE,)),
+        ({"content": TLS}, {"tlsConfig": {"insecureSkipVerify": True}}, ()),
+        ({"content": USERS}, {}, (PASSWORD,)),
+        ({"content": USERS}, {"basicAuth": {"username": {"name": "a", "key": "b"}}}, ()),
+        ({"content": {**TLS, **USERS}}, {}, (CERTIFICATE, PASSWORD)),
+        ({"existingSecret": "web"}, {}, ()),
+        ({"existingSecret": "web", "tlsSecret": "tls"}, {}, (CERTIFICATE,)),
+        ({"existingSecret": "web"}, {"scheme": "https"}, (CERTIFICATE,)),
+    ],
+)
+def test_notes_say_when_scrapes_will_fail(
+    monitor: str, web_config: Manifest, values: Manifest, told: tuple[str, ...]
+) -> None:
+    """For what the chart knows: a web config in a Secret of somebody may hold anything."""
+    notes = render({"webConfig": web_config, monitor: {"enabled": True, **values}}).notes
+    for line in (CERTIFICATE, PASSWORD):
+        assert (line.format(monitor) in notes) is (line in told)
+    off = render({"webConfig": web_config, monitor: values}).notes
+    assert "certificate:" not in off
+    assert "no password" not in off
 
 
 # -- for real -----------------------------------------------------------------------------------------------

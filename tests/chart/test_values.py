@@ -1,9 +1,11 @@
 """What the chart takes and what it refuses, with which words."""
 
+import ipaddress
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import helm_python as helm
@@ -13,9 +15,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.flags import Setting
+from exporter.flags import Setting, SettingsError
+from exporter.section import Section
 from exporter.settings import SETTINGS, Settings
-from exporter.values import parse_duration
+from exporter.values import _OTHER_PATHS, check_base_url, parse_duration, parse_listen_address
+from exporter.web_config import (
+    CLIENT_AUTH_TYPES,
+    CURVES,
+    HEADERS,
+    TLS12_SUITES,
+    TLS13_SUITES,
+    VERSIONS,
+    _headers,
+    _rate_limit,
+    _tls,
+    read_web_config,
+)
 from tests.chart.reference import README, defaults, described_values, readme
 from tests.chart.rendering import ACCOUNT, CHART, render
 from tests.program import ROOT
@@ -94,7 +109,10 @@ def account(**keys: Any) -> dict[str, Any]:
             {"config": {"log": {"level": "verbose"}}},
             "at '/config/log/level': value must be one of 'debug', 'info'",
         ),
-        ({"config": {"web": {"listen_address": "10587"}}}, "at '/config/web/listen_address'"),
+        (
+            {"config": {"web": {"listen_address": "10587"}}},
+            'config.web.listen_address: "10587" is not an address; write host:port',
+        ),
         *(
             (
                 {"config": {"web": {"listen_address": address}}},
@@ -131,6 +149,42 @@ def account(**keys: Any) -> dict[str, Any]:
             "prometheusRule.disabledGroups: there is no group mail; there are",
         ),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match"),
+        *(
+            ({name: wrong}, f'fullnameOverride: "{found}" cannot be the name of a Service; set')
+            for name, wrong, found in (
+                ("fullnameOverride", "My_Name", "my_name"),
+                ("fullnameOverride", "1234", "1234"),
+                ("fullnameOverride", "-mail", "-mail"),
+                ("nameOverride", "my mail", "demo-my mail"),
+            )
+        ),
+        (
+            {"nameOverride": "my mail", "fullnameOverride": "mail"},
+            'nameOverride: "my mail" cannot be a label',
+        ),
+        *(
+            (
+                values,
+                f"{path}: {label} is how the pods are found; choose another label",
+            )
+            for label in ("app.kubernetes.io/name", "app.kubernetes.io/instance")
+            for path, values in (
+                ("commonLabels", {"commonLabels": {label: "x"}}),
+                ("podLabels", {"podLabels": {label: "x"}}),
+                ("service.labels", {"service": {"labels": {label: "x"}}}),
+            )
+        ),
+        *(
+            (
+                {
+                    "extraVolumes": [{"name": "own", "emptyDir": {}}, {"name": name, "emptyDir": {}}],
+                    "webConfig": {"content": {"rate_limit": {}}, "tlsSecret": "x"},
+                    "ca": {"secret": "y"},
+                },
+                f"extraVolumes[1]: the chart has a volume named {name}, too; choose another name",
+            )
+            for name in ("state", "config", "credentials", "web", "tls", "ca")
+        ),
     ],
 )
 def test_bad_values_are_refused(values: Mapping[str, Any], words: str) -> None:
@@ -138,6 +192,14 @@ def test_bad_values_are_refused(values: Mapping[str, Any], words: str) -> None:
     with pytest.raises(helm.HelmError) as caught:
         render(values)
     assert words in str(caught.value)
+
+
+def test_release_is_named_as_a_service_may_be() -> None:
+    """Helm takes a name that begins with a digit, a Service does not."""
+    with pytest.raises(
+        helm.HelmRenderError, match='"1234-twilio-email-exporter" cannot be the name of a Ser'
+    ):
+        render(name="1234")
 
 
 def test_all_contradictions_are_told_at_once() -> None:
@@ -248,6 +310,7 @@ amounts = st.decimals(0, 10**6, places=1).map(str) | st.integers(0, 10**6).map(s
 @example(setting=LOOKBACK, written={"h": "168"})
 @example(setting=LOOKBACK, written={"h": "168", "ms": "1"})
 @example(setting=LOOKBACK, written="0")
+@example(setting=LOOKBACK, written=6.103515625e-05)
 def test_chart_takes_the_durations_that_the_program_takes(setting: Setting, written: Any) -> None:
     """What works in the settings file works in the values, and nothing else."""
     if isinstance(written, dict):
@@ -275,6 +338,196 @@ def test_bounds_of_durations_are_told(setting: Setting) -> None:
             with pytest.raises(helm.HelmRenderError) as caught:
                 render({"config": {section: {key: beyond}}})
             assert f'config.{setting.path}: "{beyond}" must be {words}\n' in str(caught.value)
+
+
+def taken_by_the_program(section: str, key: str, value: str) -> bool:
+    try:
+        Settings.model_validate({section: {key: value}})
+    except ValidationError:
+        return False
+    return True
+
+
+def problems_of_the_chart(section: str, key: str, value: Any) -> str:
+    """Those of one setting; empty when it is taken."""
+    try:
+        render({"config": {section: {key: value}}})
+    except helm.HelmError as error:
+        assert f"config.{section}.{key}: " in str(error) or f"'/config/{section}/{key}'" in str(error)
+        return str(error)
+    return ""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.builds(
+        "".join,
+        st.tuples(
+            st.sampled_from(["https://", "http://", "HTTP://", "ftp://", "https:/", "//", ""]),
+            st.sampled_from(["", "me@", "me:word@"]),
+            st.sampled_from(["twilio.example.com", "localhost", "LocalHost", "localhost.example.com", ""])
+            | st.sampled_from(["127.0.0.1", "127.9.8.7", "127.0.0.256", "127.0.0.01", "128.0.0.1", "127.1"])
+            | st.sampled_from(["[::1]", "[0:0::0:1]", "[::2]", "[1]", "::1", "[::1"]),
+            st.sampled_from(["", ":", ":0", ":443", ":65535", ":65536", ":99999", ":x", ":-1"]),
+            st.sampled_from(["", "/", "/v1", "/v1/", "//", "/v1?a=b", "/v1#a", "/a b", "/a\nb", "/@"]),
+        ),
+    )
+)
+@example("http://twilio.example.com")
+@example("http://[::1]:8080/v1")
+def test_chart_takes_the_urls_that_the_program_takes(url: str) -> None:
+    """And says in the words of the program what is wrong with the others."""
+    try:
+        check_base_url(url)
+    except ValueError as error:
+        told = problems_of_the_chart("api", "base_url", url)
+        assert str(error).partition(";")[0] in told
+    else:
+        assert not problems_of_the_chart("api", "base_url", url)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            "{}{}".format,
+            st.sampled_from(["", "0.0.0.0", "mail.example.com", "[::]", "[2001:db8::1]", "a b", "::", "[]"]),
+            st.sampled_from([":1", ":65535", ":65536", ":99999", ":100000", ":10587 ", ":", "", ":x"]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.booleans(),
+)
+@example(addresses=[":1", ":65536"], one=True)
+def test_chart_takes_the_addresses_that_the_program_takes(addresses: list[str], one: bool) -> None:
+    """As a list or with commas between."""
+    told = problems_of_the_chart("web", "listen_address", ",".join(addresses) if one else addresses)
+    assert bool(told) is not taken_by_the_program("web", "listen_address", ",".join(addresses))
+
+
+@pytest.mark.parametrize("address", [":0", "0.0.0.0:0", ["127.0.0.1:1", ":0"]])
+def test_pod_needs_a_port_that_is_known(address: str | list[str]) -> None:
+    """Port 0, which the program takes, is another one at each start: nobody would find it."""
+    assert "must have a port from 1 to 65535" in problems_of_the_chart("web", "listen_address", address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["LOCALHOST:80", "Localhost:80", "127.1.2.3:80", "[::1]:80", "[0:0:0:0:0:0:0:1]:80", "[::0001]:80"],
+)
+def test_loopback_is_no_address_of_a_pod(address: str) -> None:
+    """However it is written: neither probes nor Prometheus would reach it."""
+    host = parse_listen_address(address).host
+    assert host is not None
+    assert host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    assert "is reached from within the pod only" in problems_of_the_chart("web", "listen_address", address)
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/mail/metrics", "/-/metrics", "mail", "/a b", *sorted(_OTHER_PATHS)]
+)
+def test_chart_takes_the_paths_that_the_program_takes(path: str) -> None:
+    """None that the exporter serves itself."""
+    told = problems_of_the_chart("web", "telemetry_path", path)
+    assert bool(told) is not taken_by_the_program("web", "telemetry_path", path)
+
+
+# -- the web config -----------------------------------------------------------------------------------------
+
+WEB_CONFIG: Final = SCHEMA["properties"]["webConfig"]["properties"]["content"]["properties"]
+FILE: Final = Path("/web-config.yaml")
+
+
+def asked_for(read: Callable[[Section], object]) -> set[str]:
+    """The keys that a reader of the web config knows."""
+    section = Section("", {"cert": "x", "key": "x"}, FILE, [])
+    read(section)
+    return set(section._known)
+
+
+def test_web_config_has_the_keys_of_the_program() -> None:
+    """In each of its parts."""
+    readers = {"tls_server_config": _tls, "http_server_config": _headers, "rate_limit": _rate_limit}
+    assert WEB_CONFIG.keys() == {*readers, "basic_auth_users"}
+    for name, read in readers.items():
+        assert WEB_CONFIG[name]["properties"].keys() == asked_for(read)
+    headers = WEB_CONFIG["http_server_config"]["properties"]["headers"]["properties"]
+    assert {name: tuple(each.get("enum", ())) for name, each in headers.items()} == HEADERS
+    tls = WEB_CONFIG["tls_server_config"]["properties"]
+    assert tls["client_auth_type"]["enum"] == [*CLIENT_AUTH_TYPES]
+    assert tls["min_version"]["enum"] == tls["max_version"]["enum"] == [*VERSIONS]
+    assert tls["cipher_suites"]["items"]["enum"] == [*TLS12_SUITES, *TLS13_SUITES]
+    assert tls["curve_preferences"]["items"]["enum"] == [*CURVES]
+
+
+def taken_as_web_config(content: Mapping[str, Any]) -> bool:
+    try:
+        read_web_config(FILE, yaml.safe_dump(content).encode())
+    except SettingsError:
+        return False
+    return True
+
+
+def taken_by_the_chart(content: Mapping[str, Any]) -> bool:
+    try:
+        render({"webConfig": {"content": content}})
+    except helm.HelmError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"tls_server_config": {"cert_file": "a", "key_file": "b", "prefer_server_cipher_suites": False}},
+        {"tls_server_config": {"cert_file": "a", "key_file": "b", "client_auth_type": "Require"}},
+        {"tls_server_config": {"cert_file": "a", "key_file": "b", "cipher_suites": ["TLS_RSA"]}},
+        {"tls_server_config": {"cert_file": "a", "key_file": "b", "cipher_suites": [TLS12_SUITES[0]]}},
+        {"http_server_config": {"http2": False, "headers": {"X-Frame-Options": "deny"}}},
+        {"http_server_config": {"headers": {"X-Frame-Options": "never"}}},
+        {"http_server_config": {"headers": {"X-XSS-Protection": 0}}},
+        {"http_server_config": {"http2": "perhaps"}},
+        {"rate_limit": {"interval": "1m30.5s", "burst": 3}},
+        {"rate_limit": {"interval": "0"}},
+        {"rate_limit": {"interval": "1 s", "burst": 3}},
+        {"rate_limit": {"interval": "1s", "burst": -3}},
+    ],
+)
+def test_chart_takes_the_web_configs_that_the_program_takes(content: Mapping[str, Any]) -> None:
+    """With the types that YAML gives them."""
+    assert taken_by_the_chart(content) is taken_as_web_config(content)
+
+
+HASH: Final = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+
+
+@pytest.mark.parametrize(
+    ("name", "hash_"),
+    [
+        ("me", HASH),
+        ("me", HASH.replace("2y", "2b").replace("10", "31")),
+        ("me", HASH.replace("2y", "2x")),
+        ("me", HASH.replace("10", "03")),
+        ("me", HASH.replace("10", "32")),
+        ("me", HASH[:-1]),
+        ("me", f"{HASH}\n"),
+        ("me", HASH.replace("zoub", "zozb")),
+        ("me", "a plain marker"),
+        ("me", ""),
+        ("m:e", HASH),
+        ("", HASH),
+    ],
+)
+def test_chart_takes_the_hashes_that_the_program_takes(name: str, hash_: str) -> None:
+    """What is refused is not shown: it may be the password itself."""
+    content = {"basic_auth_users": {name: hash_}}
+    assert taken_by_the_chart(content) is taken_as_web_config(content)
+    if not taken_by_the_chart(content):
+        with pytest.raises(helm.HelmRenderError) as caught:
+            render({"webConfig": {"content": content}})
+        assert f"webConfig.content.basic_auth_users.{name}: " in str(caught.value)
+        assert not hash_.strip() or hash_.strip() not in str(caught.value)
 
 
 def test_readme_has_the_table_of_the_values() -> None:

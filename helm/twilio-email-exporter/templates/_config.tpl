@@ -49,17 +49,25 @@ account-{{ .name }}
 {{- if or .Values.webConfig.tlsSecret (dig "tls_server_config" "" .Values.webConfig.content) }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{/* The first of those it listens at: where probes and Prometheus ask. */}}
-{{- define "exporter.address" -}}
+{{/* Where it listens: a list or a text with commas, as a text with commas. */}}
+{{- define "exporter.addresses" -}}
 {{- $addresses := dig "web" "listen_address" ":10587" .Values.config }}
-{{- if kindIs "slice" $addresses }}
-{{- $addresses = join "," $addresses }}
+{{- kindIs "slice" $addresses | ternary (join "," $addresses) $addresses }}
 {{- end }}
-{{- splitList "," $addresses | first | trim }}
+
+{{/* The first of them: where probes and Prometheus ask. */}}
+{{- define "exporter.address" -}}
+{{- splitList "," (include "exporter.addresses" .) | first | trim }}
 {{- end }}
 
 {{- define "exporter.port" -}}
 {{- include "exporter.address" . | regexFind "[0-9]+$" }}
+{{- end }}
+
+{{/* Of a URL. */}}
+{{- define "exporter.urlPort" -}}
+{{- $written := regexFind "^[^/]*//[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" }}
+{{- default (lower . | hasPrefix "https:" | ternary 443 80) $written }}
 {{- end }}
 
 {{- define "exporter.telemetryPath" -}}

@@ -4,20 +4,21 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 52 letters: Kubernetes makes the label controller-revision-hash of a StatefulSet's name and 11 more, of at most 63. */}}
+{{/*
+52 letters: Kubernetes makes the label controller-revision-hash of a StatefulSet's name and 11 more, of at most 63.
+A release may have dots in its name, a Service may not.
+*/}}
 {{- define "exporter.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
-{{- else if contains (include "exporter.name" .) .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "exporter.name" .) | trunc 52 | trimSuffix "-" }}
+{{- $name := printf "%s-%s" .Release.Name (include "exporter.name" .) }}
+{{- if contains (include "exporter.name" .) .Release.Name }}
+{{- $name = .Release.Name }}
 {{- end }}
+{{- default $name .Values.fullnameOverride | lower | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Of what is not selected by: with the version, and with the labels of the values. */}}

@@ -5,6 +5,26 @@
 {{- if gt (int .Values.replicaCount) 1 }}
 {{- $problems = append $problems (printf "replicaCount: is %v, but one account must be polled by one pod only, or everything counts twice; to divide several accounts among pods set shards" .Values.replicaCount) }}
 {{- end }}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" (include "exporter.fullname" .)) }}
+{{- $problems = append $problems (printf "fullnameOverride: %q cannot be the name of a Service; set one of lower-case letters, digits and dashes, a letter first" (include "exporter.fullname" .)) }}
+{{- end }}
+{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" (include "exporter.name" .)) }}
+{{- $problems = append $problems (printf "nameOverride: %q cannot be a label; set one of letters, digits and dashes" (include "exporter.name" .)) }}
+{{- end }}
+{{- $selected := include "exporter.selectorLabels" . | fromYaml }}
+{{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
+{{- range $label, $_ := $labels }}
+{{- if hasKey $selected $label }}
+{{- $problems = append $problems (printf "%s: %s is how the pods are found; choose another label" $path $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $volumes := set (include "exporter.volumes" . | fromYaml) "state" true }}
+{{- range $index, $volume := .Values.extraVolumes }}
+{{- if hasKey $volumes (toString .name) }}
+{{- $problems = append $problems (printf "extraVolumes[%d]: the chart has a volume named %s, too; choose another name" $index .name) }}
+{{- end }}
+{{- end }}
 {{- if not .Values.accounts }}
 {{- $problems = append $problems "accounts: none given; list at least one, such as {name: shop, account_sid: AC…, existingSecret: {name: twilio}}" }}
 {{- end }}
@@ -38,7 +58,7 @@
 {{- $section := get $.Values.config (first $path) | default dict }}
 {{- if hasKey $section (last $path) }}
 {{- $value := get $section (last $path) }}
-{{- $text := kindIs "string" $value | ternary $value (toJson $value) }}
+{{- $text := kindIs "string" $value | ternary $value (toYaml $value) }}
 {{- $seconds := include "exporter.seconds" (trim $text) }}
 {{- $allowed := get $bounds $setting }}
 {{- if not $seconds }}
@@ -54,11 +74,35 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if regexMatch "^(localhost|127[.][0-9.]+|\\[::1\\]):" (include "exporter.address" .) }}
+{{- with dig "api" "base_url" "" .Values.config }}
+{{- $problem := include "exporter.urlProblem" . }}
+{{- if $problem }}
+{{- $problems = append $problems (printf "config.api.base_url: %s" $problem) }}
+{{- end }}
+{{- end }}
+{{- range splitList "," (include "exporter.addresses" .) }}
+{{- $port := trim . | regexFind ":[0-9]+$" | trimPrefix ":" | int }}
+{{- if not (regexMatch "^(\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(%[^][]+)?\\]|[A-Za-z0-9._-]*):[0-9]{1,5}$" (trim .)) }}
+{{- $problems = append $problems (printf "config.web.listen_address: %q is not an address; write host:port, :port or [::1]:port, several with commas between" .) }}
+{{- else if or (lt $port 1) (gt $port 65535) }}
+{{- $problems = append $problems (printf "config.web.listen_address: %q must have a port from 1 to 65535" .) }}
+{{- end }}
+{{- end }}
+{{- if has (dig "web" "telemetry_path" "" .Values.config) (list "/status.css" "/-/healthy" "/-/ready" "/-/reload") }}
+{{- $problems = append $problems (printf "config.web.telemetry_path: %q is taken; write one such as /metrics" .Values.config.web.telemetry_path) }}
+{{- end }}
+{{- if regexMatch "(?i)^(localhost|127[.][0-9.]+|\\[[0:]*:0*1\\]):" (include "exporter.address" .) }}
 {{- $problems = append $problems (printf "config.web.listen_address: %s is reached from within the pod only, not by probes and Prometheus; write :10587, or name another address first" (include "exporter.address" .)) }}
 {{- end }}
 {{- if and .Values.webConfig.content .Values.webConfig.existingSecret }}
 {{- $problems = append $problems "webConfig: both content and existingSecret are given; keep one of them" }}
+{{- end }}
+{{- range $name, $hash := dig "basic_auth_users" (dict) .Values.webConfig.content }}
+{{- if regexMatch "^$|:" $name }}
+{{- $problems = append $problems (printf "webConfig.content.basic_auth_users.%s: is no user name: it must not be empty nor hold a colon" $name) }}
+{{- else if not (regexMatch "^[$]2[aby][$](0[4-9]|[12][0-9]|3[01])[$][./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}$" $hash) }}
+{{- $problems = append $problems (printf "webConfig.content.basic_auth_users.%s: must be a bcrypt hash, such as htpasswd -nBC 10 writes" $name) }}
+{{- end }}
 {{- end }}
 {{- if and .Values.webConfig.tlsSecret (not (include "exporter.guarded" .)) }}
 {{- $problems = append $problems "webConfig.tlsSecret: nothing uses it; name its files in webConfig.content.tls_server_config, or in the file in webConfig.existingSecret" }}
@@ -118,5 +162,22 @@ poll.sweep_interval: {more than: 0s}
 {{- $seconds = addf $seconds (mulf $length (regexFind $amount $found | default "0" | float64)) }}
 {{- end }}
 {{- $seconds }}
+{{- end }}
+{{- end }}
+
+{{/* What is wrong with a URL, without showing it: it may hold a password. */}}
+{{- define "exporter.urlProblem" -}}
+{{- $host := "\\[[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*\\]|[^]/?#@:[\\pZ\\pC]+" }}
+{{- $rest := "([/?#][^\\pZ\\pC]*)?" }}
+{{- $port := regexFind (printf ":[0-9]+%s$" $rest) . | regexFind "^:[0-9]+" | trimPrefix ":" | int }}
+{{- if or (not (regexMatch (printf "(?i)^https?://([^/?#\\pZ\\pC]*@)?(%s)(:[0-9]*)?%s$" $host $rest) .)) (gt $port 65535) -}}
+is not a URL; write one such as https://comms.twilio.com/v1
+{{- else if regexMatch "[@?#]" . -}}
+must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1
+{{- else if regexMatch "(?i)^http:" . }}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" }}
+{{- if not (regexMatch (printf "(?i)^http://(localhost|127([.]%s){3}|\\[[0:]*:0*1\\])(:|/|$)" $octet) .) -}}
+would send credentials in the clear; write https (http is for loopback addresses only)
+{{- end }}
 {{- end }}
 {{- end }}

@@ -26,29 +26,29 @@ credentials:
 web:
   secret:
     defaultMode: 0440
-    secretName: {{ default (printf "%s-web" (include "exporter.fullname" $)) .existingSecret }}
+    secretName: {{ default (printf "%s-web" (include "exporter.fullname" $)) .existingSecret | quote }}
     items:
-      - key: {{ ternary .existingSecretKey "web-config.yaml" (ne .existingSecret "") }}
+      - key: {{ ternary .existingSecretKey "web-config.yaml" (ne .existingSecret "") | quote }}
         path: web-config.yaml
 {{- end }}
 {{- with .tlsSecret }}
 tls:
   secret:
     defaultMode: 0440
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.ca }}
 {{- if .configMap }}
 ca:
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- else if .secret }}
 ca:
   secret:
     defaultMode: 0440
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
