@@ -375,6 +375,9 @@ def problems_of_the_chart(section: str, key: str, value: Any) -> str:
 )
 @example("http://twilio.example.com")
 @example("http://[::1]:8080/v1")
+@example("https://a..b/v1")
+@example(f"https://{'a' * 63}.b./v1")
+@example(f"https://{'a' * 64}.b/v1")
 def test_chart_takes_the_urls_that_the_program_takes(url: str) -> None:
     """And says in the words of the program what is wrong with the others."""
     try:
@@ -391,7 +394,9 @@ def test_chart_takes_the_urls_that_the_program_takes(url: str) -> None:
     st.lists(
         st.builds(
             "{}{}".format,
-            st.sampled_from(["", "0.0.0.0", "mail.example.com", "[::]", "[2001:db8::1]", "a b", "::", "[]"]),
+            st.sampled_from(
+                ["", "0.0.0.0", "mail.example.com", "[::]", "[2001:db8::1]", "a b", "::", "[]", "a..b"]
+            ),
             st.sampled_from([":1", ":65535", ":65536", ":99999", ":100000", ":10587 ", ":", "", ":x"]),
         ),
         min_size=1,
@@ -400,6 +405,10 @@ def test_chart_takes_the_urls_that_the_program_takes(url: str) -> None:
     st.booleans(),
 )
 @example(addresses=[":1", ":65536"], one=True)
+@example(addresses=[f"{'a' * 63}.b.:1"], one=True)
+@example(addresses=[f"{'a' * 64}.b:1"], one=True)
+@example(addresses=["a..b:1"], one=False)
+@example(addresses=[".a:1"], one=False)
 def test_chart_takes_the_addresses_that_the_program_takes(addresses: list[str], one: bool) -> None:
     """As a list or with commas between."""
     told = problems_of_the_chart("web", "listen_address", ",".join(addresses) if one else addresses)

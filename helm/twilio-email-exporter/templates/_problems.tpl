@@ -82,7 +82,7 @@
 {{- end }}
 {{- range splitList "," (include "exporter.addresses" .) }}
 {{- $port := trim . | regexFind ":[0-9]+$" | trimPrefix ":" | int }}
-{{- if not (regexMatch "^(\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(%[^][]+)?\\]|[A-Za-z0-9._-]*):[0-9]{1,5}$" (trim .)) }}
+{{- if not (regexMatch "^(\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(%[^][]+)?\\]|([A-Za-z0-9_-]{1,63}([.][A-Za-z0-9_-]{1,63})*[.]?)?):[0-9]{1,5}$" (trim .)) }}
 {{- $problems = append $problems (printf "config.web.listen_address: %q is not an address; write host:port, :port or [::1]:port, several with commas between" .) }}
 {{- else if or (lt $port 1) (gt $port 65535) }}
 {{- $problems = append $problems (printf "config.web.listen_address: %q must have a port from 1 to 65535" .) }}
@@ -167,7 +167,8 @@ poll.sweep_interval: {more than: 0s}
 
 {{/* What is wrong with a URL, without showing it: it may hold a password. */}}
 {{- define "exporter.urlProblem" -}}
-{{- $host := "\\[[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*\\]|[^]/?#@:[\\pZ\\pC]+" }}
+{{- $label := "[^]./?#@:[\\pZ\\pC]{1,63}" }}
+{{- $host := printf "\\[[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*\\]|%[1]s([.]%[1]s)*[.]?" $label }}
 {{- $rest := "([/?#][^\\pZ\\pC]*)?" }}
 {{- $port := regexFind (printf ":[0-9]+%s$" $rest) . | regexFind "^:[0-9]+" | trimPrefix ":" | int }}
 {{- if or (not (regexMatch (printf "(?i)^https?://([^/?#\\pZ\\pC]*@)?(%s)(:[0-9]*)?%s$" $host $rest) .)) (gt $port 65535) -}}
