@@ -4,10 +4,8 @@ Decides nothing but who is told what, and in which order things start and stop.
 """
 
 import asyncio
-import contextlib
 import gc
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
@@ -24,7 +22,7 @@ from exporter.exposition import Exposition, Part
 from exporter.flags import SettingsError
 from exporter.forecast import Limits
 from exporter.listener import ListenError, Visitors, serving
-from exporter.logs import LOG, Narrator, line
+from exporter.logs import Narrator, line
 from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
 from exporter.negotiation import TEXT
@@ -36,6 +34,7 @@ from exporter.settings import Settings
 from exporter.snapshot import Snapshot
 from exporter.status import Board
 from exporter.storage import RefusedError, Storage
+from exporter.tasks import Tasks, on_hangup, stop_on_signals
 from exporter.transport import TransportSettings, open_transport
 from exporter.vigil import Vigil
 from exporter.web import Health, Page, build
@@ -57,25 +56,24 @@ async def run(
     parts = _Parts(settings, clock, web_config_file=settings.web.config_file)
     addresses = [(each.host, each.port) for each in settings.web.listen_address]
     stop = stop_on_signals()
-    _on_hangup(parts.reload)
+    on_hangup(parts.reload)
     try:
         async with (
             serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
             revival.opened(settings, parts.board.accounts, clock) as storage,
             parts.loops(storage) as loops,
             parts.counters_released_in_time(),
-            _turning(
+            parts.tasks.turning(
                 {
                     **{f"the poll loop of account {loop.account}": loop.run() for loop in loops},
                     "the watch over files and visitors": parts.tend(),
                 }
-            ) as tasks,
+            ),
         ):
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            parts.watch(tasks)
             gc.freeze()  # what lives as long as the process: looking through it again held the loop for 40 ms
             parts.health.loaded = parts.health.ready = True
             await stop.wait()
@@ -145,7 +143,8 @@ class _Parts:
         self.reloads = [self.access.reload, *(credential.reload for credential in self.credentials)]
         """What reads files again; each raises what is wrong, and leaves what was in force."""
         self.metrics.reloaded(clock.now(), successful=True)
-        self.health = Health(dead=lambda: None)
+        self.tasks = Tasks()
+        self.health = Health(dead=lambda: self.tasks.dead() or self.vigil.reason())
         self.application = build(
             self.exposition,
             self.health,
@@ -234,10 +233,6 @@ class _Parts:
         )
         return Poller(client.account, client, self._clock, settings, self._report, self._publish, storage)
 
-    def watch(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Let the probe tell of loops that have died or hang."""
-        self.health.dead = lambda: _dead(tasks) or self.vigil.reason()
-
     def reload(self) -> list[str]:
         """Read again what may change while running; gives what is wrong, one line each."""
         problems: list[str] = []
@@ -306,47 +301,6 @@ def _live(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], f
         return clock.now() + wait if wait > 0 else 0.0
 
     return lambda: pace.requests_per_second, next_request_at
-
-
-@asynccontextmanager
-async def _turning(
-    loops: Mapping[str, Coroutine[None, None, None]],
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Keep loops turning, by name, until the end."""
-    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
-    for task in tasks:
-        task.add_done_callback(_tell_death)
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
-    names = [task.get_name() for task in tasks if task.done()]
-    return f"{names[0]} has died" if names else None
-
-
-def _tell_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        LOG.critical("a loop has died", exc_info=error)
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def _on_hangup(reload: Callable[[], object]) -> None:
-    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

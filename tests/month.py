@@ -284,10 +284,9 @@ async def exporting(
         revival.opened(settings, parts.board.accounts, clock) as storage,
         parts.loops(storage) as loops,
         parts.counters_released_in_time(),
-        app._turning({loop.account: loop.run() for loop in loops}) as tasks,
+        parts.tasks.turning({loop.account: loop.run() for loop in loops}),
     ):
         assert storage is not None
-        parts.watch(tasks)
         parts.health.loaded = parts.health.ready = True
         yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage, clock)
     # aiohttp keeps the handlers of up to 1,024 applications; a real process has one.

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter import app
 from exporter.report import PollCrashed, PollFinished, PollStarted
 from exporter.simulator import Fault, Simulator, faults, new_id
 from exporter.snapshot import Snapshot
@@ -117,11 +116,8 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
         client = TestClient(TestServer(exporter.parts.application))
         stuck = asyncio.Event()
-        async with (
-            client,
-            app._turning({each.account: each.run() for each in exporter.loops.values()}) as tasks,
-        ):
-            exporter.parts.watch(tasks)
+        async with client, exporter.turning() as tasks:
+            exporter.parts.health.loaded = True
             await exporter.clock.sleep(20 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
             monkeypatch.setattr(exporter.loops["a0"], "_poll", stuck.wait)
@@ -152,8 +148,7 @@ async def test_long_first_listing_is_no_hang() -> None:
 
 async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
-    async with whole([]) as exporter, app._turning({}) as tasks:
-        exporter.parts.watch(tasks)
+    async with whole([]) as exporter, exporter.turning():
         assert exporter.parts.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text

@@ -52,15 +52,18 @@ class Whole:
         (loop,) = self.loops.values()
         return await loop.attempt()
 
+    @asynccontextmanager
+    async def turning(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Every account's loop turns; none ends by itself."""
+        async with self.parts.tasks.turning(
+            {loop.account: loop.run() for loop in self.loops.values()}
+        ) as tasks:
+            yield tasks
+        assert all(task.cancelled() for task in tasks), tasks
+
     async def run_for(self, seconds: float) -> None:
-        """Let every loop run."""
-        until = self.clock.monotonic() + seconds
-        tasks = [asyncio.create_task(loop.run()) for loop in self.loops.values()]
-        await self.clock.sleep(until - self.clock.monotonic())
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+        async with self.turning():
+            await self.clock.sleep(seconds)
 
     async def scrape(self) -> "Scrape":
         text = (await self.parts.exposition.page(TEXT)).decode()
