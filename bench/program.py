@@ -28,7 +28,7 @@ class Program:
 
     @property
     def tracked(self) -> int:
-        snapshot = self.parts.board.accounts[ACCOUNT].snapshot
+        snapshot = self.parts.watchers.board.accounts[ACCOUNT].snapshot
         return snapshot.tracked_operations if snapshot else 0
 
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
@@ -58,5 +58,5 @@ async def program(
     async with revival.opened(settings, [ACCOUNT], clock) as storage, parts.loops(storage) as (loop,):
         gc.freeze()  # as the program does
         made = Program(parts, loop, clock)
-        parts.listeners.append(made.reports.append)
+        parts.watchers.listeners.append(made.reports.append)
         yield made

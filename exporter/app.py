@@ -7,6 +7,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,21 +23,19 @@ from exporter.exposition import Exposition, Part
 from exporter.flags import SettingsError
 from exporter.forecast import Limits
 from exporter.listener import ListenError, Visitors, serving
-from exporter.logs import Narrator, line
+from exporter.logs import line
 from exporter.loop import Loop, first_poll_after
 from exporter.metrics import Metrics
 from exporter.negotiation import TEXT
-from exporter.pace import Pace, longest_spacing
+from exporter.pace import Pace
 from exporter.page import PaceView, status_page, style_sheet, table
 from exporter.poller import FETCH_SHARE, Poller, PollSettings
 from exporter.report import ListingProgressed, Report, RequestFinished
 from exporter.settings import Settings
-from exporter.snapshot import Snapshot
-from exporter.status import Board
 from exporter.storage import RefusedError, Storage
 from exporter.tasks import Tasks, on_hangup, stop_on_signals
 from exporter.transport import TransportSettings, open_transport
-from exporter.vigil import Vigil
+from exporter.watchers import Watchers
 from exporter.web import Health, Page, build
 from exporter.window import Listing
 from exporter.wire import PAGE_SIZE
@@ -60,7 +59,7 @@ async def run(
     try:
         async with (
             serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
-            revival.opened(settings, parts.board.accounts, clock) as storage,
+            revival.opened(settings, parts.watchers.board.accounts, clock) as storage,
             parts.loops(storage) as loops,
             parts.counters_released_in_time(),
             parts.tasks.turning(
@@ -89,11 +88,11 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     """One poll of each account, printed; gives the exit code."""
     parts = _Parts(settings, SystemClock())
     if err.isatty():
-        parts.listeners.append(_progress_line(err))
+        parts.watchers.listeners.append(_progress_line(err))
     async with parts.loops() as loops:
         results = await asyncio.gather(*(loop.attempt() for loop in loops))
     if as_table:
-        statuses = parts.board.accounts.values()
+        statuses = parts.watchers.board.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
     else:
         out.write((await parts.exposition.page(TEXT)).decode())
@@ -104,7 +103,7 @@ async def check(settings: Settings, *, out: TextIO) -> int:
     """Try each account's credential and say what polling it will cost; gives the exit code."""
     parts = _Parts(settings, SystemClock())
     reports: list[Report] = []
-    parts.listeners.append(reports.append)
+    parts.watchers.listeners.append(reports.append)
     async with AsyncExitStack() as sessions:
         clients = [await parts.client(credential, sessions) for credential in parts.credentials]
         verdicts = await asyncio.gather(*(parts.check(client) for client in clients))
@@ -124,32 +123,23 @@ class _Parts:
         names = [account.name for account in accounts]
         if not names:
             line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
-        self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
+        self.watchers = watchers = Watchers(settings, clock)
+        self.exposition = exposition_of(watchers.metrics, clock)
         self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
         for name, pace in self._paces.items():
-            self.metrics.watch(name, *_live(pace, clock))
-        self.exposition = exposition_of(self.metrics, clock)
-        self.board = Board(names)
-        patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
-        self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
-        self.listeners: list[Callable[[Report], None]] = [
-            self.metrics.observe,
-            Narrator(self.board).observe,
-            self.vigil.observe,
-        ]
-        self.credentials = [Credential(each.name, each.credential, self._report) for each in accounts]
+            watchers.watch_pace(name, partial(_view, pace, clock))
+        self.credentials = [Credential(each.name, each.credential, watchers.report) for each in accounts]
         self.access = Access(web_config_file, clock)
         self.visitors = Visitors()
         self.reloads = [self.access.reload, *(credential.reload for credential in self.credentials)]
         """What reads files again; each raises what is wrong, and leaves what was in force."""
-        self.metrics.reloaded(clock.now(), successful=True)
         self.tasks = Tasks()
-        self.health = Health(dead=lambda: self.tasks.dead() or self.vigil.reason())
+        self.health = Health(dead=lambda: self.tasks.dead() or watchers.vigil.reason())
         self.application = build(
             self.exposition,
             self.health,
             {"/": self._status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
-            self.metrics.release_counters,
+            watchers.metrics.release_counters,
             settings.web.telemetry_path,
             self.access,
             self.visitors,
@@ -173,7 +163,7 @@ class _Parts:
     async def counters_released_in_time(self) -> AsyncIterator[None]:
         async def release() -> None:
             await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
-            self.metrics.release_counters()
+            self.watchers.metrics.release_counters()
 
         releasing = asyncio.create_task(release())
         try:
@@ -182,10 +172,9 @@ class _Parts:
             releasing.cancel()
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
-        self.metrics.watch_state(storage.bytes_on_disk)
+        self.watchers.watch_state(storage.bytes_on_disk)
         for account, snapshot in await revival.resume(pollers, storage, self._clock):
-            self.metrics.restore(account, snapshot)
-            self.board.restore(account, snapshot)
+            self.watchers.restore(account, snapshot)
 
     def _loop(self, index: int, poller: Poller) -> Loop:
         credential, interval = self.credentials[index], self._settings.poll.interval
@@ -194,7 +183,7 @@ class _Parts:
             poller.poll,
             credential.renewed,
             self._clock,
-            self._report,
+            self.watchers.report,
             interval=interval,
             first_after=first_poll_after(index, len(self.credentials), interval),
         )
@@ -217,7 +206,7 @@ class _Parts:
             credential,
             self._paces[credential.account],
             self._clock,
-            self._report,
+            self.watchers.report,
             concurrency=api.concurrency,
         )
 
@@ -231,7 +220,15 @@ class _Parts:
             concurrency=self._settings.api.concurrency,
             worst=self._settings.metrics.top_operations,
         )
-        return Poller(client.account, client, self._clock, settings, self._report, self._publish, storage)
+        return Poller(
+            client.account,
+            client,
+            self._clock,
+            settings,
+            self.watchers.report,
+            self.watchers.publish,
+            storage,
+        )
 
     def reload(self) -> list[str]:
         """Read again what may change while running; gives what is wrong, one line each."""
@@ -243,7 +240,7 @@ class _Parts:
                 problems += map(str, error.problems)
             except (CredentialError, OSError) as error:
                 problems.append(str(error))
-        self.metrics.reloaded(self._clock.now(), successful=not problems)
+        self.watchers.metrics.reloaded(self._clock.now(), successful=not problems)
         for problem in problems:
             line(ERROR, "reload failed; what was in force stays", problem=problem)
         if not problems:
@@ -258,22 +255,14 @@ class _Parts:
             if self.access.changed():
                 self.reload()
 
-    def _report(self, report: Report) -> None:
-        for listener in self.listeners:
-            listener(report)
-
-    def _publish(self, account: str, snapshot: Snapshot) -> None:
-        self.metrics.publish(account, snapshot)
-        self.board.publish(account, snapshot)
-
     def _status_page(self) -> Page:
         return Page(
             status_page(
-                self.board.accounts.values(),
+                self.watchers.board.accounts.values(),
                 version=__version__,
                 telemetry_path=self._settings.web.telemetry_path,
                 now=self._clock.now(),
-                paces={name: _shown(pace, self._clock) for name, pace in self._paces.items()},
+                paces={name: pace() for name, pace in self.watchers.paces.items()},
             )
         )
 
@@ -289,18 +278,9 @@ def exposition_of(metrics: Metrics, clock: Clock) -> Exposition:
     )
 
 
-def _shown(pace: Pace, clock: Clock) -> PaceView:
-    return PaceView(pace.requests_per_second, clock.now() + pace.wait(clock.monotonic()))
-
-
-def _live(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
-    """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
-
-    def next_request_at() -> float:
-        wait = pace.wait(clock.monotonic())
-        return clock.now() + wait if wait > 0 else 0.0
-
-    return lambda: pace.requests_per_second, next_request_at
+def _view(pace: Pace, clock: Clock) -> PaceView:
+    wait = pace.wait(clock.monotonic())
+    return PaceView(pace.requests_per_second, clock.now() + wait if wait > 0 else 0.0)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

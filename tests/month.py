@@ -271,17 +271,11 @@ async def exporting(
     on_publish: Callable[[str, Snapshot], None],
 ) -> AsyncIterator[Exporter]:
     parts = app._Parts(settings, clock)
-    parts.listeners.append(on_report)
-    publish = parts._publish
-
-    def publish_and_tell(account: str, snapshot: Snapshot) -> None:
-        publish(account, snapshot)
-        on_publish(account, snapshot)
-
-    parts._publish = publish_and_tell  # type: ignore[method-assign]
+    parts.watchers.listeners.append(on_report)
+    parts.watchers.readers.append(on_publish)
     async with (
         serving(parts.application, LOOPBACK, parts.visitors, parts.access.tls) as bound,
-        revival.opened(settings, parts.board.accounts, clock) as storage,
+        revival.opened(settings, parts.watchers.board.accounts, clock) as storage,
         parts.loops(storage) as loops,
         parts.counters_released_in_time(),
         parts.tasks.turning({loop.account: loop.run() for loop in loops}),

@@ -120,5 +120,5 @@ async def scrape_for(seconds: float, exporter: Whole, recording: Recording, proc
     for _ in range(round(seconds / recording.step)):
         await exporter.clock.sleep(recording.step / 2)
         recording.add((await exporter.parts.exposition.page(TEXT)).decode(), process_started)
-        exporter.parts.metrics.release_counters()
+        exporter.parts.watchers.metrics.release_counters()
         await exporter.clock.sleep(recording.step / 2)

@@ -40,7 +40,7 @@ RANKS: Final = {
         *("passwords", "tls", "access", "listener", "web"),
     ),
     "settings": ("values", "accounts", "settings", "loading"),
-    "meeting point": ("revival", "tasks", "app"),
+    "meeting point": ("revival", "tasks", "watchers", "app"),
     "commands": ("healthcheck", "commands", "__main__"),
 }
 """Lowest first. A module imports from lower ranks only; on stairs also what stands before it.

@@ -93,7 +93,7 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
     assert not any(up[account] for account in {*broken, STUMBLING})
     assert all(up[account] for account in accounts[len(SICK) + 1 :])
-    assert exporter.parts.vigil.reason() is None
+    assert exporter.parts.watchers.vigil.reason() is None
 
 
 async def the_mistake_is_told(exporter: Whole) -> None:
@@ -141,7 +141,7 @@ async def test_long_first_listing_is_no_hang() -> None:
         exporter.simulator.faults.add(faults.empty_page(), times=30)
         watching = asyncio.create_task(exporter.run_for(1000))
         while not watching.done():
-            assert exporter.parts.vigil.reason() is None
+            assert exporter.parts.watchers.vigil.reason() is None
             await asyncio.sleep(0)
         assert len(exporter.simulator.requests) >= 15
 

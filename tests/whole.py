@@ -141,18 +141,12 @@ async def whole(
         )
         with logging_to(level, log_format) as log:
             parts = app._Parts(settings, clock)
-            publish = parts._publish
-
-            def publish_noting(name: str, snapshot: Snapshot) -> None:
-                on_publish(name, snapshot)
-                publish(name, snapshot)
-
-            parts._publish = publish_noting  # type: ignore[method-assign,assignment]
+            parts.watchers.readers.append(on_publish)
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
             made = Whole(parts, clock, by_name, log)
-            parts.listeners.append(made.reports.append)
+            parts.watchers.listeners.append(made.reports.append)
             async with (
-                revival.opened(settings, parts.board.accounts, clock) as storage,
+                revival.opened(settings, parts.watchers.board.accounts, clock) as storage,
                 parts.loops(storage) as loops,
             ):
                 made.storage = storage
