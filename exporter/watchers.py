@@ -10,7 +10,7 @@ from exporter import __version__
 from exporter.clock import Clock
 from exporter.logs import Narrator
 from exporter.metrics import Metrics
-from exporter.pace import longest_spacing
+from exporter.pace import Pace, longest_spacing
 from exporter.page import PaceView
 from exporter.report import Listener, Report
 from exporter.settings import Settings
@@ -25,6 +25,7 @@ class Watchers:
     """Of all accounts that fall to this process. More may join at any time."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
         names = [account.name for account in settings.own_accounts]
         interval, api = settings.poll.interval, settings.api
         self.metrics = Metrics(names, version=__version__, interval=interval)
@@ -32,7 +33,7 @@ class Watchers:
         self.board = Board(names)
         patience = api.timeout + longest_spacing(api.requests_per_second)
         self.vigil = Vigil(names, clock, interval=interval, patience=patience)
-        self.paces: dict[str, Callable[[], PaceView]] = {}
+        self._paces: dict[str, Pace] = {}
         self.listeners: list[Listener] = [
             self.metrics.observe,
             Narrator(self.board).observe,
@@ -55,11 +56,21 @@ class Watchers:
         self.metrics.restore(account, snapshot)
         self.board.restore(account, snapshot)
 
-    def watch_pace(self, account: str, pace: Callable[[], PaceView]) -> None:
+    def watch_pace(self, account: str, pace: Pace) -> None:
         """Show how an account's requests leave, as it is when someone looks."""
-        self.metrics.watch(account, lambda: pace().requests_per_second, lambda: pace().next_request_at)
-        self.paces[account] = pace
+        self._paces[account] = pace
+        self.metrics.watch(
+            account, lambda: pace.requests_per_second, lambda: self._view(pace).next_request_at
+        )
 
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
         """Show how large the state file is, as it is when someone looks."""
         self.metrics.watch_state(bytes_on_disk)
+
+    def paces(self) -> dict[str, PaceView]:
+        """How each account's requests leave now."""
+        return {account: self._view(pace) for account, pace in self._paces.items()}
+
+    def _view(self, pace: Pace) -> PaceView:
+        wait = pace.wait(self._clock.monotonic())
+        return PaceView(pace.requests_per_second, self._clock.now() + wait if wait > 0 else 0.0)

@@ -93,7 +93,7 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
     assert not any(up[account] for account in {*broken, STUMBLING})
     assert all(up[account] for account in accounts[len(SICK) + 1 :])
-    assert exporter.parts.watchers.vigil.reason() is None
+    assert exporter.watchers.vigil.reason() is None
 
 
 async def the_mistake_is_told(exporter: Whole) -> None:
@@ -114,10 +114,10 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
     async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
-        client = TestClient(TestServer(exporter.parts.application))
+        client = TestClient(TestServer(exporter.door.application))
         stuck = asyncio.Event()
         async with client, exporter.turning() as tasks:
-            exporter.parts.health.loaded = True
+            exporter.door.health.loaded = True
             await exporter.clock.sleep(20 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
             monkeypatch.setattr(exporter.loops["a0"], "_poll", stuck.wait)
@@ -141,7 +141,7 @@ async def test_long_first_listing_is_no_hang() -> None:
         exporter.simulator.faults.add(faults.empty_page(), times=30)
         watching = asyncio.create_task(exporter.run_for(1000))
         while not watching.done():
-            assert exporter.parts.watchers.vigil.reason() is None
+            assert exporter.watchers.vigil.reason() is None
             await asyncio.sleep(0)
         assert len(exporter.simulator.requests) >= 15
 
@@ -149,7 +149,7 @@ async def test_long_first_listing_is_no_hang() -> None:
 async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
     async with whole([]) as exporter, exporter.turning():
-        assert exporter.parts.health.dead() is None
+        assert exporter.door.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text
 
@@ -158,9 +158,9 @@ async def test_scrapes_cost_twilio_nothing() -> None:
     """However many there are, in whatever format: only polls ask."""
     async with whole([a_world()]) as exporter:
         assert await exporter.poll()
-        exporter.parts.health.loaded = True
+        exporter.door.health.loaded = True
         asked = len(exporter.simulator.requests)
-        async with TestClient(TestServer(exporter.parts.application)) as client:
+        async with TestClient(TestServer(exporter.door.application)) as client:
             for accept in ("text/plain", "application/openmetrics-text") * 10:
                 reply = await client.get("/metrics", headers={"Accept": accept})
                 assert reply.status == 200
