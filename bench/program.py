@@ -1,4 +1,4 @@
-"""The exporter with one account, wired as `app` wires it; only the clock stands still until it is moved.
+"""One account, wired as the program wires it; only the clock stands still until it is moved.
 
 So no wait is part of what is measured. What is missing is its server.
 """
@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter import app, revival
+from exporter import revival
 from exporter.accounts import Account
 from exporter.loop import Loop
+from exporter.polling import Polling
 from exporter.report import PollFinished, Report, RequestFinished
 from exporter.settings import Api, Poll, Settings, State
+from exporter.watchers import Watchers
 from tests.clock import ManualClock
 
 ACCOUNT = "bench"
@@ -21,14 +23,14 @@ ACCOUNT = "bench"
 
 @dataclass
 class Program:
-    parts: app._Parts
+    watchers: Watchers
     loop: Loop
     clock: ManualClock
     reports: list[Report] = field(default_factory=list)
 
     @property
     def tracked(self) -> int:
-        snapshot = self.parts.board.accounts[ACCOUNT].snapshot
+        snapshot = self.watchers.board.accounts[ACCOUNT].snapshot
         return snapshot.tracked_operations if snapshot else 0
 
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
@@ -54,9 +56,10 @@ async def program(
         accounts=(account,),
     )
     clock = ManualClock()
-    parts = app._Parts(settings, clock)  # noqa: SLF001 - the program, with another clock
-    async with revival.opened(settings, [ACCOUNT], clock) as storage, parts.loops(storage) as (loop,):
+    watchers = Watchers(settings, clock)
+    polling = Polling(settings, clock, watchers)
+    async with revival.opened(settings, [ACCOUNT], clock) as storage, polling.loops(storage) as (loop,):
         gc.freeze()  # as the program does
-        made = Program(parts, loop, clock)
-        parts.listeners.append(made.reports.append)
+        made = Program(watchers, loop, clock)
+        watchers.listeners.append(made.reports.append)
         yield made

@@ -22,8 +22,8 @@ from prometheus_client import generate_latest
 from bench.measuring import median_ratio, timed_turns
 from bench.table import TIMES, Row
 from exporter.access import Access
-from exporter.app import exposition_of
 from exporter.clock import SystemClock
+from exporter.door import exposition_of
 from exporter.exposition import Exposition
 from exporter.listener import Visitors, serving
 from exporter.metrics import Metrics

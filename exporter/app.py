@@ -1,85 +1,63 @@
-"""The only place where the parts meet: builds them from the settings, starts and stops them.
+"""The commands that poll, from start to stop: `run`, `once` and `check`.
 
-Decides nothing but who is told what, and in which order things start and stop.
+Decides in which order the parts begin and end; must not know how a part is built.
 """
 
 import asyncio
-import contextlib
 import gc
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from logging import ERROR, INFO, WARNING
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from logging import ERROR, INFO
 from typing import Final, TextIO
 
-from exporter import __version__, revival
-from exporter.access import Access
-from exporter.check import Verdict, check_account
-from exporter.client import Client
-from exporter.clock import Clock, SystemClock
-from exporter.credential import Credential
-from exporter.errors import CredentialError
-from exporter.exposition import Exposition, Part
-from exporter.flags import SettingsError
-from exporter.forecast import Limits
-from exporter.listener import ListenError, Visitors, serving
-from exporter.logs import LOG, Narrator, line
-from exporter.loop import Loop, first_poll_after
-from exporter.metrics import Metrics
+from exporter import revival
+from exporter.clock import SystemClock
+from exporter.door import Door, exposition_of
+from exporter.listener import ListenError
+from exporter.logs import line
 from exporter.negotiation import TEXT
-from exporter.pace import Pace, longest_spacing
-from exporter.page import PaceView, status_page, style_sheet, table
-from exporter.poller import FETCH_SHARE, Poller, PollSettings
+from exporter.page import table
+from exporter.polling import Polling
 from exporter.report import ListingProgressed, Report, RequestFinished
 from exporter.settings import Settings
-from exporter.snapshot import Snapshot
-from exporter.status import Board
-from exporter.storage import RefusedError, Storage
-from exporter.transport import TransportSettings, open_transport
-from exporter.vigil import Vigil
-from exporter.web import Health, Page, build
-from exporter.window import Listing
-from exporter.wire import PAGE_SIZE
+from exporter.storage import RefusedError
+from exporter.tasks import Tasks, on_hangup, stop_on_signals
+from exporter.watchers import Watchers
 
 FINE: Final = 0
 FAILED: Final = 1
-
-TEND_SECONDS: Final = 5.0
-"""Between two looks at files that may have changed and at visitors who keep us waiting."""
 
 
 async def run(
     settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; gives the exit code."""
-    clock = SystemClock()
-    parts = _Parts(settings, clock, web_config_file=settings.web.config_file)
-    addresses = [(each.host, each.port) for each in settings.web.listen_address]
+    clock, tasks = SystemClock(), Tasks()
+    watchers = Watchers(settings, clock)
+    polling = Polling(settings, clock, watchers)
+    door = Door(settings, clock, watchers, tasks, polling.reloads)
     stop = stop_on_signals()
-    _on_hangup(parts.reload)
+    on_hangup(door.reload)
     try:
         async with (
-            serving(parts.application, addresses, parts.visitors, parts.access.tls) as bound,
-            revival.opened(settings, parts.board.accounts, clock) as storage,
-            parts.loops(storage) as loops,
-            parts.counters_released_in_time(),
-            _turning(
+            door.opened() as bound,
+            revival.opened(settings, watchers.board.accounts, clock) as storage,
+            polling.loops(storage) as loops,
+            door.counters_released_in_time(),
+            tasks.turning(
                 {
                     **{f"the poll loop of account {loop.account}": loop.run() for loop in loops},
-                    "the watch over files and visitors": parts.tend(),
+                    "the watch over files and visitors": door.tend(),
                 }
-            ) as tasks,
+            ),
         ):
             for host, port in bound:
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            parts.watch(tasks)
             gc.freeze()  # what lives as long as the process: looking through it again held the loop for 40 ms
-            parts.health.loaded = parts.health.ready = True
+            door.health.loaded = door.health.ready = True
             await stop.wait()
-            parts.health.ready = False
+            door.health.ready = False
             line(INFO, "stopping")
     except (ListenError, RefusedError) as error:
         line(ERROR, "cannot start", error=error)
@@ -89,264 +67,31 @@ async def run(
 
 async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) -> int:
     """One poll of each account, printed; gives the exit code."""
-    parts = _Parts(settings, SystemClock())
+    clock = SystemClock()
+    watchers = Watchers(settings, clock)
     if err.isatty():
-        parts.listeners.append(_progress_line(err))
-    async with parts.loops() as loops:
+        watchers.listeners.append(_progress_line(err))
+    async with Polling(settings, clock, watchers).loops() as loops:
         results = await asyncio.gather(*(loop.attempt() for loop in loops))
     if as_table:
-        statuses = parts.board.accounts.values()
+        statuses = watchers.board.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
     else:
-        out.write((await parts.exposition.page(TEXT)).decode())
+        out.write((await exposition_of(watchers.metrics, clock).page(TEXT)).decode())
     return FINE if all(results) else FAILED
 
 
 async def check(settings: Settings, *, out: TextIO) -> int:
     """Try each account's credential and say what polling it will cost; gives the exit code."""
-    parts = _Parts(settings, SystemClock())
+    clock = SystemClock()
+    watchers = Watchers(settings, clock)
     reports: list[Report] = []
-    parts.listeners.append(reports.append)
-    async with AsyncExitStack() as sessions:
-        clients = [await parts.client(credential, sessions) for credential in parts.credentials]
-        verdicts = await asyncio.gather(*(parts.check(client) for client in clients))
+    watchers.listeners.append(reports.append)
+    verdicts = await Polling(settings, clock, watchers).check()
     out.writelines(f"{text}\n" for verdict in verdicts for text in verdict.lines)
     requests = sum(isinstance(report, RequestFinished) for report in reports)
     out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
     return FINE if all(verdict.good for verdict in verdicts) else FAILED
-
-
-class _Parts:
-    """Everything that lives as long as the process, wired."""
-
-    def __init__(self, settings: Settings, clock: Clock, *, web_config_file: Path | None = None) -> None:
-        self._settings = settings
-        self._clock = clock
-        accounts = settings.own_accounts
-        names = [account.name for account in accounts]
-        if not names:
-            line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
-        self.metrics = Metrics(names, version=__version__, interval=settings.poll.interval)
-        self._paces = {name: Pace(settings.api.requests_per_second) for name in names}
-        for name, pace in self._paces.items():
-            self.metrics.watch(name, *_live(pace, clock))
-        self.exposition = exposition_of(self.metrics, clock)
-        self.board = Board(names)
-        patience = settings.api.timeout + longest_spacing(settings.api.requests_per_second)
-        self.vigil = Vigil(names, clock, interval=settings.poll.interval, patience=patience)
-        self.listeners: list[Callable[[Report], None]] = [
-            self.metrics.observe,
-            Narrator(self.board).observe,
-            self.vigil.observe,
-        ]
-        self.credentials = [Credential(each.name, each.credential, self._report) for each in accounts]
-        self.access = Access(web_config_file, clock)
-        self.visitors = Visitors()
-        self.reloads = [self.access.reload, *(credential.reload for credential in self.credentials)]
-        """What reads files again; each raises what is wrong, and leaves what was in force."""
-        self.metrics.reloaded(clock.now(), successful=True)
-        self.health = Health(dead=lambda: None)
-        self.application = build(
-            self.exposition,
-            self.health,
-            {"/": self._status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
-            self.metrics.release_counters,
-            settings.web.telemetry_path,
-            self.access,
-            self.visitors,
-            self.reload,
-        )
-
-    @asynccontextmanager
-    async def loops(self, storage: Storage | None = None) -> AsyncIterator[list[Loop]]:
-        """A loop for each account, with a session, a pace and a poller of its own; saved at the end."""
-        async with AsyncExitStack() as sessions:
-            clients = [await self.client(credential, sessions) for credential in self.credentials]
-            pollers = [self._poller(client, storage) for client in clients]
-            if storage is not None:
-                await self._resume(pollers, storage)
-            try:
-                yield [self._loop(index, poller) for index, poller in enumerate(pollers)]
-            finally:
-                await asyncio.gather(*(poller.close() for poller in pollers))
-
-    @asynccontextmanager
-    async def counters_released_in_time(self) -> AsyncIterator[None]:
-        async def release() -> None:
-            await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
-            self.metrics.release_counters()
-
-        releasing = asyncio.create_task(release())
-        try:
-            yield
-        finally:
-            releasing.cancel()
-
-    async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
-        self.metrics.watch_state(storage.bytes_on_disk)
-        for account, snapshot in await revival.resume(pollers, storage, self._clock):
-            self.metrics.restore(account, snapshot)
-            self.board.publish(account, snapshot)
-
-    def _loop(self, index: int, poller: Poller) -> Loop:
-        credential, interval = self.credentials[index], self._settings.poll.interval
-        return Loop(
-            poller.account,
-            poller.poll,
-            credential.renewed,
-            self._clock,
-            self._report,
-            interval=interval,
-            first_after=first_poll_after(index, len(self.credentials), interval),
-        )
-
-    async def check(self, client: Client) -> Verdict:
-        poll, api = self._settings.poll, self._settings.api
-        listing = Listing(poll.lookback, poll.recent, poll.sweep_interval, PAGE_SIZE)
-        limits = Limits(poll.interval, api.requests_per_second, api.concurrency, FETCH_SHARE)
-        return await check_account(client.account, client, self._clock, listing, limits, api.timeout)
-
-    async def client(self, credential: Credential, sessions: AsyncExitStack) -> Client:
-        api = self._settings.api
-        settings = TransportSettings(
-            base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
-        )
-        transport = await sessions.enter_async_context(open_transport(settings))
-        return Client(
-            credential.account,
-            transport,
-            credential,
-            self._paces[credential.account],
-            self._clock,
-            self._report,
-            concurrency=api.concurrency,
-        )
-
-    def _poller(self, client: Client, storage: Storage | None) -> Poller:
-        poll = self._settings.poll
-        settings = PollSettings(
-            interval=poll.interval,
-            lookback=poll.lookback,
-            recent=poll.recent,
-            sweep_interval=poll.sweep_interval,
-            concurrency=self._settings.api.concurrency,
-            worst=self._settings.metrics.top_operations,
-        )
-        return Poller(client.account, client, self._clock, settings, self._report, self._publish, storage)
-
-    def watch(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Let the probe tell of loops that have died or hang."""
-        self.health.dead = lambda: _dead(tasks) or self.vigil.reason()
-
-    def reload(self) -> list[str]:
-        """Read again what may change while running; gives what is wrong, one line each."""
-        problems: list[str] = []
-        for reload in self.reloads:
-            try:
-                reload()
-            except SettingsError as error:
-                problems += map(str, error.problems)
-            except (CredentialError, OSError) as error:
-                problems.append(str(error))
-        self.metrics.reloaded(self._clock.now(), successful=not problems)
-        for problem in problems:
-            line(ERROR, "reload failed; what was in force stays", problem=problem)
-        if not problems:
-            line(INFO, "reloaded")
-        return problems
-
-    async def tend(self) -> None:
-        """What must be looked at from time to time."""
-        while True:
-            await self._clock.sleep(TEND_SECONDS)
-            self.visitors.sweep(self._clock.monotonic())
-            if self.access.changed():
-                self.reload()
-
-    def _report(self, report: Report) -> None:
-        for listener in self.listeners:
-            listener(report)
-
-    def _publish(self, account: str, snapshot: Snapshot) -> None:
-        self.metrics.publish(account, snapshot)
-        self.board.publish(account, snapshot)
-
-    def _status_page(self) -> Page:
-        return Page(
-            status_page(
-                self.board.accounts.values(),
-                version=__version__,
-                telemetry_path=self._settings.web.telemetry_path,
-                now=self._clock.now(),
-                paces={name: _shown(pace, self._clock) for name, pace in self._paces.items()},
-            )
-        )
-
-
-def exposition_of(metrics: Metrics, clock: Clock) -> Exposition:
-    """The page of some metrics; each part is written again when it has changed."""
-    return Exposition(
-        [
-            Part(metrics.polled, lambda: metrics.publishes),
-            Part(metrics.own, lambda: metrics.changes),
-            Part(metrics.live, lambda: int(clock.monotonic())),  # once a second, however many scrape
-        ]
-    )
-
-
-def _shown(pace: Pace, clock: Clock) -> PaceView:
-    return PaceView(pace.requests_per_second, clock.now() + pace.wait(clock.monotonic()))
-
-
-def _live(pace: Pace, clock: Clock) -> tuple[Callable[[], float], Callable[[], float]]:
-    """An account's pace for the metrics: requests per second, and the Unix time of the next, 0 for now."""
-
-    def next_request_at() -> float:
-        wait = pace.wait(clock.monotonic())
-        return clock.now() + wait if wait > 0 else 0.0
-
-    return lambda: pace.requests_per_second, next_request_at
-
-
-@asynccontextmanager
-async def _turning(
-    loops: Mapping[str, Coroutine[None, None, None]],
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Keep loops turning, by name, until the end."""
-    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
-    for task in tasks:
-        task.add_done_callback(_tell_death)
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _dead(tasks: Sequence[asyncio.Task[None]]) -> str | None:
-    names = [task.get_name() for task in tasks if task.done()]
-    return f"{names[0]} has died" if names else None
-
-
-def _tell_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        LOG.critical("a loop has died", exc_info=error)
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def _on_hangup(reload: Callable[[], object]) -> None:
-    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _progress_line(err: TextIO) -> Callable[[Report], None]:

@@ -17,6 +17,7 @@ from exporter.flags import SettingsError
 from exporter.loading import add_flags, load
 from exporter.settings import Settings
 from exporter.simulator import CREDENTIAL, SCENARIOS, Simulator, World
+from exporter.tasks import stop_on_signals
 from exporter.values import ListenAddress, parse_listen_address
 
 WRONG_SETTINGS: Final = 2
@@ -102,7 +103,7 @@ def _healthcheck(*_: object) -> int:
 async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
     clock = SystemClock()
     world = World(SCENARIOS[scenario], started=clock.now())
-    stop = app.stop_on_signals()
+    stop = stop_on_signals()
     try:
         async with Simulator(world, clock, host=address.host or "127.0.0.1", port=address.port) as simulator:
             sid, token = CREDENTIAL

@@ -28,10 +28,13 @@ class Health:
     """What the probes answer."""
 
     dead: Callable[[], str | None]
-    """Why the process should be restarted; `None`: its loops turn."""
+    """Why the process should be restarted; `None`: its loops turn. Asked only when all is loaded."""
     ready: bool = False
     loaded: bool = False
-    """Counters stand where a former process left them; before, a scrape would see them fall to zero."""
+    """Counters stand where a former process left them, and loops turn.
+
+    Before, a scrape would see the counters fall to zero, and silence is no death.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ async def _send_page(exposition: Exposition, request: web.Request) -> web.Stream
 
 def _healthy(health: Health) -> _Handler:
     async def handle(_: web.Request) -> web.Response:
-        reason = health.dead()
+        reason = health.dead() if health.loaded else None
         return web.Response(text="OK\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
 
     return handle

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.access import Access
-from exporter.app import exposition_of
+from exporter.door import exposition_of
 from exporter.exposition import Exposition
 from exporter.listener import Visitors, serving
 from exporter.page import status_page, style_sheet

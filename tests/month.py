@@ -21,14 +21,15 @@ from typing import Final, NamedTuple
 from aiohttp import ClientSession
 from aiohttp.web_app import _cached_build_middleware
 
-from exporter import app, revival
+from exporter import revival
 from exporter.accounts import Account
 from exporter.counting import COUNTED
+from exporter.door import Door
 from exporter.errors import StateError
-from exporter.listener import serving
 from exporter.operation import Operation, stats_of
+from exporter.polling import Polling
 from exporter.report import PollFinished, PollStarted, Report
-from exporter.settings import Api, Poll, Settings, State
+from exporter.settings import Api, Poll, Settings, State, Web
 from exporter.simulator import (
     HOSTILE_IDS,
     RETENTION_SECONDS,
@@ -45,6 +46,9 @@ from exporter.simulator.journal import Endpoint
 from exporter.snapshot import Snapshot
 from exporter.state import Changes, Progress
 from exporter.storage import Storage
+from exporter.tasks import Tasks
+from exporter.values import ListenAddress
+from exporter.watchers import Watchers
 from exporter.wire import MAX_REPLY_BYTES
 from tests.clock import SATURDAY, ManualClock
 from tests.whole import Scrape, sid, switchboard
@@ -60,7 +64,7 @@ TIMEOUT_SECONDS: Final = 1.0
 HELD_HOURS: Final = 8 * 24
 """Of each world, so that the simulator itself does not grow."""
 
-LOOPBACK: Final = (("127.0.0.1", 0),)
+LOOPBACK: Final = Web(listen_address=(ListenAddress("127.0.0.1", 0),))
 
 
 def scenario(operations_per_hour: float, trouble: Episode | None = None, kind: str = "steady") -> Scenario:
@@ -270,25 +274,21 @@ async def exporting(
     on_report: Callable[[Report], None],
     on_publish: Callable[[str, Snapshot], None],
 ) -> AsyncIterator[Exporter]:
-    parts = app._Parts(settings, clock)
-    parts.listeners.append(on_report)
-    publish = parts._publish
-
-    def publish_and_tell(account: str, snapshot: Snapshot) -> None:
-        publish(account, snapshot)
-        on_publish(account, snapshot)
-
-    parts._publish = publish_and_tell  # type: ignore[method-assign]
+    tasks = Tasks()
+    watchers = Watchers(settings, clock)
+    watchers.listeners.append(on_report)
+    watchers.readers.append(on_publish)
+    polling = Polling(settings, clock, watchers)
+    door = Door(settings, clock, watchers, tasks, polling.reloads)
     async with (
-        serving(parts.application, LOOPBACK, parts.visitors, parts.access.tls) as bound,
-        revival.opened(settings, parts.board.accounts, clock) as storage,
-        parts.loops(storage) as loops,
-        parts.counters_released_in_time(),
-        app._turning({loop.account: loop.run() for loop in loops}) as tasks,
+        door.opened() as bound,
+        revival.opened(settings, watchers.board.accounts, clock) as storage,
+        polling.loops(storage) as loops,
+        door.counters_released_in_time(),
+        tasks.turning({loop.account: loop.run() for loop in loops}),
     ):
         assert storage is not None
-        parts.watch(tasks)
-        parts.health.loaded = parts.health.ready = True
+        door.health.loaded = door.health.ready = True
         yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage, clock)
     # aiohttp keeps the handlers of up to 1,024 applications; a real process has one.
     _cached_build_middleware.cache_clear()
@@ -443,6 +443,7 @@ class Month:
             api=Api(base_url=f"{self._origin}/v1", timeout=TIMEOUT_SECONDS, requests_per_second=100),
             poll=Poll(interval=self._interval, sweep_interval=SWEEP_POLLS * self._interval),
             state=State(path=self._folder / "state.sqlite"),
+            web=LOOPBACK,
             accounts=tuple(player.account for player in self._configured),
         )
         self._exporter = await self._process.enter_async_context(

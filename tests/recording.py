@@ -4,11 +4,9 @@ Pages are scraped at simulated instants, hours of them in seconds, and handed to
 rule test: real rules, evaluated by Prometheus' own engine, without a minute of real time.
 """
 
-import asyncio
 import re
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -117,23 +115,10 @@ def _notation(values: list[float | None]) -> Iterator[str]:
             yield f"{value:.17g}x{count - 1}" if count > 1 else f"{value:.17g}"
 
 
-@asynccontextmanager
-async def polling(exporter: Whole) -> AsyncIterator[None]:
-    """Every account's loop turns."""
-    tasks = [asyncio.create_task(loop.run()) for loop in exporter.loops.values()]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
-
-
 async def scrape_for(seconds: float, exporter: Whole, recording: Recording, process_started: float) -> None:
     """The first scrape is half a step from now, and the end half a step after the last."""
     for _ in range(round(seconds / recording.step)):
         await exporter.clock.sleep(recording.step / 2)
-        recording.add((await exporter.parts.exposition.page(TEXT)).decode(), process_started)
-        exporter.parts.metrics.release_counters()
+        recording.add((await exporter.door.exposition.page(TEXT)).decode(), process_started)
+        exporter.watchers.metrics.release_counters()
         await exporter.clock.sleep(recording.step / 2)

@@ -40,7 +40,7 @@ RANKS: Final = {
         *("passwords", "tls", "access", "listener", "web"),
     ),
     "settings": ("values", "accounts", "settings", "loading"),
-    "meeting point": ("revival", "app"),
+    "meeting point": ("revival", "tasks", "watchers", "polling", "door", "app"),
     "commands": ("healthcheck", "commands", "__main__"),
 }
 """Lowest first. A module imports from lower ranks only; on stairs also what stands before it.
@@ -59,6 +59,14 @@ EDGE_PAIRS: Final = {
     ("web", "listener"): "who has spoken is not cut off",
 }
 """The edges that know another edge, and why. No edge knows the poller."""
+
+STRANGERS: Final = {
+    "tasks": {"accounts", "settings", "client", "transport", "web", "listener"},
+    "watchers": {"poller", "loop", "client", "storage", "polling", "exposition", "web", "door"},
+    "polling": {"metrics", "exposition", "page", "access", "listener", "web", "door"},
+    "door": {"credential", "poller", "loop", "client", "transport", "storage", "revival", "polling"},
+}
+"""What the stairs of the meeting point would allow: who asks Twilio and who is asked meet in `app` only."""
 
 SIMULATOR_SEES: Final = {"__version__", "clock", "operation"}
 
@@ -203,6 +211,12 @@ def test_edge_pairs_are_in_use() -> None:
     """An exception that nobody needs any more leaves the table."""
     in_use = {(module, imported) for module in RANKS["edges"] for _, imported in ours(MODULES[module])}
     assert EDGE_PAIRS.keys() <= in_use
+
+
+@pytest.mark.parametrize("module", sorted(STRANGERS))
+def test_strangers_stay_strangers(module: str) -> None:
+    """Each meeting has one subject."""
+    assert not {imported for _, imported in ours(MODULES[module])} & STRANGERS[module]
 
 
 def test_only_the_command_line_knows_the_simulator() -> None:

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter import app
+from exporter.access import Access
+from exporter.door import TEND_SECONDS
 from exporter.report import PollCrashed, PollFinished, PollStarted
 from exporter.simulator import Fault, Simulator, faults, new_id
 from exporter.snapshot import Snapshot
@@ -94,7 +95,7 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
     assert not any(up[account] for account in {*broken, STUMBLING})
     assert all(up[account] for account in accounts[len(SICK) + 1 :])
-    assert exporter.parts.vigil.reason() is None
+    assert exporter.watchers.vigil.reason() is None
 
 
 async def the_mistake_is_told(exporter: Whole) -> None:
@@ -115,13 +116,10 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
     async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
-        client = TestClient(TestServer(exporter.parts.application))
+        client = TestClient(TestServer(exporter.door.application))
         stuck = asyncio.Event()
-        async with (
-            client,
-            app._turning({each.account: each.run() for each in exporter.loops.values()}) as tasks,
-        ):
-            exporter.parts.watch(tasks)
+        async with client, exporter.turning() as tasks:
+            exporter.door.health.loaded = True
             await exporter.clock.sleep(20 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
             monkeypatch.setattr(exporter.loops["a0"], "_poll", stuck.wait)
@@ -145,16 +143,35 @@ async def test_long_first_listing_is_no_hang() -> None:
         exporter.simulator.faults.add(faults.empty_page(), times=30)
         watching = asyncio.create_task(exporter.run_for(1000))
         while not watching.done():
-            assert exporter.parts.vigil.reason() is None
+            assert exporter.watchers.vigil.reason() is None
             await asyncio.sleep(0)
         assert len(exporter.simulator.requests) >= 15
 
 
+async def test_watch_over_files_survives_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told with its traceback, and the next look comes."""
+    looks = iter([True, ZeroDivisionError, False])
+
+    def changed(_: Access) -> bool:
+        look = next(looks, False)
+        if look is ZeroDivisionError:
+            raise ZeroDivisionError
+        return bool(look)
+
+    monkeypatch.setattr(Access, "changed", changed)
+    async with whole([]) as exporter:
+        watching = asyncio.create_task(exporter.door.tend())
+        await exporter.clock.sleep(5 * TEND_SECONDS)
+        assert not watching.done()
+        watching.cancel()
+    assert next(looks, None) is None
+    assert len(exporter.logged("a look at files and visitors failed")) == 1
+
+
 async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
-    async with whole([]) as exporter, app._turning({}) as tasks:
-        exporter.parts.watch(tasks)
-        assert exporter.parts.health.dead() is None
+    async with whole([]) as exporter, exporter.turning():
+        assert exporter.door.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text
 
@@ -163,9 +180,9 @@ async def test_scrapes_cost_twilio_nothing() -> None:
     """However many there are, in whatever format: only polls ask."""
     async with whole([a_world()]) as exporter:
         assert await exporter.poll()
-        exporter.parts.health.loaded = True
+        exporter.door.health.loaded = True
         asked = len(exporter.simulator.requests)
-        async with TestClient(TestServer(exporter.parts.application)) as client:
+        async with TestClient(TestServer(exporter.door.application)) as client:
             for accept in ("text/plain", "application/openmetrics-text") * 10:
                 reply = await client.get("/metrics", headers={"Accept": accept})
                 assert reply.status == 200

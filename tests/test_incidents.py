@@ -13,7 +13,7 @@ from exporter.operation import Operation, stats_of
 from exporter.simulator import SCENARIOS, Episode, Scenario, World, new_id
 from tests.clock import SATURDAY, ManualClock
 from tests.program import ROOT
-from tests.recording import Recording, polling, scrape_for
+from tests.recording import Recording, scrape_for
 from tests.whole import Whole, whole
 
 HOUR: Final = 3600.0
@@ -139,7 +139,7 @@ async def test_incident_is_caught(incident: Incident, tmp_path: Path) -> None:
     started = clock.now()
     async with (
         whole([world], clock=clock, poll={"lookback": "6h"}, state=state) as exporter,
-        polling(exporter),
+        exporter.turning(),
     ):
         await scrape_for(CALM, exporter, recording, started)
         await incident.strike(exporter)

@@ -9,7 +9,7 @@ import pytest
 from exporter.simulator import SCENARIOS, Episode, World
 from exporter.simulator.scenarios import Trouble
 from tests.clock import SATURDAY, ManualClock
-from tests.recording import Recording, polling, scrape_for
+from tests.recording import Recording, scrape_for
 from tests.whole import whole
 
 INTERVAL: Final = 300.0
@@ -53,7 +53,7 @@ async def test_month_of_steady_traffic_fires_no_mail_alert(tmp_path: Path) -> No
         poll = {"lookback": "1d", "interval": INTERVAL}
         async with (
             whole([world], clock=clock, api={"requests_per_second": 100}, poll=poll, state=state) as exporter,
-            polling(exporter),
+            exporter.turning(),
         ):
             await scrape_for(days * DAY, exporter, recording, started)
         if not keeps_state:

@@ -97,9 +97,13 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
             *("".join(traceback.format_exception(error)) for error in errors),
             *(repr(error) + str(vars(error)) for error in errors),
             *(repr(each) for each in exporter.reports if not isinstance(each, PollCrashed)),
-            *(repr(part) + str(part) for part in vars(exporter.parts).values()),
+            *(
+                repr(part) + str(part)
+                for wired in (exporter.watchers, exporter.polling, exporter.tasks, exporter.door)
+                for part in (wired, *vars(wired).values())
+            ),
             *map(repr, exporter.loops.values()),
-            *(str(vars(credential)) for credential in exporter.parts.credentials),
+            *(str(vars(credential)) for credential in exporter.polling._credentials),
         ]
     )
 
@@ -107,8 +111,8 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
 async def pages_of(exporter: Whole) -> list[str]:
     return [
         (await exporter.scrape()).text,
-        (await exporter.parts.exposition.page(OPENMETRICS)).decode(),
-        exporter.parts._status_page().text,
+        (await exporter.door.exposition.page(OPENMETRICS)).decode(),
+        exporter.door.status_page().text,
     ]
 
 
@@ -151,7 +155,7 @@ async def test_mistake_of_ours_tells_none_either(log_format: str) -> None:
         assert "KeyError" in told
         assert SECRET not in told
         assert TOKEN not in told
-        assert "ValueError" in exporter.parts._status_page().text
+        assert "ValueError" in exporter.door.status_page().text
 
 
 async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -
         [a_world()], account=lambda _: {"auth_token_file": str(file)}, level="debug"
     ) as exporter:
         file.write_bytes(SECRET.encode() + b"\xff")
-        exporter.parts.reload()
+        exporter.door.reload()
         told = everything_told(exporter, await pages_of(exporter))
         assert "is not a text file" in told
         assert str(file) in told

@@ -72,6 +72,15 @@ async def test_probes() -> None:
         assert (reply.status, reply.body) == (503, b"a poll loop has died\n")
 
 
+async def test_loading_is_no_death() -> None:
+    """However long it takes: before the loops turn, nobody can tell that one hangs."""
+    health = Health(dead=lambda: "no sign of life")
+    async with opened(health=health) as door:
+        assert (await ask(door.port, "/-/healthy")).status == 200
+        health.loaded = True
+        assert (await ask(door.port, "/-/healthy")).status == 503
+
+
 async def test_reload_says_what_is_wrong() -> None:
     """A line for each problem; only POST reloads."""
     async with opened() as door:

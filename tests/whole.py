@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 from aiohttp import BasicAuth, web
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import app, logs, revival
+from exporter import logs, revival
 from exporter.accounts import Account
+from exporter.door import Door
 from exporter.loop import Loop
 from exporter.negotiation import TEXT
+from exporter.polling import Polling
 from exporter.report import Report
 from exporter.settings import Api, Poll, Settings, State
 from exporter.simulator import Simulator, World
@@ -26,6 +28,8 @@ from exporter.simulator.listener import Listener
 from exporter.simulator.server import OPERATIONS_PATH
 from exporter.snapshot import Snapshot
 from exporter.storage import Storage
+from exporter.tasks import Tasks
+from exporter.watchers import Watchers
 from tests.clock import ManualClock
 
 R = TypeVar("R", bound=Report)
@@ -33,7 +37,10 @@ R = TypeVar("R", bound=Report)
 
 @dataclass
 class Whole:
-    parts: app._Parts
+    watchers: Watchers
+    polling: Polling
+    tasks: Tasks
+    door: Door
     clock: ManualClock
     simulators: Mapping[str, Simulator]
     log: io.StringIO
@@ -52,18 +59,19 @@ class Whole:
         (loop,) = self.loops.values()
         return await loop.attempt()
 
+    @asynccontextmanager
+    async def turning(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Every account's loop turns; none ends by itself."""
+        async with self.tasks.turning({loop.account: loop.run() for loop in self.loops.values()}) as tasks:
+            yield tasks
+        assert all(task.cancelled() for task in tasks), tasks
+
     async def run_for(self, seconds: float) -> None:
-        """Let every loop run."""
-        until = self.clock.monotonic() + seconds
-        tasks = [asyncio.create_task(loop.run()) for loop in self.loops.values()]
-        await self.clock.sleep(until - self.clock.monotonic())
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+        async with self.turning():
+            await self.clock.sleep(seconds)
 
     async def scrape(self) -> "Scrape":
-        text = (await self.parts.exposition.page(TEXT)).decode()
+        text = (await self.door.exposition.page(TEXT)).decode()
         return Scrape(text)
 
     def reported(self, kind: type[R], account: str | None = None) -> list[R]:
@@ -137,20 +145,17 @@ async def whole(
             ),
         )
         with logging_to(level, log_format) as log:
-            parts = app._Parts(settings, clock)
-            publish = parts._publish
-
-            def publish_noting(name: str, snapshot: Snapshot) -> None:
-                on_publish(name, snapshot)
-                publish(name, snapshot)
-
-            parts._publish = publish_noting  # type: ignore[method-assign,assignment]
+            tasks = Tasks()
+            watchers = Watchers(settings, clock)
+            watchers.readers.append(on_publish)
+            polling = Polling(settings, clock, watchers)
+            door = Door(settings, clock, watchers, tasks, polling.reloads)
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
-            made = Whole(parts, clock, by_name, log)
-            parts.listeners.append(made.reports.append)
+            made = Whole(watchers, polling, tasks, door, clock, by_name, log)
+            watchers.listeners.append(made.reports.append)
             async with (
-                revival.opened(settings, parts.board.accounts, clock) as storage,
-                parts.loops(storage) as loops,
+                revival.opened(settings, watchers.board.accounts, clock) as storage,
+                polling.loops(storage) as loops,
             ):
                 made.storage = storage
                 if storage is not None:

@@ -1,0 +1,60 @@
+"""Loops that turn until the process is told to stop, and the signals that tell it.
+
+Must not know what turns: accounts, HTTP, Twilio.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from exporter.logs import LOG
+
+
+class Tasks:
+    """The loops of one process. None may end by itself: one that does has died."""
+
+    def __init__(self) -> None:
+        self._tasks: Sequence[asyncio.Task[None]] = ()
+
+    @asynccontextmanager
+    async def turning(
+        self, loops: Mapping[str, Coroutine[None, None, None]]
+    ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Keep these turning, by name; cancelled at the end."""
+        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+        for task in self._tasks:
+            task.add_done_callback(_tell_death)
+        try:
+            yield self._tasks
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def dead(self) -> str | None:
+        """Which one has died; `None`: all turn, or none does yet."""
+        names = [task.get_name() for task in self._tasks if task.done()]
+        return f"{names[0]} has died" if names else None
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def on_hangup(call: Callable[[], object]) -> None:
+    """At every SIGHUP."""
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
+
+
+def _tell_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOG.critical("a loop has died", exc_info=error)
