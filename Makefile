@@ -28,7 +28,7 @@ check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling w
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## the tests, with coverage
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxschedchunk=1 --cov --cov-report=term $(ARGS)
 
 # Of docker, podman and buildah the first that works. The two others need to be told of the format that knows health checks.
 .PHONY: image

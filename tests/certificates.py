@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+AUTHORITY = "critical,keyCertSign,cRLSign"
 SERVER = "DNS:localhost,IP:127.0.0.1"
 CLIENT_NAMES = (
     "scraper.example",
@@ -15,9 +16,11 @@ CLIENT = "DNS:scraper.example,email:scraper@example.com,URI:spiffe://example.com
 
 
 def make_certificates(folder: Path) -> None:
-    """`NAME.pem` and `NAME.key`: two authorities, servers and clients."""
-    _make(folder, "ca")
-    _make(folder, "strange-ca")
+    """`NAME.pem` and `NAME.key`: authorities, one of them lax, servers and clients."""
+    _make(folder, "ca", usage=AUTHORITY)
+    _make(folder, "strange-ca", usage=AUTHORITY)
+    _make(folder, "lax-ca")
+    _make(folder, "lax-server", signed_by="lax-ca", names=SERVER)
     _make(folder, "server", signed_by="ca", names=SERVER)
     _make(folder, "next-server", signed_by="ca", names=SERVER)
     _make(folder, "rsa-server", signed_by="ca", names=SERVER, key="rsa:2048")
@@ -28,7 +31,14 @@ def make_certificates(folder: Path) -> None:
     _run([*encrypt, "-in", str(folder / "server.key"), "-out", str(folder / "encrypted.key")])
 
 
-def _make(folder: Path, name: str, signed_by: str | None = None, names: str = "", key: str = "ec") -> None:
+def _make(
+    folder: Path,
+    name: str,
+    signed_by: str | None = None,
+    names: str = "",
+    key: str = "ec",
+    usage: str = "",
+) -> None:
     curve = ["-pkeyopt", "ec_paramgen_curve:prime256v1"] if key == "ec" else []
     command = [
         "openssl",
@@ -47,6 +57,8 @@ def _make(folder: Path, name: str, signed_by: str | None = None, names: str = ""
     if signed_by:
         command += ["-CA", str(folder / f"{signed_by}.pem"), "-CAkey", str(folder / f"{signed_by}.key")]
         command += ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", f"subjectAltName={names}"]
+    if usage:
+        command += ["-addext", f"keyUsage={usage}"]
     _run(command)
 
 

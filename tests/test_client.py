@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from exporter.report import RequestFinished, RequestRetried
 from exporter.simulator import Fault, World, faults
 from exporter.transport import TransportSettings, open_session, proxy_for
 from exporter.wire import MAX_REPLY_BYTES, Page
+from tests.certificates import make_certificates
 from tests.clock import ManualClock
 from tests.rig import Rig, rigged
 from tests.simulator.ask import an_operation
@@ -287,24 +287,20 @@ async def test_compressed_bomb_is_not_swallowed() -> None:
             await list_page(rig)
 
 
-def make_certificate(certificate: Path, key: Path) -> None:
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-
-
-async def test_private_ca_is_trusted_when_named(tmp_path: Path) -> None:
-    """And not without `api.ca_file`."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    make_certificate(certificate, key)
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("kind", ["", "lax-"])
+async def test_private_ca_is_trusted_when_named(tmp_path: Path, kind: str) -> None:
+    """And not without `api.ca_file`. A lax one does not state what it may be used for."""
+    make_certificates(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(tmp_path / f"{kind}server.pem", tmp_path / f"{kind}server.key")
 
     async def empty(_: web.Request) -> web.Response:
         return web.json_response({"operations": [], "pagination": {"next": None, "self": ""}})
 
     async with served(empty, tls) as url:
-        async with rigged(World.empty(), ManualClock(time.time()), base_url=url, ca_file=certificate) as rig:
+        authority = tmp_path / f"{kind}ca.pem"
+        async with rigged(World.empty(), ManualClock(time.time()), base_url=url, ca_file=authority) as rig:
             assert await list_page(rig) == ([], None)
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
             with pytest.raises(Unreachable, match="TLS"):
