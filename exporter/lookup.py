@@ -16,35 +16,35 @@ class Lookups:
     """What aiohttp's resolver asks of an event loop; all who ask the same meanwhile wait for one answer."""
 
     def __init__(self) -> None:
-        self._under_way: dict[object, asyncio.Future[Any]] = {}
+        self._under_way: dict[object, asyncio.Future[Any]] = {}  # only the loop touches it
 
     async def getaddrinfo(self, host: str, port: int, **hints: int) -> Any:
         """As `socket.getaddrinfo`. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         key = (loop, host, port, *hints.items())
-        if key not in self._under_way:
+        answer = self._under_way.get(key)
+        if answer is None:
             answer = self._under_way[key] = loop.create_future()
-            answer.add_done_callback(lambda done: done.exception())  # perhaps nobody waits any more
-            Thread(target=self._look_up, args=(loop, key, answer, host, port, hints), daemon=True).start()
-        return await asyncio.shield(self._under_way[key])
+            answer.add_done_callback(partial(self._forget, key))
+            try:
+                Thread(target=_look_up, args=(answer, host, port, hints), daemon=True).start()
+            except RuntimeError as error:  # there may be no more threads
+                answer.set_exception(OSError(str(error)))
+        return await asyncio.shield(answer)
 
     async def getnameinfo(self, address: Any, flags: int) -> tuple[str, str]:
         """Of an address with a scope, as a number: nothing is looked up."""
         return socket.getnameinfo(address, flags)
 
-    def _look_up(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        key: object,
-        answer: asyncio.Future[Any],
-        host: str,
-        port: int,
-        hints: dict[str, int],
-    ) -> None:
-        try:
-            settle = partial(answer.set_result, socket.getaddrinfo(host, port, **hints))
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            settle = partial(answer.set_exception, error)
+    def _forget(self, key: object, answer: asyncio.Future[Any]) -> None:
         del self._under_way[key]
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle)
+        answer.exception()  # has been seen: perhaps nobody waits any more
+
+
+def _look_up(answer: asyncio.Future[Any], host: str, port: int, hints: dict[str, int]) -> None:
+    try:
+        settle = partial(answer.set_result, socket.getaddrinfo(host, port, **hints))
+    except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+        settle = partial(answer.set_exception, error)
+    with suppress(RuntimeError):  # the loop has ended meanwhile
+        answer.get_loop().call_soon_threadsafe(settle)

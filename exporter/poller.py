@@ -14,11 +14,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from exporter.clock import Clock
 from exporter.counting import Counts, Tally
 from exporter.errors import (
+    Malformed,
     Refused,
     StateError,
     Throttled,
@@ -39,7 +41,7 @@ from exporter.report import (
 from exporter.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.state import Changes, Progress, Saved
 from exporter.window import MARGIN_SECONDS, NEVER, Listing, Range, listed
-from exporter.wire import PAGE_SIZE, Page
+from exporter.wire import MAX_CLOCK_SKEW_SECONDS, PAGE_SIZE, Page
 
 FETCH_SHARE: Final = 0.8
 """Of the interval: when it is gone, no further operation is fetched."""
@@ -163,7 +165,7 @@ class Poller:
         self._progress = replace(self._progress, last_success_at=work.as_of)
         self._is_unsaved = True
         await self.save()  # first, so that what was shown is never lost
-        snapshot = await self._beside(self._summarise, work.as_of)
+        snapshot = await self._beside(partial(self._summarise, work.as_of))
         self._publish(self.account, snapshot)
         self._finish(work, None)
         return snapshot
@@ -195,14 +197,14 @@ class Poller:
         self._ledger.saved()
         self._safe_counts = changes.counts
 
-    async def _beside(self, work: Callable[[float], T], now: float) -> T:
+    async def _beside(self, work: Callable[[], T]) -> T:
         """In a thread where the ledger is large: after a day's outage a million operations take a second.
 
         Nothing else touches the ledger meanwhile, so a cancellation waits until the thread has let go of it.
         """
         if len(self._ledger) < LARGE_LEDGER:
-            return work(now)
-        working = asyncio.ensure_future(asyncio.to_thread(work, now))
+            return work()
+        working = asyncio.ensure_future(asyncio.to_thread(work))
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
@@ -230,12 +232,12 @@ class Poller:
         refreshed_before = self._ledger.unfinished()
         covered = await self._list_ranges(work)
 
-        def in_turn(_: float) -> list[str]:
+        def in_turn() -> list[str]:
             """What the listing did not speak of goes first, then what waited longest before it."""
             unfinished = self._ledger.unfinished()
             return sorted(unfinished, key=lambda each: (each in covered, refreshed_before.get(each, 0.0)))
 
-        order = deque(await self._beside(in_turn, work.as_of))
+        order = deque(await self._beside(in_turn))
         await self._fetch_all(order, work.started + FETCH_SHARE * self._settings.interval, work)
 
     async def _list_ranges(self, work: "_Work") -> set[str]:
@@ -253,10 +255,8 @@ class Poller:
             asked = Range(span.start - MARGIN_SECONDS, span.end + MARGIN_SECONDS)
             async with aclosing(self._pages(asked, work.started)) as pages:
                 async for page in pages:
-                    if (
-                        not work.pages
-                    ):  # not before Twilio's own clock was seen beside ours: forgetting is for good
-                        await self._beside(self._ledger.advance, now)
+                    if not work.pages:
+                        await self._move_on(work)
                     self._absorb_page(page, asked, covered)
                     work.pages += 1
                     work.listed += len(page.operations)
@@ -264,6 +264,13 @@ class Poller:
         stretches = listed(self._progress.stretches, ranges, now, self._listing.start(now))
         self._progress = replace(self._progress, stretches=stretches)
         return covered
+
+    async def _move_on(self, work: "_Work") -> None:
+        """Forgetting is for good: only after a reply, whose `Date` was held against our clock as it is now."""
+        clock_was_set_by = self._clock.now() - work.as_of - (self._clock.monotonic() - work.started)
+        if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
+            raise Malformed(f"our clock was set by {clock_was_set_by:.0f} s during the poll")
+        await self._beside(partial(self._ledger.advance, work.as_of))
 
     async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
         """Page after page until there is no next one; an empty page may have one."""

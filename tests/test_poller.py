@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from exporter.simulator.reply import Reply
 from exporter.snapshot import Snapshot
 from exporter.state import Changes, Progress
 from exporter.storage import Storage
-from exporter.wire import Page
+from exporter.wire import Page, read_status
 from tests.clock import SATURDAY, ManualClock
 from tests.rig import ACCOUNT, SETTINGS, Rig, rigged
 from tests.twilio import PlainTwilio
@@ -438,6 +439,53 @@ async def test_clock_that_was_ahead_for_a_while_leaves_no_hole() -> None:
     assert (await poller.poll()).tracked_operations < 100
     clock.advance(-20 * 3600.0 + 60.0)
     assert (await poller.poll()).tracked_operations == 100
+
+
+class WildClock(ManualClock):
+    """`ahead` seconds of the truth, until it is set."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+class TruthfulTwilio(PlainTwilio):
+    """While it answers the clock is set; its `Date` is held against that clock, as the client does."""
+
+    def __init__(self, clock: WildClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+        self.clock.ahead = 0.0
+        date = formatdate(SATURDAY + self.clock.monotonic(), usegmt=True)
+        assert read_status(200, {"Date": date}, self.clock.now()) is None
+        return await super().list_page(start, end, page_token, give_up_at=give_up_at)
+
+
+@pytest.mark.parametrize("ahead", [400 * DAY, -400 * DAY])
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: bool) -> None:
+    """It began with a wild one: the window would be another, and what is forgotten then is lost for good."""
+    clock = WildClock()
+    twilio = TruthfulTwilio(clock)
+    for number in range(50):
+        made = operation(number, age=6.9 * DAY * (number + 1) / 50, failed=1)
+        twilio.operations[made.id] = made
+    poller = alone(twilio, clock)
+    if not is_first:
+        await poller.poll()
+        clock.advance(60)
+    clock.ahead = ahead
+    with pytest.raises(Malformed, match="our clock was set by"):
+        await poller.poll()
+    clock.advance(60)
+    late = twilio.operations.popitem()[1]
+    twilio.operations[late.id] = replace_stats(late, "completed", failed=3)
+    snapshot = await poller.poll()
+    assert snapshot.tracked_operations == 50
+    assert snapshot.counts["stat", "failed"] == (0 if is_first else 2)
 
 
 async def test_counters_of_a_short_window_do_not_fall() -> None:
