@@ -266,7 +266,7 @@ class Poller:
         return covered
 
     async def _move_on(self, work: "_Work") -> None:
-        """Forgetting is for good: only after a reply, whose `Date` was held against our clock as it is now."""
+        """Forgetting is for good: only after a reply whose `Date` was held against our clock as it is now."""
         clock_was_set_by = self._clock.now() - work.as_of - (self._clock.monotonic() - work.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
             raise Malformed(f"our clock was set by {clock_was_set_by:.0f} s during the poll")

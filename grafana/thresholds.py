@@ -43,13 +43,13 @@ class Spike:
     """At least so many in the long window,"""
     attempts: int
     """of at least so many attempts …"""
-    slow: int
-    """… or, where there are fewer or none, of so many in this window, whose share is above the ceiling."""
     lasting: int
+    slow: int = 0
+    """… or, where there are fewer or none, of so many in this window, whose share is above the ceiling."""
     normal: int = WEEK
-    """The account's normal is the median of this time's hourly looks at the long window …"""
-    normal_hours: int = 6
-    """… when so many of them saw attempts enough."""
+    """The account's normal is the median of what each hour of this time saw of its last day …"""
+    normal_looks: int = 6
+    """… when there were so many with attempts enough."""
 
 
 FAILED: Final = Spike(
@@ -61,8 +61,8 @@ FAILED: Final = Spike(
     ceiling=0.5,
     emails=10,
     attempts=50,
-    slow=6 * HOUR,
     lasting=2 * MINUTE,
+    slow=6 * HOUR,  # mail may fail before it is attempted
 )
 UNDELIVERED: Final = Spike(
     status="undelivered",
@@ -73,7 +73,6 @@ UNDELIVERED: Final = Spike(
     ceiling=0.5,
     emails=20,
     attempts=100,
-    slow=DAY,
     lasting=5 * MINUTE,
 )
 SPIKES: Final = (FAILED, UNDELIVERED)
