@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -306,5 +307,5 @@ class CountersThatSurvive(RuleBasedStateMachine):
             assert {key: counts[key] for key in expected} == expected
 
 
-TestCountersThatSurvive = CountersThatSurvive.TestCase
+TestCountersThatSurvive = pytest.mark.long(CountersThatSurvive.TestCase)
 TestCountersThatSurvive.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
