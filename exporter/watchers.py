@@ -64,7 +64,7 @@ class Watchers:
         )
 
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
-        """Show how large the state file is, as it is when someone looks."""
+        """Show how large the state file was at the last save."""
         self.metrics.watch_state(bytes_on_disk)
 
     def paces(self) -> dict[str, PaceView]:
