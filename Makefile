@@ -62,6 +62,10 @@ lint: $(VENV)/dev.stamp ## ruff, mypy (strict), and hadolint for the Dockerfile
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
+.PHONY: lock-check
+lock-check: ## can every pip that a supported Python bundles install the lock files?
+	@$(PYTHON) -m tools.check_locks
+
 .PHONY: format
 format: $(VENV)/dev.stamp ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -94,7 +98,8 @@ lock: ## write the hashed lock files anew from pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --group sbom --constraint requirements-dev.lock --output-file requirements-sbom.lock
-LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
+# With the extras: pip before 23.3 needs them (tools/check_locks.py).
+LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --no-strip-extras
 
 .PHONY: clean
 clean: ## remove what these commands made

@@ -11,12 +11,20 @@ import pytest
 
 from tests.disk import unsynced
 from tests.program import tool
+from tests.progress import Progress
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
     with unsynced():
         yield
+
+
+@pytest.hookimpl(trylast=True)  # the terminal's plugin has been registered then
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and getattr(config.option, "numprocesses", None):
+        config.pluginmanager.register(Progress(terminal))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
