@@ -1,0 +1,1 @@
+"""State files as released schemas wrote them, each beside what it holds."""
