@@ -45,7 +45,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 .PHONY: image-test
 image-test: $(VENV)/dev.stamp ## the image built, run and stopped for real; needs root, buildah, podman, runc and mmdebstrap
-	$(BIN)/python -m pytest -m image -s tests/test_image.py $(ARGS)
+	$(BIN)/python -m pytest -m image -s tests/packaging/test_image.py $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## what it all costs, measured on this machine; docs/performance.md is written anew
@@ -73,14 +73,14 @@ format: $(VENV)/dev.stamp ## mend what the linter can mend
 
 .PHONY: docs
 docs: $(VENV)/dev.stamp ## write everything that is generated anew: reference pages, golden files, dashboards, rules
-	$(BIN)/python -m tests.reference
-	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tests.metrics.golden
 	$(BIN)/python -m grafana
-	$(BIN)/python -m tests.chart.reference
+	$(BIN)/python -m tests.packaging.chart.reference
 
 .PHONY: release-check
 release-check: $(VENV)/dev.stamp ## what would be released, built, installed and run; and whether all of it has one version
-	$(BIN)/python -m tests.release $(ARGS)
+	$(BIN)/python -m tools.release $(ARGS)
 
 .PHONY: sbom
 sbom: ## a bill of materials of the program and all it needs, as CycloneDX

@@ -18,11 +18,11 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from exporter.listener import serving
 from exporter.operation import STATS, Operation, Stats, stats_of
 from exporter.simulator.ids import operation_id
-from exporter.wire import PAGE_SIZE
-from tests.clock import SATURDAY
+from exporter.twilio.protocol import PAGE_SIZE
+from exporter.web.listener import serving
+from tests.support.clock import SATURDAY
 
 WEEK: Final = 7 * 86400.0
 LOOKS: Final = 20_000

@@ -17,9 +17,9 @@ from bench.account import WEEK, YOUNG_SECONDS, Span, served
 from bench.measuring import elsewhere, median_ratio, peak_bytes, timed_turns
 from bench.program import program
 from bench.table import TIMES, Row
-from exporter import wire
-from exporter.packing import pack
-from tests.clock import SATURDAY
+from exporter.ledger.packing import pack
+from exporter.twilio import protocol as wire
+from tests.support.clock import SATURDAY
 
 SECTION: Final = "Listing"
 INTERVAL: Final = 60.0

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter import revival
-from exporter.accounts import Account
-from exporter.loop import Loop
-from exporter.polling import Polling
-from exporter.report import PollFinished, Report, RequestFinished
-from exporter.settings import Api, Poll, Settings, State
-from exporter.watchers import Watchers
-from tests.clock import ManualClock
+from exporter.config.accounts import Account
+from exporter.config.settings import Api, Poll, Settings, State
+from exporter.events import PollFinished, Report, RequestFinished
+from exporter.observers.hub import Watchers
+from exporter.polling import resume as revival
+from exporter.polling.scheduler import Loop
+from exporter.polling.service import Polling
+from tests.support.clock import ManualClock
 
 ACCOUNT = "bench"
 

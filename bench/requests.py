@@ -2,8 +2,8 @@
 
 The real poller polls accounts of even traffic on a clock that is moved, with the default settings; a
 stand-in answers in place of client and network, so that a million operations take half a minute. That the
-same poller makes the same requests over HTTP is shown in tests/test_requests.py. For the `steady` scenario
-everything is real, and the fetches are told apart: those whose row the same poll had just listed.
+same poller makes the same requests over HTTP is shown in tests/system/test_requests.py. For the `steady`
+scenario everything is real, and the fetches are told apart: those whose row the same poll had just listed.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 
 from bench.table import TIMES, Row
 from exporter.operation import Operation, stats_of
-from exporter.poller import Poller
-from exporter.simulator import SCENARIOS, RequestRecord, World
+from exporter.polling.poller import Poller
 from exporter.simulator.ids import created_ms
-from exporter.wire import PAGE_SIZE, Page
-from tests.clock import SATURDAY, ManualClock
-from tests.rig import SETTINGS, rigged
+from exporter.simulator.journal import RequestRecord
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.world import World
+from exporter.twilio.protocol import PAGE_SIZE, Page
+from tests.support.clock import SATURDAY, ManualClock
+from tests.support.rig import SETTINGS, rigged
 
 SIZES: Final = (100, 10_000, 1_000_000)
 """Operations a week."""

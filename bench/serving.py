@@ -21,19 +21,19 @@ from prometheus_client import generate_latest
 
 from bench.measuring import median_ratio, timed_turns
 from bench.table import TIMES, Row
-from exporter.access import Access
 from exporter.clock import SystemClock
-from exporter.door import exposition_of
-from exporter.exposition import Exposition
-from exporter.listener import Visitors, serving
-from exporter.metrics import Metrics
-from exporter.negotiation import OPENMETRICS, TEXT, Format
+from exporter.events import PollFinished, RequestFinished
+from exporter.ledger.snapshot import Snapshot
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
+from exporter.metrics.registry import Metrics
 from exporter.operation import STATS, Operation
-from exporter.report import PollFinished, RequestFinished
-from exporter.snapshot import Snapshot
-from exporter.web import Health, build
-from tests.clock import SATURDAY
-from tests.states import snapshot_of
+from exporter.web.auth import Access
+from exporter.web.listener import Visitors, serving
+from exporter.web.routes import Health, build
+from exporter.web.service import exposition_of
+from tests.support.clock import SATURDAY
+from tests.support.states import snapshot_of
 
 SECTION: Final = "Serving"
 OPERATIONS: Final = 8

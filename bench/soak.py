@@ -2,7 +2,7 @@
 
 Prints, at the end of each simulated day, memory, handles, threads, tasks, the size of the state file and what
 was lost or invented so far; at the end each counter, and whether all of it stayed within its limit. Exit code
-1 if not. What happens in the month, and what does not, is in tests/month.py.
+1 if not. What happens in the month, and what does not, is in tests/support/month.py.
 
 The simulated Twilio lives in the same process: its memory and its ends of the connections are measured, too.
 """
@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.disk import unsynced
-from tests.month import DAY, Month, Plan, played
+from tests.support.disk import unsynced
+from tests.support.month import DAY, Month, Plan, played
 
 
 class Measured(NamedTuple):

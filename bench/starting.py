@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from bench.account import Span, served
 from bench.measuring import median_ratio
 from bench.table import TIMES, Row
-from tests.clock import SATURDAY
-from tests.program import environment, fetch, free_port
+from tests.support.clock import SATURDAY
+from tests.support.program import environment, fetch, free_port
 
 SECTION: Final = "Starting"
 LIBRARIES: Final = "import aiohttp.web, jinja2, msgspec, prometheus_client, pydantic_settings, tenacity, yaml"
@@ -72,7 +72,7 @@ def measure(repeats: int, accounts: Sequence[int]) -> list[Row]:
     with served(Span(100, SATURDAY - 3600, SATURDAY)) as base_url:
         for _ in range(repeats):
             floors.append(bare_start(LIBRARIES).cpu_seconds)
-            imports.append(bare_start("import exporter.commands, exporter.app").cpu_seconds)
+            imports.append(bare_start("import exporter.cli, exporter.app").cpu_seconds)
             for count in accounts:
                 starts[count].append(start_to_metrics(base_url, count))
     libraries = "importing the libraries alone"

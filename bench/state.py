@@ -19,14 +19,14 @@ from typing import Final, NamedTuple
 from bench.account import UNFINISHED_SHARE, WEEK, Span, drawn
 from bench.measuring import WAKE_SECONDS, elsewhere, median_ratio, peak_bytes, watched
 from bench.table import TIMES, Row
-from exporter import state
-from exporter.counting import COUNTED, ZERO, counted
-from exporter.packing import pack, pack_marks
-from exporter.poller import Poller, PollSettings
-from exporter.state import Changes, Progress
-from exporter.storage import Storage
-from tests.clock import SATURDAY, ManualClock
-from tests.twilio import PlainTwilio
+from exporter.ledger import saved as state
+from exporter.ledger.counters import COUNTED, ZERO, counted
+from exporter.ledger.packing import pack, pack_marks
+from exporter.ledger.saved import Changes, Progress
+from exporter.polling.poller import Poller, PollSettings
+from exporter.storage.sqlite import Storage
+from tests.support.clock import SATURDAY, ManualClock
+from tests.support.twilio import PlainTwilio
 
 SECTION: Final = "State"
 ACCOUNT: Final = "bench"

@@ -14,7 +14,7 @@ from bench.account import WEEK, Span, served
 from bench.measuring import elsewhere, resident_bytes
 from bench.program import program
 from bench.table import TIMES, Row
-from tests.clock import SATURDAY
+from tests.support.clock import SATURDAY
 
 SECTION: Final = "A week"
 HOUR: Final = 3600.0

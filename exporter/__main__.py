@@ -11,7 +11,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["healthcheck"]:
         return healthcheck.main(arguments[1:])
-    from exporter import commands
+    from exporter import cli as commands
 
     return commands.main(arguments)
 

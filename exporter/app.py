@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from logging import ERROR, INFO
 from typing import Final, TextIO
 
-from exporter import revival
 from exporter.clock import SystemClock
-from exporter.door import Door, exposition_of
-from exporter.listener import ListenError
+from exporter.config.settings import Settings
+from exporter.events import ListingProgressed, Report, RequestFinished
 from exporter.logs import line
-from exporter.negotiation import TEXT
-from exporter.page import table
-from exporter.polling import Polling
-from exporter.report import ListingProgressed, Report, RequestFinished
-from exporter.settings import Settings
-from exporter.storage import RefusedError
-from exporter.tasks import Tasks, on_hangup, stop_on_signals
-from exporter.watchers import Watchers
+from exporter.metrics.negotiation import TEXT
+from exporter.observers.hub import Watchers
+from exporter.polling import resume as revival
+from exporter.polling.service import Polling
+from exporter.storage.sqlite import RefusedError
+from exporter.supervisor import Tasks, on_hangup, stop_on_signals
+from exporter.web.listener import ListenError
+from exporter.web.service import Door, exposition_of
+from exporter.web.status_page import table
 
 FINE: Final = 0
 FAILED: Final = 1

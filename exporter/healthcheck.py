@@ -14,7 +14,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
-from exporter.flags import (
+from exporter.config.parsers import ListenAddress, parse_listen_addresses, why
+from exporter.config.sources import (
     CONFIG_FILE_FLAG,
     CONFIG_FILE_VARIABLE,
     Given,
@@ -28,7 +29,6 @@ from exporter.flags import (
     quoted,
     shown,
 )
-from exporter.values import ListenAddress, parse_listen_addresses, why
 
 LISTEN_ADDRESS: Final = Setting(
     "web.listen_address",
@@ -110,7 +110,7 @@ def _given_by_file(
     text = str(flag or environ.get(CONFIG_FILE_VARIABLE, ""))
     if not text:
         return {}
-    from exporter.document import given_by_file, read_document  # YAML costs as much as all the rest
+    from exporter.config.yaml_file import given_by_file, read_document  # YAML costs as much as all the rest
 
     try:
         return given_by_file(settings, Path(text), read_document(Path(text).read_bytes()))

@@ -14,7 +14,7 @@ from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Final, TextIO
 
 from exporter.errors import StateError
-from exporter.report import (
+from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
     ListingProgressed,
@@ -26,7 +26,7 @@ from exporter.report import (
     RequestsReleased,
     StateSaved,
 )
-from exporter.status import AccountStatus, Board, Edge
+from exporter.observers.status import AccountStatus, Board, Edge
 
 LOG: Final = logging.getLogger("exporter")
 

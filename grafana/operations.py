@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.models import dashboard as models
 
-from exporter.counting import OUTCOME_STATUSES
+from exporter.ledger.counters import OUTCOME_STATUSES
 from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board

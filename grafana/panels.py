@@ -29,7 +29,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.families import FAMILIES
+from exporter.metrics.families import FAMILIES
 from grafana.thresholds import STALE_AFTER, duration
 
 Drawn: TypeAlias = Builder[models.Panel]

@@ -5,9 +5,9 @@ from typing import Final
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import BigValueTextMode
 
-from exporter.counting import OUTCOME_STATUSES
 from exporter.errors import OUTCOMES, RETRY_REASONS
-from exporter.report import ENDPOINTS
+from exporter.events import ENDPOINTS
+from exporter.ledger.counters import OUTCOME_STATUSES
 from grafana import panels
 from grafana.board import board
 from grafana.panels import (

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.disk import unsynced
-from tests.program import tool
-from tests.progress import Progress
+from tests.support.disk import unsynced
+from tests.support.program import tool
+from tests.support.progress import Progress
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,12 +11,12 @@ import bcrypt
 import pytest
 
 from exporter import healthcheck
-from exporter.settings import SETTINGS
-from exporter.values import ListenAddress
-from exporter.web import Health
-from tests.certificates import make_certificates
-from tests.door import opened
-from tests.program import command, environment, finish, free_port, silent_server
+from exporter.config.parsers import ListenAddress
+from exporter.config.settings import SETTINGS
+from exporter.web.routes import Health
+from tests.support.certificates import make_certificates
+from tests.support.door import opened
+from tests.support.program import command, environment, finish, free_port, silent_server
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
@@ -145,7 +145,7 @@ def test_loads_little() -> None:
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "http.client" in loaded
-    assert loaded.isdisjoint({"aiohttp", "asyncio", "exporter.app", "exporter.commands", "pydantic", "yaml"})
+    assert loaded.isdisjoint({"aiohttp", "asyncio", "exporter.app", "exporter.cli", "pydantic", "yaml"})
 
 
 def test_settings_are_those_of_the_program() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.errors import Malformed, Throttled, TwilioError
+from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, RequestRetried
 from exporter.logs import LOG, Narrator, configure, line
-from exporter.report import ListingProgressed, PollFinished, PollScheduled, PollStarted, RequestRetried
-from exporter.status import Board
-from tests.clock import SATURDAY
+from exporter.observers.status import Board
+from tests.support.clock import SATURDAY
 
 
 @pytest.fixture(autouse=True)

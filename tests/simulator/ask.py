@@ -11,9 +11,11 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from exporter.operation import Operation, stats_of
-from exporter.simulator import CREDENTIAL, Simulator, World, new_id
-from tests.clock import SATURDAY
+from exporter.simulator.ids import new_id
+from exporter.simulator.server import CREDENTIAL, Simulator
+from exporter.simulator.world import World
 from tests.simulator.schema import validate_error, validate_operation, validate_page
+from tests.support.clock import SATURDAY
 
 
 @dataclass(frozen=True)

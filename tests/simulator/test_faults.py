@@ -12,10 +12,15 @@ import jsonschema
 import pytest
 
 from exporter.operation import ID_PATTERN
-from exporter.simulator import HOSTILE_IDS, SCENARIOS, Fault, Simulator, World, faults, new_id
-from tests.clock import SATURDAY, ManualClock
+from exporter.simulator import faults
+from exporter.simulator.faults import HOSTILE_IDS, Fault
+from exporter.simulator.ids import new_id
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.server import Simulator
+from exporter.simulator.world import World
 from tests.simulator.ask import Answer, BrokenError, a_world, an_operation, asking, in_flight
 from tests.simulator.schema import validate_error, validate_flat_error, validate_operation, validate_page
+from tests.support.clock import SATURDAY, ManualClock
 
 WEEK_SECONDS = 7 * 86_400
 

@@ -9,12 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.operation import EMAIL_STATUSES, FINAL_STATUSES, ID_PATTERN, STAT_INDEX, Operation
-from exporter.simulator import Event, Life, Mix, new_id, operation_at
-from exporter.simulator.ids import created_ms
-from exporter.simulator.life import CANCELED, DELIVERED, OPENED, QUEUED, SCHEDULED, SENT
-from exporter.simulator.scenarios import QUIET
+from exporter.simulator.ids import created_ms, new_id
+from exporter.simulator.life import (
+    CANCELED,
+    DELIVERED,
+    OPENED,
+    QUEUED,
+    SCHEDULED,
+    SENT,
+    Event,
+    Life,
+    operation_at,
+)
+from exporter.simulator.scenarios import QUIET, Mix
 from exporter.simulator.traffic import draw_life
-from tests.clock import SATURDAY
+from tests.support.clock import SATURDAY
 
 unhurried = settings(deadline=None)  # the machine may be busy with other tests
 LONGEST_SECONDS = 300 * 3600.0

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator import SCENARIOS, Episode, faults
+from exporter.simulator import faults
 from exporter.simulator.plan import trouble
 from exporter.simulator.reply import Reply
+from exporter.simulator.scenarios import SCENARIOS, Episode
 
 unhurried = settings(deadline=None)  # the machine may be busy with other tests
 DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"

@@ -10,12 +10,16 @@ import aiohttp
 import pytest
 
 from exporter.operation import Operation, stats_of
-from exporter.simulator import ACCOUNT_SID, CREDENTIAL, SCENARIOS, Rules, Simulator, World, faults, new_id
+from exporter.simulator import faults
+from exporter.simulator.ids import new_id
 from exporter.simulator.journal import Journal, RequestRecord
-from exporter.simulator.listing import Cursor, Filters, Order, Tokens
-from tests.clock import SATURDAY, ManualClock
+from exporter.simulator.listing import Cursor, Filters, Order, Rules, Tokens
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.server import ACCOUNT_SID, CREDENTIAL, Simulator
+from exporter.simulator.world import World
 from tests.simulator.ask import Ask, a_world, an_operation, asking, in_flight
 from tests.simulator.schema import validate_error, validate_flat_error, validate_operation
+from tests.support.clock import SATURDAY, ManualClock
 
 
 def simulated(world: World | None = None, *, rules: Rules | None = None) -> Simulator:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from exporter.operation import STAT_INDEX, Operation
-from exporter.simulator import RETENTION_SECONDS, SCENARIOS, Episode, World, new_id
-from exporter.simulator.scenarios import QUIET
-from tests.clock import SATURDAY
+from exporter.simulator.ids import new_id
+from exporter.simulator.scenarios import QUIET, SCENARIOS, Episode
+from exporter.simulator.world import RETENTION_SECONDS, World
 from tests.simulator.ask import an_operation
+from tests.support.clock import SATURDAY
 
 DAY_SECONDS = 86_400.0
 

@@ -1,0 +1,162 @@
+"""Accounts and their credentials: what one looks like, and what may be wrong with it as it was written.
+
+Must not know how a credential is used.
+
+Rule 1: an account holds one whole pair, its secret given in one way.
+Rule 2: no problem shows a credential.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+
+from exporter.config.parsers import why
+from exporter.config.sources import ACCOUNT_VARIABLES, Problem, account_by_environment, shown
+from exporter.config.yaml_file import accounts_by_file
+from exporter.errors import CredentialError
+
+
+class Credential(NamedTuple):
+    """User name and password of HTTP basic authentication."""
+
+    username: str
+    secret: SecretStr
+
+
+def _read_secret(file: Path) -> SecretStr:
+    """Raises `ValueError` that names the file, never its content."""
+    # The trap is a secret where the path of its file should be: Twilio's secrets are 32 letters and digits.
+    shown = "…" if re.fullmatch("[a-zA-Z0-9]{32}", file.name) else str(file)
+    try:
+        content = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"file {shown} {why(error)}") from None
+    except ValueError:  # its own text quotes the content
+        raise ValueError(f"file {shown} is not a text file") from None
+    if not content:
+        raise ValueError(f"file {shown} is empty")
+    return SecretStr(content)
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    def check(text: str | None) -> str | None:
+        if text is not None and not re.fullmatch(pattern, text):
+            raise ValueError(message)
+        return text
+
+    return AfterValidator(check)
+
+
+def _with_secret(file: Path | None) -> Path | None:
+    if file is not None:
+        _read_secret(file)
+    return file
+
+
+AccountName = Annotated[str, _matching("[a-zA-Z0-9_.-]{1,64}", "must be 1 to 64 of a-z, A-Z, 0-9, _ . -")]
+AccountSid = Annotated[str | None, _matching("AC[0-9a-fA-F]{32}", "must be AC followed by 32 hex digits")]
+ApiKey = Annotated[str | None, _matching("SK[0-9a-fA-F]{32}", "must be SK followed by 32 hex digits")]
+SecretFile = Annotated[Path | None, AfterValidator(_with_secret)]
+
+
+class Account(BaseModel):
+    """An account as it was written; `_pair_problems` sees to it that it holds one whole pair."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    name: AccountName
+    account_sid: AccountSid = None
+    auth_token: SecretStr | None = None
+    auth_token_file: SecretFile = None
+    api_key: ApiKey = None
+    api_key_secret: SecretStr | None = None
+    api_key_secret_file: SecretFile = None
+
+    def credential(self) -> Credential:
+        """Reads the secret's file anew. Raises `CredentialError`."""
+        file = self.api_key_secret_file if self.api_key else self.auth_token_file
+        secret = self.api_key_secret if self.api_key else self.auth_token
+        try:
+            secret = _read_secret(file) if file else secret
+        except ValueError as error:
+            raise CredentialError(f"account {self.name}: {error}") from None
+        return Credential(self.api_key or self.account_sid or "", secret or SecretStr(""))
+
+
+@dataclass(frozen=True)
+class WrittenAccounts:
+    """The accounts as they were written, the environment's last, and how a problem speaks of them."""
+
+    file: Path
+    in_file: Sequence[Any]
+    by_environment: Mapping[str, str]
+
+    @property
+    def all(self) -> tuple[Any, ...]:
+        return (*self.in_file, self.by_environment) if self.by_environment else tuple(self.in_file)
+
+    def problem(self, index: int, key: str, message: str) -> Problem:
+        if index == len(self.in_file):
+            return Problem("accounts", f"{ACCOUNT_VARIABLES[key]}:", message)
+        path = f"accounts[{index}].{shown(key)}" if key else f"accounts[{index}]"
+        return Problem(path, f"{self.file}:", message)
+
+    def contradictions(self) -> Iterator[Problem]:
+        """What no single value is to blame for."""
+        if self.in_file and self.by_environment:
+            variable = next(ACCOUNT_VARIABLES[key] for key in self.by_environment if key != "name")
+            yield Problem(
+                "accounts", f"{variable}:", f"contradicts the accounts in {self.file}; keep one of the two"
+            )
+        for index, account in enumerate(self.all):
+            if isinstance(account, Mapping):
+                in_file = index < len(self.in_file)
+                spelled = {key: key if in_file else variable for key, variable in ACCOUNT_VARIABLES.items()}
+                yield from (self.problem(index, *problem) for problem in _pair_problems(account, spelled))
+
+    def repeated_names(self) -> Iterator[Problem]:
+        first: dict[str, int] = {}
+        for index, account in enumerate(self.in_file):
+            name = account.get("name") if isinstance(account, Mapping) else None
+            if isinstance(name, str) and first.setdefault(name, index) != index:
+                yield self.problem(index, "name", f"is the name of accounts[{first[name]}], too")
+
+
+def _pair_problems(account: Mapping[str, Any], spelled: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys and what is wrong with them: an account holds one whole pair, its secret given in one way."""
+    token = [key for key in ("auth_token", "auth_token_file") if key in account]
+    api_key = [key for key in ("api_key", "api_key_secret", "api_key_secret_file") if key in account]
+    # An account SID beside an API key is unused but usual.
+    user, secret = ("api_key", "api_key_secret") if api_key else ("account_sid", "auth_token")
+    secrets = [key for key in (secret, f"{secret}_file") if key in account]
+    if token and api_key:
+        yield token[0], f"contradicts {spelled[api_key[0]]}; keep one of the two"
+    elif user not in account and not secrets:
+        yield user, "is missing; give account_sid and auth_token, or api_key and api_key_secret"
+    elif user not in account:
+        yield user, f"is missing beside {spelled[secrets[0]]}"
+    elif not secrets:
+        yield secret, f"is missing beside {spelled[user]}; give it or {spelled[f'{secret}_file']}"
+    if len(secrets) > 1:
+        yield secrets[1], f"contradicts {spelled[secret]}; keep one of the two"
+
+
+def read_accounts(
+    file: Path, document: Mapping[str, Any], environ: Mapping[str, str], problems: list[Problem]
+) -> WrittenAccounts:
+    in_file = accounts_by_file(file, document)
+    if not isinstance(in_file, list):
+        problems.append(Problem("accounts", f"{file}:", "must be a list of accounts"))
+        in_file = []
+    accounts = WrittenAccounts(file, in_file, account_by_environment(environ))
+    problems += [*accounts.contradictions(), *accounts.repeated_names()]
+    # What could not be read may well hold accounts.
+    if not accounts.all and not any(problem.path in {"accounts", "config_file"} for problem in problems):
+        ways = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and TWILIO_API_KEY_SECRET"
+        problems.append(
+            Problem("accounts", "none given:", f"set {ways} (or list accounts in a settings file)")
+        )
+    return accounts

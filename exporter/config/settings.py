@@ -1,0 +1,207 @@
+"""The settings: one class defines names, defaults and bounds, and a table of them for help and docs.
+
+Must not know what a setting is used for, nor how it is written as a flag, as a variable or in a file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from exporter.config.accounts import Account
+from exporter.config.parsers import (
+    ListenAddress,
+    check_base_url,
+    check_ca_file,
+    check_readable,
+    check_telemetry_path,
+    duration_text,
+    parse_duration,
+    parse_listen_addresses,
+)
+from exporter.config.shard import MAX_SHARDS, Shard, parse_shard
+from exporter.config.sources import Setting
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What help, docs and messages call the values of a type."""
+
+    metavar: str
+    words: str
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), _Kind("DURATION", "a duration")]
+Number = Annotated[float, _Kind("NUMBER", "a number")]
+Count = Annotated[int, _Kind("COUNT", "a whole number")]
+BaseUrl = Annotated[
+    str, AfterValidator(check_base_url), _Kind("URL", "an https URL (http for loopback addresses only)")
+]
+Addresses = Annotated[
+    tuple[ListenAddress, ...],
+    BeforeValidator(parse_listen_addresses),
+    _Kind("ADDRESS", "host:port, :port or [::1]:port; several with commas between"),
+]
+UrlPath = Annotated[
+    str,
+    AfterValidator(check_telemetry_path),
+    _Kind("PATH", "a path that the exporter does not serve otherwise"),
+]
+_READABLE: Final = _Kind("FILE", "a file that can be read")
+CaFile = Annotated[Path | None, AfterValidator(check_ca_file), _READABLE]
+WebConfigFile = Annotated[Path | None, AfterValidator(check_readable), _READABLE]
+ShardOf = Annotated[
+    Shard | None,
+    BeforeValidator(parse_shard),
+    _Kind("INDEX/COUNT", f"index/count with an index from 0, such as 0/3, at most {MAX_SHARDS} shards"),
+]
+File = Annotated[Path | None, _Kind("FILE", "a file that can be written")]
+
+_FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Api(BaseModel):
+    """How Twilio is called."""
+
+    model_config = _FROZEN
+    base_url: BaseUrl = Field(default="https://comms.twilio.com/v1", description="where the API is")
+    timeout: Duration = Field(default=30.0, gt=0, description="time for one request, whole")
+    requests_per_second: Number = Field(
+        default=5.0, gt=0, le=100, description="ceiling, each account on its own"
+    )
+    concurrency: Count = Field(default=2, ge=1, le=50, description="requests in flight, each account")
+    ca_file: CaFile = Field(default=None, description="extra CA certificates (PEM)")
+
+
+class Poll(BaseModel):
+    """What is asked for, and how often."""
+
+    model_config = _FROZEN
+    interval: Duration = Field(
+        default=60.0, ge=1, description="from the start of a poll to the start of the next"
+    )
+    lookback: Duration = Field(
+        default=604800.0, gt=0, le=604800, description="the window: operations created within it are counted"
+    )
+    recent: Duration = Field(default=7200.0, gt=0, description="the part of the window listed on every poll")
+    sweep_interval: Duration = Field(
+        default=900.0, gt=0, description="within this the whole window is listed once"
+    )
+
+
+class State(BaseModel):
+    """What survives a restart."""
+
+    model_config = _FROZEN
+    path: File = Field(default=None, description="SQLite file; none: counters start at zero with the process")
+
+
+class Metrics(BaseModel):
+    """What is shown."""
+
+    model_config = _FROZEN
+    top_operations: Count = Field(
+        default=20, ge=0, le=200, description="operations with their own series, worst first; 0: none"
+    )
+    first_scrape_timeout: Duration = Field(
+        default=120.0,
+        ge=0,
+        description="after a start counters wait this long for a scrape to see where they stand",
+    )
+
+
+class Web(BaseModel):
+    """Where it is shown."""
+
+    model_config = _FROZEN
+    listen_address: Addresses = Field(default=(ListenAddress(None, 10587),), description="where to listen")
+    telemetry_path: UrlPath = Field(default="/metrics", description="path of the metrics")
+    config_file: WebConfigFile = Field(
+        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit"
+    )
+
+
+class Log(BaseModel):
+    """What is logged, to standard error."""
+
+    model_config = _FROZEN
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level logged"
+    )
+    format: Literal["logfmt", "json"] = Field(default="logfmt", description="form of a log line")
+
+
+class Settings(BaseSettings):
+    """Every setting, checked and frozen. Times are seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    api: Api = Api()
+    poll: Poll = Poll()
+    state: State = State()
+    metrics: Metrics = Metrics()
+    web: Web = Web()
+    log: Log = Log()
+    shard: ShardOf = Field(
+        default=None,
+        validate_default=False,
+        description="of the accounts, only those that fall to this shard",
+    )
+    accounts: tuple[Account, ...] = ()
+
+    @property
+    def own_accounts(self) -> tuple[Account, ...]:
+        """Those that fall to this shard; all of them without one."""
+        return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` merges the others itself: a problem must say which one its value came from.
+        return (sources["init_settings"],)
+
+
+def _settings() -> Iterator[Setting]:
+    """Every field of every section, and those without one; `accounts` is no setting."""
+    for section, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for name, inner in field.annotation.model_fields.items():
+                yield _setting(f"{section}.{name}", inner)
+        elif field.description:
+            yield _setting(section, field)
+
+
+def _setting(path: str, field: FieldInfo) -> Setting:
+    kind = next((mark for mark in field.metadata if isinstance(mark, _Kind)), None)
+    if kind is None:
+        choices = get_args(field.annotation)
+        kind = _Kind("|".join(choices), "one of " + ", ".join(choices))
+    return Setting(
+        path=path,
+        default=_text(kind, field.default),
+        description=field.description or "",
+        metavar=kind.metavar,
+        allowed=", ".join([kind.words, *_bounds(kind, field)]),
+        repeatable=isinstance(field.default, tuple),
+    )
+
+
+def _text(kind: _Kind, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return duration_text(value) if kind.metavar == "DURATION" else str(value).removesuffix(".0")
+
+
+def _bounds(kind: _Kind, field: FieldInfo) -> Iterator[str]:
+    for name, words in (("gt", "more than"), ("ge", "at least"), ("le", "at most")):
+        yield from (
+            f"{words} {_text(kind, getattr(mark, name))}" for mark in field.metadata if hasattr(mark, name)
+        )
+
+
+SETTINGS: Final = tuple(_settings())
+"""Every setting but the accounts, in the order of help and docs."""

@@ -1,0 +1,117 @@
+"""The settings file: YAML in, text with its source out.
+
+The only module that knows YAML. Must not know what a setting means, nor read a file by itself.
+
+Rule 1: every scalar stays text until `settings` gives it a type.
+Rule 2: no error quotes the file, for it may hold a credential.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+import yaml
+
+from exporter.config.sources import (
+    ACCOUNT_VARIABLES,
+    Given,
+    Location,
+    Problem,
+    Setting,
+    quoted,
+    shown,
+    unknown,
+)
+
+UNSET: Final = ("", "~", "null")
+"""YAML's ways to say that a value is left open, as text."""
+
+
+class _Loader(yaml.BaseLoader):
+    """Leaves every scalar text: a token of digits only, or `0123`, must not become a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: list[object] = []
+        for key, _ in node.value:
+            if key.value in keys:
+                raise yaml.MarkedYAMLError(problem="the same key twice", problem_mark=key.start_mark)
+            keys.append(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_document(content: bytes) -> dict[str, Any]:
+    """The YAML mapping as it stands, scalars as text. Raises `ValueError` with the line and what is wrong."""
+    try:
+        document = yaml.load(content, _Loader)  # noqa: S506 - a BaseLoader makes nothing but text
+    except yaml.MarkedYAMLError as error:
+        # The error's own text quotes the file, and with it perhaps a credential.
+        problem = re.sub(r"['\"].*['\"]", "…", error.problem or "not valid YAML")
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"line {line}: {problem}") from None
+    except yaml.YAMLError:
+        raise ValueError("is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    if document is None or document in UNSET:
+        return {}
+    if not isinstance(document, dict):
+        raise ValueError("must be a mapping of settings, such as poll: {interval: 60s}")  # noqa: TRY004 - one kind
+    return document
+
+
+def unknown_sections(settings: Sequence[Setting], file: Path, document: Iterable[str]) -> Iterator[Problem]:
+    known = [*dict.fromkeys(setting.location[0] for setting in settings), "accounts"]
+    for section in document:
+        if section not in known:
+            yield Problem(shown(section), f"{file}:", unknown(section, known))
+
+
+def given_by_file(
+    settings: Sequence[Setting], file: Path, document: Mapping[str, Any]
+) -> dict[Location, Given]:
+    """What a document holds for the settings, right or wrong; what is left open is not given."""
+    by_location = {setting.location: setting for setting in settings}
+    sections = {location[0] for location in by_location}
+    given: dict[Location, Given] = {}
+    for section, content in document.items():
+        if isinstance(content, dict) and section in sections and (section,) not in by_location:
+            for key, value in content.items():
+                setting = by_location.get((section, key))
+                if not (setting and value in UNSET):
+                    given[section, key] = _given(setting, file, value)
+        elif section in sections and content not in UNSET:
+            given[(section,)] = _given(by_location.get((section,)), file, content)
+    return given
+
+
+def _given(setting: Setting | None, file: Path, value: object) -> Given:
+    text = ",".join(value) if setting and setting.repeatable and _is_texts(value) else value
+    if not setting or not isinstance(text, str):
+        return Given(value, f"{file}:")
+    # A relative file stands beside the file that names it, wherever the exporter was started.
+    return Given(str(file.parent / text) if setting.metavar == "FILE" else text, f"{file}: {quoted(text)}")
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def accounts_by_file(file: Path, document: Mapping[str, Any]) -> Any:
+    """The accounts of a document, right or wrong; a key left open is not given, nor is an open list."""
+    accounts = document.get("accounts", "")
+    if accounts in UNSET:
+        return []
+    if not isinstance(accounts, list):
+        return accounts
+    return [_account(file, account) if isinstance(account, dict) else account for account in accounts]
+
+
+def _account(file: Path, account: Mapping[str, Any]) -> dict[str, Any]:
+    given = {}
+    for key, value in account.items():
+        if key.endswith("_file") and isinstance(value, str) and value not in UNSET:
+            given[key] = str(file.parent / value)
+        elif key not in ACCOUNT_VARIABLES or value not in UNSET:
+            given[key] = value
+    return given

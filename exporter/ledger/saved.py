@@ -1,0 +1,51 @@
+"""What is saved of an account, as plain values: the words that the ledger, the conductor and the file share.
+
+Must not know how or where it is saved.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.ledger.counters import Counts
+from exporter.polling.window import Stretches
+
+
+class Row(NamedTuple):
+    """One operation."""
+
+    id: str
+    packed: bytes
+    """As `packing` makes it."""
+    marks: bytes | None
+    """`None`: the marks are the values."""
+
+
+class Changes(NamedTuple):
+    """What has changed in a ledger since it was last saved."""
+
+    rows: Collection[Row]
+    forgotten: list[str]
+    coverage: float
+    """Unix time from which on operations count from zero; older ones are baselines."""
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an account's polls have come."""
+
+    last_success_at: float
+    """Unix time."""
+    stretches: Stretches
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """All that a former process left of an account."""
+
+    progress: Progress
+    coverage: float
+    counts: Counts
+    rows: Iterable[Row]
+    """To be read once."""

@@ -1,0 +1,47 @@
+"""What a poll found, as one frozen value that readers may keep: pure, made from the ledger.
+
+Must not know of Prometheus: names of metrics and labels are the table's affair.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.ledger.counters import Counts
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.totals import Sums
+from exporter.operation import Operation
+
+RECENT_AGES: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
+"""The parts of the window that have sums of their own, by their label value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The stats of one account's operations as of one instant."""
+
+    as_of: float
+    """Unix time of the poll."""
+    window: Mapping[str, Sums]
+    """By operation status, every status present."""
+    recent: Mapping[str, Sums]
+    """By age, those of `RECENT_AGES` that fit the window."""
+    oldest_created_at: Mapping[str, float]
+    """Of the oldest non-final operation, by status; a status without one is missing."""
+    worst: tuple[Operation, ...]
+    """Most failed and undelivered mail first."""
+    tracked_operations: int
+    counts: Counts
+    """What was counted, as far as it is safe from a crash."""
+
+
+def summarise(ledger: Ledger, now: float, *, worst: int, counts: Counts) -> Snapshot:
+    return Snapshot(
+        as_of=now,
+        window=ledger.window_sums(),
+        recent=ledger.recent_sums(),
+        oldest_created_at=ledger.oldest_unfinished(),
+        worst=tuple(ledger.worst(worst)),
+        tracked_operations=len(ledger),
+        counts=counts,
+    )

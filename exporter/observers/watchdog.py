@@ -1,0 +1,36 @@
+"""The dead-man's handle: whether every account's loop still shows signs of life.
+
+Every report is one. A loop that waits for its next tick reports at each tick, and a long listing reports
+every page, so that silence over several intervals is a loop that hangs. Must not know tasks or HTTP.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from exporter.clock import Clock
+from exporter.events import Report
+
+SILENT_INTERVALS: Final = 5
+"""So many may pass without a word; a poll that waits out a hold takes one or two."""
+
+
+class Vigil:
+    """`patience`: seconds that a single request may take beyond that."""
+
+    def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
+        self._clock = clock
+        self._allowed = SILENT_INTERVALS * interval + patience
+        self._heard_at = dict.fromkeys(accounts, clock.monotonic())
+
+    def observe(self, report: Report) -> None:
+        self._heard_at[report.account] = self._clock.monotonic()
+
+    def reason(self) -> str | None:
+        """Which loop hangs; `None`: none does."""
+        now = self._clock.monotonic()
+        for account, heard_at in self._heard_at.items():
+            if now - heard_at > self._allowed:
+                return (
+                    f"the poll loop of account {account} has shown no sign of life for {now - heard_at:.0f} s"
+                )
+        return None

@@ -1,0 +1,87 @@
+"""The command `check`, for one account: tries the credential, samples the account, words the verdict.
+
+Costs one request: a page of the whole window. Only if that does not hold everything, shorter and
+shorter spans are asked for, three further pages at the most. Must not know of HTTP, settings or a screen.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+from exporter.clock import Clock
+from exporter.errors import TwilioError, Unauthorized
+from exporter.polling.estimate import Forecast, Limits, Sample, forecast
+from exporter.polling.window import Listing
+from exporter.twilio.protocol import Page
+
+SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
+"""Tried in turn when a longer one does not fit a page."""
+
+
+class Api(Protocol):
+    async def list_page(
+        self, start: float, end: float, page_token: str | None, *, give_up_at: float
+    ) -> Page: ...
+
+
+class Verdict(NamedTuple):
+    good: bool
+    lines: tuple[str, ...]
+
+
+async def check_account(
+    account: str, api: Api, clock: Clock, listing: Listing, limits: Limits, patience: float
+) -> Verdict:
+    """`patience`: seconds that may go into retries of each request."""
+    try:
+        sample = await take_sample(api, clock, listing.lookback, patience)
+    except Unauthorized as error:
+        return Verdict(good=False, lines=(f"account {account}: the credential does not work: {error}",))
+    except TwilioError as error:
+        failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
+        return Verdict(good=False, lines=(failed,))
+    cost = forecast(sample, listing, limits)
+    lines = (f"account {account}: the credential works", *_words(sample, cost))
+    return Verdict(good=cost.fits, lines=lines)
+
+
+async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) -> Sample:
+    """The longest span that fits a page; the shortest one, if none does."""
+    for span in (lookback, *(shorter for shorter in SHORTER_SPANS.values() if shorter < lookback)):
+        now, began = clock.now(), clock.monotonic()
+        page = await api.list_page(now - span, now, None, give_up_at=began + patience)
+        statuses = [operation.status for operation in page.operations]
+        sample = Sample(
+            span_seconds=span,
+            operations=len(statuses),
+            scheduled=statuses.count("scheduled") + statuses.count("unknown"),
+            processing=statuses.count("processing"),
+            request_seconds=clock.monotonic() - began,
+            complete=page.next_token is None,
+        )
+        if sample.complete:
+            break
+    return sample
+
+
+def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
+    limits = cost.limits
+    about = "at least" if not sample.complete else "about"
+    spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}
+    basis = spans.get(sample.span_seconds, "")
+    unfinished = f"at most {cost.unfinished} unfinished{basis}"
+    yield f"  operations: {about} {cost.operations} in the window, {unfinished}"
+    yield (
+        f"  requests:   {cost.poll_requests} a poll ({cost.list_requests} to list, {cost.fetch_requests} to"
+        f" fetch), {round(cost.requests_per_minute, 1):,} a minute; the first poll {cost.first_poll_requests}"
+    )
+    takes = f"a poll takes about {cost.poll_seconds:.1f} s of its {limits.interval:g} s"
+    rate = f"at {limits.requests_per_second:g} requests a second"
+    if cost.fits:
+        yield f"  time:       {takes} {rate}: it fits"
+        return
+    but = "polls would overrun" if cost.overruns else "some operations would be fetched on later polls"
+    yield f"  time:       {takes} {rate}: it does not fit, {but}"
+    change = f"set poll.interval to {cost.sufficient_interval}s or more"
+    if cost.sufficient_rate is not None:
+        change += f", or api.requests_per_second to {cost.sufficient_rate} or more"
+    yield f"  to change:  {change}"

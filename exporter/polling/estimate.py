@@ -1,0 +1,122 @@
+"""What polling an account will cost, from a sample of it: pure arithmetic.
+
+Must not know how the sample was taken or who reads the forecast.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.polling.window import Listing
+
+HIGHEST_RATE: Final = 100
+"""The bound of `api.requests_per_second`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was created within the last `span_seconds`."""
+
+    span_seconds: float
+    operations: int
+    scheduled: int
+    processing: int
+    request_seconds: float
+    """What a request took."""
+    complete: bool = True
+    """Whether one page held all of it; if not, there is more than it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    interval: float
+    requests_per_second: float
+    concurrency: int
+    share: float
+    """Of the interval, that a poll may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    operations: int
+    unfinished: int
+    list_requests: int
+    fetch_requests: int
+    first_poll_requests: int
+    poll_seconds: float
+    request_seconds: float
+    limits: Limits
+
+    @property
+    def poll_requests(self) -> int:
+        return self.list_requests + self.fetch_requests
+
+    @property
+    def requests_per_minute(self) -> float:
+        return self.poll_requests * 60 / self.limits.interval
+
+    @property
+    def fits(self) -> bool:
+        return self.poll_seconds <= self.limits.share * self.limits.interval
+
+    @property
+    def overruns(self) -> bool:
+        """Whether the listing alone takes longer than the interval."""
+        seconds = max(
+            self.list_requests / self.limits.requests_per_second, self.list_requests * self.request_seconds
+        )
+        return seconds > self.limits.interval
+
+    @property
+    def sufficient_interval(self) -> int:
+        """Seconds."""
+        return math.ceil(self.poll_seconds / self.limits.share)
+
+    @property
+    def sufficient_rate(self) -> int | None:
+        """Requests per second; `None`: no rate that may be set would do."""
+        seconds = self.limits.share * self.limits.interval
+        concurrency = self.limits.concurrency
+        at_best = _seconds(self.list_requests, self.fetch_requests, self.request_seconds, concurrency)
+        rate = math.ceil(self.poll_requests / seconds)
+        return rate if at_best <= seconds and rate <= HIGHEST_RATE else None
+
+
+def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:
+    """Traffic is taken to be even: a sample shorter than the window stands for all of it.
+
+    Scheduled operations are taken to be spread over the window, which is rather too many than too few;
+    processing ones are in its last minutes.
+    """
+    scale = max(1.0, listing.lookback / sample.span_seconds)
+    operations = sample.operations * scale
+    unfinished = round(sample.scheduled * scale) + sample.processing
+    pages = _pages(operations, listing, limits.interval)
+    seconds = max(
+        (pages + unfinished) / limits.requests_per_second,
+        _seconds(pages, unfinished, sample.request_seconds, limits.concurrency),
+    )
+    return Forecast(
+        operations=round(operations),
+        unfinished=unfinished,
+        list_requests=pages,
+        fetch_requests=unfinished,
+        first_poll_requests=max(1, math.ceil(operations / listing.page_size)) + unfinished,
+        poll_seconds=seconds,
+        request_seconds=sample.request_seconds,
+        limits=limits,
+    )
+
+
+def _pages(operations: float, listing: Listing, interval: float) -> int:
+    recent = operations * min(1.0, listing.recent / listing.lookback)
+    slices = listing.slices(math.ceil(operations - recent), interval)
+    if slices == 1:
+        return max(1, math.ceil(operations / listing.page_size))
+    older = (operations - recent) / slices
+    return max(1, math.ceil(recent / listing.page_size)) + math.ceil(older / listing.page_size)
+
+
+def _seconds(pages: int, fetches: int, request_seconds: float, concurrency: int) -> float:
+    """Pages come one after the other, fetches side by side."""
+    return request_seconds * (pages + fetches / concurrency)

@@ -1,0 +1,55 @@
+"""Where the conductor and the state file meet: opening the file, and going on where a former process stopped.
+
+Part of the composition root, beside `app`. Decides one thing: with a file that is damaged for one account,
+nothing in it may be believed for any.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from logging import ERROR, INFO
+
+from exporter.clock import Clock
+from exporter.config.settings import Settings
+from exporter.ledger.snapshot import Snapshot
+from exporter.logs import line
+from exporter.polling.poller import Poller
+from exporter.storage.sqlite import DamagedError, Storage
+
+
+@asynccontextmanager
+async def opened(settings: Settings, accounts: Iterable[str], clock: Clock) -> AsyncIterator[Storage | None]:
+    """The open state file, if there is to be one. Raises `RefusedError`."""
+    if settings.state.path is None:
+        yield None
+        return
+    storage = Storage(settings.state.path, keep=accounts, window=settings.poll.lookback)
+    try:
+        try:
+            await storage.open()
+        except DamagedError as error:
+            await _begin_anew(storage, clock, error)
+        yield storage
+    finally:
+        await storage.close()
+
+
+async def resume(pollers: Sequence[Poller], storage: Storage, clock: Clock) -> list[tuple[str, Snapshot]]:
+    """Let the pollers go on where a former process stopped; gives what it knew, by account."""
+    try:
+        found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
+    except DamagedError as error:
+        await _begin_anew(storage, clock, error)
+        return []
+    known = []
+    for poller, resumption in zip(pollers, found, strict=True):
+        if resumption is not None:
+            snapshot = poller.resume(resumption)
+            line(INFO, "state restored", account=poller.account, operations=snapshot.tracked_operations)
+            known.append((poller.account, snapshot))
+    return known
+
+
+async def _begin_anew(storage: Storage, clock: Clock, error: DamagedError) -> None:
+    aside = await storage.begin_anew(clock.now())
+    if aside is not None:
+        line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)

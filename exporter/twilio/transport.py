@@ -1,0 +1,155 @@
+"""One HTTP exchange with Twilio, bounded in time and size. The only home of aiohttp's client.
+
+Must not know of retries, holds or what a reply means.
+
+Rule 1: what is asked for is sent once. aiohttp repeats a GET on a broken connection by itself, unseen,
+unless a middleware hides the break from it.
+Rule 2: no redirect is followed, for it would take the credential along, and no unbounded body is read.
+Rule 3: whatever aiohttp raises becomes `Unreachable`, and its own text, which shows the URL and with it
+the page token, goes no further.
+"""
+
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from exporter import __version__
+from exporter.errors import Unreachable
+from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
+from exporter.twilio.resolver import Lookups
+
+_LOOKUPS: Final = Lookups()
+"""Of all accounts, who mostly ask for one name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    base_url: str
+    timeout: float
+    """Seconds for one request, whole."""
+    concurrency: int
+    """Connections at most."""
+    ca_file: Path | None = None
+
+
+class Transport:
+    """Requests of one account go out through a session of their own."""
+
+    def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
+        self._base_url = base_url
+        self._session = session
+
+    async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
+        """Raises `Unreachable` and nothing else of its own."""
+        try:
+            async with self._session.get(
+                self._base_url + request.path,
+                params=request.query,
+                headers={"Authorization": _basic(username, secret.get_secret_value())},
+                allow_redirects=False,
+            ) as response:
+                return Reply(response.status, response.headers, await _read_bounded(response))
+        except TimeoutError:
+            raise Unreachable("no complete reply in time", reason="timeout") from None
+        except (aiohttp.ClientError, OSError, _BrokenError) as error:
+            raise Unreachable(_describe(error), reason="connection") from None
+
+
+@asynccontextmanager
+async def open_transport(settings: TransportSettings) -> AsyncIterator[Transport]:
+    async with open_session(settings) as session:
+        yield Transport(settings.base_url, session)
+
+
+@asynccontextmanager
+async def open_session(settings: TransportSettings) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with its own connections; proxies come from the environment, except to loopback."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=settings.concurrency,
+            ssl=_tls(settings.ca_file),
+            resolver=aiohttp.ThreadedResolver(loop=_LOOKUPS),  # type: ignore[arg-type]
+        ),
+        timeout=aiohttp.ClientTimeout(total=settings.timeout),
+        headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
+        # Not trust_env: that would also look for a password in ~/.netrc, and refuse to send ours beside it.
+        proxy=proxy_for(settings.base_url),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=[_send_once],
+    ) as session:
+        yield session
+
+
+def proxy_for(url: str) -> str | None:
+    """From the usual variables, with NO_PROXY; never to loopback, so that the demo works anywhere."""
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme, proxies.get("all"))
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REPLY_BYTES:
+            response.close()  # the rest of it is not wanted, and the connection no longer usable
+            return None
+    return bytes(body)
+
+
+class _BrokenError(Exception):
+    """The connection broke; the cause is aiohttp's error."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenError from error
+
+
+def _basic(user: str, secret: str) -> str:
+    return "Basic " + b64encode(f"{user}:{secret}".encode()).decode()
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, _BrokenError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection: {error.os_error}"
+    return f"the connection failed: {type(error).__name__}"
+
+
+@lru_cache(maxsize=1)
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """One for all accounts: reading the system's authorities takes 20 ms."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+        # From 3.13 on Python wants what RFC 5280 does; many a company's own authority states no key usage.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

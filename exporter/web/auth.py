@@ -1,0 +1,127 @@
+"""The front door's keeper: the web config in force, read again when it changes.
+
+Must not know of HTTP beyond what a header holds.
+
+Rule 1: what is broken never replaces what works; it is said, and the old serves on.
+Rule 2: TLS cannot be switched on or off while running: ports do not change what they speak.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from exporter.clock import Clock
+from exporter.config.sources import Problem, SettingsError
+from exporter.web.passwords import Passwords
+from exporter.web.tls import LivingContext, living_context, server_context
+from exporter.web.web_config import RateLimit, WebConfig, read_web_config
+
+_Stamp: TypeAlias = tuple[int, int, int] | None
+
+
+class Access:
+    """Raises `SettingsError` when the web config is broken from the start."""
+
+    def __init__(self, file: Path | None, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+        self._passwords = Passwords(clock)
+        self._bucket: _Bucket | None = None
+        self._seen: dict[Path, _Stamp] = {}
+        self.config = WebConfig()
+        self.tls: LivingContext | None = None
+        """For listeners; stays the same object."""
+        if file is not None:
+            self._take(file, first=True)
+
+    def reload(self) -> None:
+        """Read everything again. Raises `SettingsError`; what was in force then still is."""
+        if self._file is not None:
+            self._take(self._file, first=False)
+
+    def changed(self) -> bool:
+        """Whether a file looks different from when it was last read, well or not."""
+        return any(_stamp(file) != stamp for file, stamp in self._seen.items())
+
+    def within_rate(self) -> bool:
+        """Whether one more request may come in now; it then counts."""
+        return self._bucket is None or self._bucket.take(self._clock.monotonic())
+
+    async def admits(self, authorization: str | None) -> bool:
+        """Whether the header of that name opens the door; without users it stands open."""
+        if not self.config.users:
+            return True
+        credential = basic_credential(authorization)
+        return credential is not None and await self._passwords.accept(*credential)
+
+    def _take(self, file: Path, *, first: bool) -> None:
+        self._look_at([file, *self.config.files()])  # before reading: what changes meanwhile is read again
+        config = read_web_config(file, _content(file))
+        self._look_at([file, *config.files()])
+        context = server_context(config.tls, file) if config.tls else None
+        if not first and (context is None) != (self.tls is None):
+            raise SettingsError(
+                [Problem("tls_server_config", f"{file}:", "TLS is switched on and off by a restart only")]
+            )
+        if context is not None and self.tls is not None:
+            self.tls.current = context
+        elif context is not None:
+            self.tls = living_context(context)
+        if config.rate_limit != self.config.rate_limit:
+            self._bucket = _Bucket(config.rate_limit) if config.rate_limit else None
+        if config.users != self.config.users:
+            self._passwords.replace(config.users)
+        self.config = config
+
+    def _look_at(self, files: Iterable[Path]) -> None:
+        self._seen = {file: _stamp(file) for file in files}
+
+
+class _Bucket:
+    """Tokens that come at a steady rate, up to the burst."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._at: float | None = None
+
+    def take(self, now: float) -> bool:
+        earned = 0.0 if self._at is None else (now - self._at) / self._limit.interval
+        self._tokens, self._at = min(self._limit.burst, self._tokens + earned), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+_SCHEME: Final = "basic"
+
+
+def basic_credential(authorization: str | None) -> tuple[str, str] | None:
+    """User and password of the header (RFC 7617); `None` when it holds none."""
+    scheme, _, encoded = (authorization or "").strip().partition(" ")
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, password = text.partition(":")
+    return (user, password) if colon and scheme.lower() == _SCHEME else None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            [Problem("web.config_file", f"{file}:", f"cannot be read: {error.strerror}")]
+        ) from None
+
+
+def _stamp(file: Path) -> _Stamp:
+    try:
+        status = file.stat()
+    except (OSError, ValueError):  # not there, or no name of a file
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,184 @@
+"""What Prometheus, Kubernetes and people touch: routes, and the guard before them.
+
+Serves finished pages; must never call Twilio, and must not know how numbers come about.
+
+Rule: the guard stands before every path, paths that do not exist among them, as exporter-toolkit has it: rate
+limit first, then users. A probe from this machine it lets pass.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import accepts_gzip, choose_format
+from exporter.web.auth import Access
+from exporter.web.listener import Visitors, is_of_this_machine
+
+CONCURRENT_SCRAPES: Final = 20
+"""Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes answer."""
+
+    dead: Callable[[], str | None]
+    """Why the process should be restarted; `None`: its loops turn. Asked only when all is loaded."""
+    ready: bool = False
+    loaded: bool = False
+    """Counters stand where a former process left them, and loops turn.
+
+    Before, a scrape would see the counters fall to zero, and silence is no death.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document for people, finished."""
+
+    text: str
+    content_type: str = "text/html"
+
+
+def build(
+    exposition: Exposition,
+    health: Health,
+    pages: Mapping[str, Callable[[], Page]],
+    on_scrape: Callable[[], object],
+    telemetry_path: str,
+    access: Access,
+    visitors: Visitors,
+    reload: Callable[[], Sequence[str]],
+) -> web.Application:
+    """`pages` makes the document at each path; `reload` reads files again and gives what is wrong."""
+    application = web.Application(middlewares=[_guard(access, visitors)])
+    application.on_response_prepare.append(_configured_headers(access))
+    application.add_routes(
+        [
+            web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
+            web.get("/-/healthy", _healthy(health)),
+            web.get("/-/ready", _ready(health)),
+            web.post("/-/reload", _reload(reload)),
+            *(web.get(path, _people(page)) for path, page in pages.items()),
+        ]
+    )
+    return application
+
+
+_PROBES: Final = frozenset({"/-/healthy", "/-/ready"})
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _guard(access: Access, visitors: Visitors) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitors.hear(request)
+        if request.path in _PROBES and is_of_this_machine(request.transport):
+            return await handler(request)
+        if not access.within_rate():
+            return web.Response(text="Too Many Requests\n", status=429)
+        if not await access.admits(request.headers.get("Authorization")):
+            headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
+            return web.Response(text="Unauthorized\n", status=401, headers=headers)
+        return await handler(request)
+
+    return guard
+
+
+def _configured_headers(access: Access) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def add(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(access.config.headers)
+
+    return add
+
+
+def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], object]) -> _Handler:
+    scrapes = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal scrapes
+        if not health.loaded:
+            return web.Response(text="the state is being loaded\n", status=503)
+        if scrapes >= CONCURRENT_SCRAPES:
+            return web.Response(text="too many scrapes at once\n", status=503, headers={"Retry-After": "1"})
+        scrapes += 1
+        try:
+            # Sent here and not by whoever called: a slow reader is a scrape under way, too.
+            response = await _send_page(exposition, request)
+        finally:
+            scrapes -= 1
+        if request.method == "GET":
+            on_scrape()
+        return response
+
+    return handle
+
+
+async def _send_page(exposition: Exposition, request: web.Request) -> web.StreamResponse:
+    format_ = choose_format(request.headers.get("Accept"))
+    headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
+    response: web.StreamResponse
+    pieces: Sequence[bytes] = ()
+    if accepts_gzip(request.headers.get("Accept-Encoding")):
+        headers["Content-Encoding"] = "gzip"
+        # This kind of response sends its head and a small body at once.
+        response = web.Response(body=await exposition.gzipped_page(format_), headers=headers)
+    else:
+        pieces = await exposition.pieces(format_)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    for piece in pieces if request.method != "HEAD" else ():
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+def _healthy(health: Health) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        reason = health.dead() if health.loaded else None
+        return web.Response(text="OK\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
+
+    return handle
+
+
+def _ready(health: Health) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        if health.ready:
+            return web.Response(text="OK\n")
+        return web.Response(text="not ready\n", status=503)
+
+    return handle
+
+
+def _reload(reload: Callable[[], Sequence[str]]) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        problems = reload()
+        if not problems:
+            return web.Response(text="OK\n")
+        return web.Response(text="\n".join(problems) + "\n", status=500)
+
+    return handle
+
+
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def _people(page: Callable[[], Page]) -> _Handler:
+    async def handle(_: web.Request) -> web.Response:
+        document = await asyncio.to_thread(page)  # of a hundred accounts it takes tens of milliseconds
+        return web.Response(text=document.text, content_type=document.content_type, headers=_PAGE_HEADERS)
+
+    return handle

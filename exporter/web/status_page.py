@@ -1,0 +1,177 @@
+"""The status page and the table of `once`, for people: values in, text out. The home of jinja2.
+
+Must not know of HTTP or Prometheus. Rule: every value is escaped, wherever it came from, and no account's
+state is told by colour alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from exporter.ledger.snapshot import Snapshot
+from exporter.ledger.totals import Sums
+from exporter.observers.status import AccountStatus
+from exporter.operation import EMAIL_STATUSES, STAT_INDEX, Operation
+
+WORST_SHOWN: Final = 10
+
+_COLUMNS: Final = ("total", *EMAIL_STATUSES)
+_MAIL: Final = ("delivered", "undelivered", "failed", "total")
+_WORST: Final = ("failed", "undelivered", "delivered", "total")
+_KINDS: Final = ("bad", "wait", "good")
+"""How an account may fare; what needs a look comes first."""
+
+_SPANS: Final = {"1h": "hour", "24h": "day"}
+
+
+class PaceView(NamedTuple):
+    """How an account's requests leave."""
+
+    requests_per_second: float
+    next_request_at: float
+    """Unix time; 0 or past: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One account, as the template shows it."""
+
+    status: AccountStatus
+    kind: str
+    """One of `_KINDS`."""
+    condition: str
+    pace: PaceView | None
+    mail: dict[str, dict[str, int]]
+    """Emails by span and stat."""
+    worst: list[tuple[Operation, list[int | None]]]
+    window: list[tuple[str, int, list[int]]]
+
+
+def status_page(
+    accounts: Iterable[AccountStatus],
+    *,
+    version: str,
+    telemetry_path: str,
+    now: float,
+    paces: Mapping[str, PaceView] | None = None,
+) -> str:
+    """HTML; `now` is Unix time."""
+    views = [_view(status, (paces or {}).get(status.account)) for status in accounts]
+    views.sort(key=lambda view: _KINDS.index(view.kind))
+    failing = [view.status.account for view in views if view.kind == "bad"]
+    title = "twilio-email-exporter"
+    return _TEMPLATES.get_template("status.html").render(
+        title=f"({len(failing)} failing) {title}" if failing else title,
+        version=version,
+        telemetry_path=telemetry_path,
+        now=now,
+        views=views,
+        failing=failing,
+        total=_total(views),
+        mail_columns=_MAIL,
+        worst_columns=_WORST,
+        window_columns=_COLUMNS,
+    )
+
+
+def style_sheet() -> str:
+    """CSS; a file of its own, so that the page needs no inline style."""
+    return _TEMPLATES.get_template("status.css").render()
+
+
+def table(snapshots: Mapping[str, Snapshot]) -> str:
+    """Plain text: a row for each account and operation status that occurs, a column for each stat."""
+    head = ("account", "status", "operations", *_COLUMNS)
+    rows = [
+        (account, status, str(sums.operations), *map(str, _numbers(sums, _COLUMNS)))
+        for account, snapshot in snapshots.items()
+        for status, sums in snapshot.window.items()
+        if sums.operations
+    ]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def _view(status: AccountStatus, pace: PaceView | None) -> _View:
+    kind, condition = _condition(status)
+    snapshot = status.snapshot
+    if snapshot is None:
+        return _View(status, kind, condition, pace, {}, [], [])
+    return _View(
+        status,
+        kind,
+        condition,
+        pace,
+        mail={
+            span: dict(zip(_MAIL, _numbers(snapshot.recent[age], _MAIL), strict=True))
+            for age, span in _SPANS.items()
+            if age in snapshot.recent
+        },
+        worst=[
+            (each, [each.stats[STAT_INDEX[stat]] for stat in _WORST]) for each in snapshot.worst[:WORST_SHOWN]
+        ],
+        window=[(name, sums.operations, _numbers(sums, _COLUMNS)) for name, sums in snapshot.window.items()],
+    )
+
+
+def _total(views: Iterable[_View]) -> dict[str, dict[str, int]]:
+    """The mail of all accounts together."""
+    total: dict[str, dict[str, int]] = {}
+    for view in views:
+        for span, numbers in view.mail.items():
+            sums = total.setdefault(span, dict.fromkeys(_MAIL, 0))
+            for stat, number in numbers.items():
+                sums[stat] += number
+    return total
+
+
+def _condition(status: AccountStatus) -> tuple[str, str]:
+    if status.error is not None:
+        return "bad", f"Failing ({status.error.outcome}): {status.error}"
+    if status.crashed is not None:
+        return "bad", f"The last poll met an internal error ({status.crashed}); the log has more"
+    if status.state_error is not None:
+        return "bad", f"The state cannot be saved, and the counters wait: {status.state_error}"
+    if status.has_succeeded:
+        return "good", "Polls succeed"
+    listed = f"{status.listed_operations:,} operations listed on {status.listed_pages:,} pages so far"
+    return "wait", f"First poll under way: {listed}" if status.polling_since else "Waiting for the first poll"
+
+
+def _numbers(sums: Sums, stats: Iterable[str]) -> list[int]:
+    return [sums.stats[STAT_INDEX[stat]] for stat in stats]
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _distance(at: float, now: float) -> str:
+    """How far an instant is from now, in the largest unit that fits."""
+    seconds = round(abs(at - now))
+    if seconds == 0:
+        return "now"
+    size, unit = next(
+        (size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if seconds >= size
+    )
+    amount = f"{seconds // size} {unit}"
+    return f"in {amount}" if at > now else f"{amount} ago"
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("exporter.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_TEMPLATES.filters.update(utc=_utc, iso=_iso, distance=_distance)

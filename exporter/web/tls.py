@@ -1,0 +1,225 @@
+"""The TLS of the server: what the web config asks for, as contexts of the ssl module.
+
+Must not know of HTTP. Files are read when a context is made, and not again.
+"""
+
+import ipaddress
+import os
+import ssl
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, Final
+
+from exporter.config.sources import Problem, SettingsError
+from exporter.web.section import Pem
+from exporter.web.web_config import TLS12_SUITES, Tls
+
+_VERSIONS: Final = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
+_CURVES: Final = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+_VERIFY_MODES: Final = {
+    "NoClientCert": ssl.CERT_NONE,
+    # Go asks for a certificate and takes any, and none; nobody here would look at it.
+    "RequestClientCert": ssl.CERT_NONE,
+    "RequireAnyClientCert": ssl.CERT_REQUIRED,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+class LivingContext(ssl.SSLContext):
+    """What listeners are given: each new connection gets the context of the moment."""
+
+    current: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return self.current.wrap_bio(*args, **kwargs)
+
+
+def living_context(current: ssl.SSLContext) -> LivingContext:
+    context = LivingContext(ssl.PROTOCOL_TLS_SERVER)
+    context.current = current
+    return context
+
+
+def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
+    """`file` is the web config, for messages. Raises `SettingsError` with everything that is wrong."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    steps: tuple[_Step, ...] = (_versions, _identity, _clients, _ciphers, _curves)
+    wrong = {key: why for step in steps for key, why in step(context, tls)}
+    if wrong:
+        raise SettingsError(
+            Problem(f"tls_server_config.{key}", f"{file}:", message) for key, message in wrong.items()
+        )
+    return context
+
+
+_Step = Callable[[ssl.SSLContext, Tls], Iterator[tuple[str, str]]]
+"""Gives the keys that are wrong, and why."""
+
+
+def _versions(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # who asks for an old version knows that it is
+        context.minimum_version = _VERSIONS[tls.min_version]
+        context.maximum_version = _VERSIONS[tls.max_version]
+    yield from ()
+
+
+def _identity(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
+    unreadable = [*_unreadable("cert_file", tls.cert), *_unreadable("key_file", tls.key)]
+    yield from unreadable
+    if unreadable:
+        return
+    try:
+        with _file(tls.cert) as cert, _file(tls.key) as key:
+            context.load_cert_chain(cert, key, password=_no_passphrase)
+    except _PassphraseWantedError:
+        yield _named("key_file", tls.key), "is encrypted; give it without a passphrase"
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            yield _named("key_file", tls.key), "is not the key of the certificate"
+        elif _is_pem(tls.cert, "CERTIFICATE"):
+            yield _named("key_file", tls.key), "holds no private key that can be read (PEM)"
+        else:
+            yield _named("cert_file", tls.cert), "holds no certificate that can be read (PEM)"
+    except OSError as error:
+        yield "key", f"cannot be kept in a temporary file: {error.strerror}"
+
+
+def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
+    context.verify_mode = _VERIFY_MODES[tls.client_auth_type]
+    if context.verify_mode == ssl.CERT_NONE:
+        return
+    if tls.client_ca is None:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+    unreadable = [*_unreadable("client_ca_file", tls.client_ca)]
+    yield from unreadable
+    if tls.client_ca is not None and not unreadable:
+        try:
+            context.load_verify_locations(cadata=_text(tls.client_ca))
+        except (ssl.SSLError, ValueError):
+            yield _named("client_ca_file", tls.client_ca), "holds no certificates that can be read (PEM)"
+    if tls.client_allowed_sans:
+        context.sslobject_class = _checking_sans(frozenset(tls.client_allowed_sans))
+
+
+def _ciphers(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
+    if not tls.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    # OpenSSL's default level forbids what TLS 1.0 and 1.1 are made of.
+    level = ":@SECLEVEL=0" if tls.min_version in {"TLS10", "TLS11"} else ""
+    older = [_openssl_name(suite) for suite in tls.cipher_suites if suite in TLS12_SUITES]
+    if tls.cipher_suites and not older:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    elif older or level:
+        context.set_ciphers(":".join(older or ["DEFAULT"]) + level)
+    yield from ()
+
+
+def _curves(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
+    names = [_CURVES[curve] for curve in tls.curve_preferences]
+    if len(names) == 1:
+        context.set_ecdh_curve(names[0])
+    elif names and hasattr(context, "set_groups"):  # from Python 3.15 on
+        context.set_groups(":".join(names))
+    elif names:
+        yield "curve_preferences", "may hold one curve only with this version of Python"
+
+
+def _openssl_name(suite: str) -> str:
+    """`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`."""
+    name = suite.removeprefix("TLS_").replace("_WITH_", "_").replace("AES_", "AES").replace("_CBC_", "_")
+    return name.replace("POLY1305_SHA256", "POLY1305").replace("_", "-")
+
+
+def _checking_sans(allowed: frozenset[str]) -> type[ssl.SSLObject]:
+    class Checked(ssl.SSLObject):
+        """Ends the handshake with a client of another name."""
+
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if allowed.isdisjoint(_sans(self.getpeercert() or {})):
+                raise ssl.SSLCertVerificationError("the client's certificate holds no allowed name")
+
+    return Checked
+
+
+def _sans(certificate: Mapping[str, Any]) -> Iterator[str]:
+    for kind, value in certificate.get("subjectAltName", ()):
+        if kind == "IP Address":
+            yield str(ipaddress.ip_address(value.strip()))
+        elif kind in {"DNS", "email", "URI"}:
+            yield value
+
+
+class _PassphraseWantedError(Exception):
+    pass
+
+
+def _no_passphrase() -> str:
+    raise _PassphraseWantedError  # or OpenSSL would ask at the terminal
+
+
+def _unreadable(key: str, pem: Pem | None) -> Iterator[tuple[str, str]]:
+    if isinstance(pem, Path):
+        try:
+            pem.open("rb").close()
+        except FileNotFoundError:
+            yield key, f"{pem} does not exist"
+        except OSError as error:
+            yield key, f"{pem} cannot be read: {error.strerror}"
+        except ValueError:  # a zero byte
+            yield key, "is no name of a file"
+
+
+def _named(key: str, pem: Pem) -> str:
+    """The key that was used: with a file, or with the text itself."""
+    return key if isinstance(pem, Path) else key.removesuffix("_file")
+
+
+def _text(pem: Pem) -> str:
+    content = pem.read_bytes() if isinstance(pem, Path) else pem.encode()
+    return content.decode("ascii", errors="ignore")  # comments may be in any language
+
+
+def _is_pem(pem: Pem, what: str) -> bool:
+    return f"-----BEGIN {what}-----" in _text(pem)
+
+
+def _file(pem: Pem) -> AbstractContextManager[Path]:
+    return nullcontext(pem) if isinstance(pem, Path) else _temporary(pem)
+
+
+@contextmanager
+def _temporary(text: str) -> Iterator[Path]:
+    """The ssl module reads certificates and keys from files only; this one is its owner's alone.
+
+    On Linux it is in memory: a root filesystem may be read-only, and keys have no business on a disk.
+    """
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("pem"), "w") as file:
+            yield _written(file, text, f"/proc/self/fd/{file.fileno()}")
+    else:
+        with NamedTemporaryFile("w", suffix=".pem") as file:
+            yield _written(file, text, file.name)
+
+
+def _written(file: IO[str], text: str, name: str) -> Path:
+    file.write(text)
+    file.flush()
+    return Path(name)

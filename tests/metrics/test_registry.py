@@ -1,0 +1,204 @@
+"""The families: snapshots and reports in, series out."""
+
+from prometheus_client import CollectorRegistry
+
+from exporter import __version__
+from exporter.errors import OUTCOMES, Throttled
+from exporter.events import PollFinished, RequestFinished, RequestRetried
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
+from exporter.metrics.families import FAMILIES
+from exporter.metrics.negotiation import TEXT
+from exporter.metrics.registry import Metrics
+from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
+from tests.metrics.golden import exposition_of
+from tests.support.clock import SATURDAY
+from tests.support.operations import operation
+from tools.reference import DOCS, LABELS, metrics_reference
+
+OWN = {family.name for family in FAMILIES if family.is_own}
+AT_SCRAPE = {family.name for family in FAMILIES if family.at_scrape}
+COUNTERS = {family.name for family in FAMILIES if family.count is not None}
+POLLED = {family.name for family in FAMILIES if family.read is not None}
+
+
+def snapshot_of(*operations: Operation) -> Snapshot:
+    ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
+    for each in operations:
+        ledger.absorb(each, SATURDAY)
+    return summarise(ledger, SATURDAY, worst=20, counts=ledger.counts())
+
+
+def metrics(*accounts: str) -> Metrics:
+    return Metrics(accounts or ("a",), version=__version__, interval=60.0)
+
+
+def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
+    """Label sets by the family's name as it is in the table."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for family in registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        found[name] = [sample.labels for sample in family.samples]
+    return found
+
+
+def test_own_metrics_are_there_from_the_first_scrape() -> None:
+    """With every known label value, and at 0; polled data is not."""
+    fresh = metrics()
+    assert families(fresh.own).keys() | families(fresh.live).keys() >= OWN
+    assert families(fresh.polled).keys() == COUNTERS, "counters are there, polled gauges are not"
+    for outcome in OUTCOMES:
+        labels = {"account": "a", "outcome": outcome}
+        assert fresh.own.get_sample_value("twilio_email_exporter_polls_total", labels) == 0
+    assert fresh.own.get_sample_value("twilio_email_up", {"account": "a"}) == 0
+    last_success = "twilio_email_exporter_last_success_timestamp_seconds"
+    assert fresh.own.get_sample_value(last_success, {"account": "a"}) == 0
+
+
+def test_polled_data_appears_with_every_known_label_value() -> None:
+    """For the account that was published, and no other."""
+    published = metrics("a", "b")
+    published.publish("a", snapshot_of())
+    found = families(published.polled)
+    assert found.keys() == POLLED | COUNTERS
+    emails = found["twilio_email_window_emails"]
+    assert {(each["operation_status"], each["status"]) for each in emails} == {
+        (operation_status, status) for operation_status in STATUSES for status in EMAIL_STATUSES
+    }
+    assert {each["account"] for each in emails} == {"a"}
+    assert found["twilio_email_top_operation_emails"] == []
+    assert found["twilio_email_window_oldest_created_timestamp_seconds"] == []
+
+
+def test_values_are_those_of_the_snapshot() -> None:
+    """Each family shows the stat that it is named after."""
+    published = metrics()
+    worst = operation(0, status="processing", total=9, recipients=8, attempts=7, failed=2, age=5000)
+    published.publish("a", snapshot_of(worst, operation(1, delivered=4)))
+    value = published.polled.get_sample_value
+    processing = {"account": "a", "operation_status": "processing"}
+    assert value("twilio_email_window_operations", processing) == 1
+    assert value("twilio_email_window_emails", processing | {"status": "failed"}) == 2
+    assert value("twilio_email_window_total_emails", processing) == 9
+    assert value("twilio_email_window_recipients", processing) == 8
+    assert value("twilio_email_window_attempts", processing) == 7
+    oldest = "twilio_email_window_oldest_created_timestamp_seconds"
+    assert value(oldest, processing) == SATURDAY - 5000
+    hours = {"account": "a", "created_within": "6h"}
+    assert value("twilio_email_recent_emails", hours | {"status": "delivered"}) == 4
+    assert value("twilio_email_recent_total_emails", hours) == 9
+    assert value("twilio_email_recent_attempts", hours) == 7
+    assert value("twilio_email_recent_attempts", {"account": "a", "created_within": "1h"}) == 0
+    top = processing | {"operation_id": worst.id}
+    assert value("twilio_email_top_operation_emails", top | {"status": "failed"}) == 2
+    missing = value("twilio_email_top_operation_emails", top | {"status": "delivered"})
+    assert missing is None, "a stat that no reply named is absent, not zero"
+    tracked = published.own.get_sample_value("twilio_email_exporter_tracked_operations", {"account": "a"})
+    assert tracked == 2
+
+
+def test_age_of_the_numbers_is_that_of_the_snapshot() -> None:
+    """Not of when the poll ended, which may have been long after it began."""
+    seen = metrics()
+    seen.publish("a", snapshot_of())
+    last_success = "twilio_email_exporter_last_success_timestamp_seconds"
+    assert seen.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
+
+
+def test_reports_are_counted() -> None:
+    """A good poll, a bad one, requests and retries."""
+    seen = metrics()
+    seen.observe(RequestFinished("a", "list", "200", 0.2, clock_skew_seconds=-3.0))
+    seen.observe(RequestFinished("a", "fetch", "timeout", 30.0, clock_skew_seconds=None))
+    seen.observe(RequestRetried("a", "timeout", 1.0))
+    seen.observe(PollFinished("a", SATURDAY, 1.5, None, skipped_fetches=3))
+    seen.observe(PollFinished("a", SATURDAY + 60, 0.1, Throttled("429")))
+
+    def value(name: str, **labels: str) -> float | None:
+        return seen.own.get_sample_value(f"twilio_email_{name}", {"account": "a", **labels})
+
+    assert value("exporter_requests_total", endpoint="list", code="200") == 1
+    assert value("exporter_requests_total", endpoint="fetch", code="timeout") == 1
+    assert value("exporter_request_duration_seconds_sum", endpoint="fetch") == 30
+    assert value("exporter_retries_total", reason="timeout") == 1
+    assert value("exporter_clock_skew_seconds") == -3
+    assert value("exporter_polls_total", outcome="success") == 1
+    assert value("exporter_polls_total", outcome="throttled") == 1
+    assert value("exporter_poll_duration_seconds_count") == 2
+    assert value("exporter_skipped_fetches_total") == 3
+    assert value("exporter_poll_interval_seconds") == 60
+    assert value("up") == 0
+
+
+def test_help_of_polled_data_says_as_of_when() -> None:
+    """So that nobody takes it for live."""
+    for family in FAMILIES:
+        assert family.help.endswith("as of the last successful poll.") is not family.is_own
+
+
+def test_reference_is_written_from_the_table() -> None:
+    """docs/metrics.md is what the code says, and explains every label."""
+    assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_reference()
+    assert LABELS.keys() == {label for family in FAMILIES for label in family.labels}
+
+
+async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
+    """Each family once, whatever the number of accounts; a publish and a report show on the next page."""
+    filled = metrics("a", "b")
+    exposition = exposition_of(filled)
+    filled.publish("a", snapshot_of(operation(failed=1)))
+    filled.publish("b", snapshot_of())
+    text = await exposition.page(TEXT)
+    for name in (OWN | POLLED | COUNTERS) - AT_SCRAPE:
+        assert text.decode().count(f"# TYPE {name} ") == 1
+    assert await exposition.page(TEXT) == text
+    filled.publish("a", snapshot_of())
+    published = await exposition.page(TEXT)
+    assert published != text
+    filled.observe(RequestRetried("a", "timeout", 1.0))
+    assert await exposition.page(TEXT) != published
+
+
+def failed(shown: Metrics) -> float | None:
+    labels = {"account": "a", "status": "failed"}
+    return shown.polled.get_sample_value("twilio_email_outcomes_total", labels)
+
+
+def test_counters_wait_for_the_first_scrape() -> None:
+    """They stand at zero until one has seen that; the gauges do not wait."""
+    started = metrics()
+    started.publish("a", snapshot_of(operation(failed=3)))
+    assert failed(started) == 0
+    gauge = {"account": "a", "operation_status": "completed", "status": "failed"}
+    assert started.polled.get_sample_value("twilio_email_window_emails", gauge) == 3
+    assert started.release_counters()
+    assert failed(started) == 3
+    assert not started.release_counters(), "once is enough"
+    started.publish("a", snapshot_of(operation(failed=5)))
+    assert failed(started) == 5
+
+
+def test_restored_counters_are_what_the_first_scrape_sees() -> None:
+    """With the age of the restored gauges; what the first polls find comes after."""
+    started = metrics()
+    started.restore("a", snapshot_of(operation(failed=7)))
+    started.publish("a", snapshot_of(operation(failed=9)))
+    assert failed(started) == 7
+    last_success = "twilio_email_exporter_last_success_timestamp_seconds"
+    assert started.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
+    started.release_counters()
+    assert failed(started) == 9
+
+
+def test_histogram_of_durations_is_cumulative() -> None:
+    """As Prometheus wants it, with a sum and a count."""
+    shown = metrics()
+    shown.publish("a", snapshot_of(operation(0, updated_after=20), operation(1, updated_after=4000)))
+    shown.release_counters()
+    value = shown.polled.get_sample_value
+    name = "twilio_email_operation_duration_seconds"
+    assert value(f"{name}_bucket", {"account": "a", "le": "15.0"}) == 0
+    assert value(f"{name}_bucket", {"account": "a", "le": "30.0"}) == 1
+    assert value(f"{name}_bucket", {"account": "a", "le": "+Inf"}) == 2
+    assert value(f"{name}_count", {"account": "a"}) == 2
+    assert value(f"{name}_sum", {"account": "a"}) == 4020

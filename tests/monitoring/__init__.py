@@ -1,0 +1,1 @@
+"""Tests of alerts, recording rules and dashboards."""

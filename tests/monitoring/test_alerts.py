@@ -1,0 +1,142 @@
+"""What every alert and every recording rule must be, whatever it says."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from exporter.config.settings import Poll
+from exporter.metrics.families import FAMILIES
+from grafana import rules, thresholds
+from tests.packaging.test_repository import anchors
+from tests.support.program import ROOT
+
+FILE: Final = ROOT / "grafana" / "alerts.yaml"
+GROUPS: Final[list[dict[str, Any]]] = yaml.safe_load(FILE.read_text())["groups"]
+RULES: Final = [rule for group in GROUPS for rule in group["rules"]]
+ALERTS: Final = [rule for rule in RULES if "alert" in rule]
+DASHBOARDS: Final = [
+    json.loads(file.read_text()) for file in (ROOT / "grafana" / "dashboards").glob("*.json")
+]
+RULE_TESTS: Final = sorted((Path(__file__).parent / "rules").glob("*.test.yaml"))
+
+PROMISED: Final = {
+    "twilio-email": {
+        "TwilioEmailFailedSpike",
+        "TwilioEmailUndeliveredSpike",
+        "TwilioEmailOperationStuck",
+        "TwilioEmailTrafficStopped",
+    },
+    "twilio-email-exporter": {
+        "TwilioEmailExporterAbsent",
+        "TwilioEmailPollFailing",
+        "TwilioEmailDataStale",
+        "TwilioEmailUnauthorized",
+        "TwilioEmailThrottled",
+        "TwilioEmailStateNotSaved",
+    },
+}
+OF_NO_ACCOUNT: Final = {"TwilioEmailExporterAbsent", "TwilioEmailStateNotSaved"}
+UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+
+
+def titles(panels: list[dict[str, Any]]) -> set[str]:
+    return {title for each in panels for title in (each.get("title", ""), *titles(each.get("panels") or []))}
+
+
+def test_groups_hold_the_alerts_that_users_depend_on() -> None:
+    """By name, in the group whose name they know, and each once."""
+    found = {g["name"]: [rule["alert"] for rule in g["rules"] if "alert" in rule] for g in GROUPS}
+    assert {name: set(alerts) for name, alerts in found.items()} == PROMISED
+    assert len(ALERTS) == sum(map(len, PROMISED.values()))
+
+
+@every_alert
+def test_alert_says_how_bad_what_and_where_to_look(alert: dict[str, Any]) -> None:
+    """A severity, a time it must last, and four annotations; no number without the time it is of."""
+    assert set(alert["labels"]) == {"severity"}
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+    assert alert["for"]
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert alert["annotations"]["summary"].endswith(".")
+    assert ("$labels.account" in alert["annotations"]["summary"]) is (alert["alert"] not in OF_NO_ACCOUNT)
+
+
+@every_alert
+def test_addresses_of_an_alert_lead_somewhere(alert: dict[str, Any]) -> None:
+    """Its heading of the runbook, and a dashboard that is there and knows an account."""
+    page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert anchor == alert["alert"].lower()
+    assert anchor in anchors(ROOT / page)
+    uid = re.fullmatch(r"/d/([\w-]+)(\?var-account=.*)?", alert["annotations"]["dashboard_url"])
+    assert uid
+    (dashboard,) = [each for each in DASHBOARDS if each["uid"] == uid.group(1)]
+    assert "account" in {variable["name"] for variable in dashboard["templating"]["list"]}
+
+
+@every_alert
+def test_runbook_says_what_to_do(alert: dict[str, Any]) -> None:
+    """Meaning, how bad, first look, causes, remedy, silence; and the panels it names are there."""
+    page = (ROOT / "docs" / "runbook.md").read_text()
+    section = page.partition(f"## {alert['alert']}\n")[2].partition("\n## ")[0]
+    wanted = ("Meaning", "How bad", "First look", "Likely causes", "emed", "Silence")
+    assert [word for word in wanted if word not in section] == []
+    panels = set(re.findall(r"[Pp]anel \*([^*]+)\*", section))
+    assert panels <= set().union(*(titles(each["panels"]) for each in DASHBOARDS))
+    assert f"runbook.md#{alert['alert'].lower()}" in (ROOT / "docs" / "alerts.md").read_text()
+
+
+@every_alert
+def test_rule_tests_see_an_alert_fire_with_its_text_and_stay_silent(alert: dict[str, Any]) -> None:
+    """No alert without a promtool test of either kind."""
+    cases = [
+        case
+        for file in RULE_TESTS
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test.get("alert_rule_test", [])
+        if case["alertname"] == alert["alert"]
+    ]
+    texts = [each["exp_annotations"] for case in cases for each in case.get("exp_alerts", [])]
+    assert texts
+    assert all(each.keys() == alert["annotations"].keys() for each in texts)
+    assert [case for case in cases if not case.get("exp_alerts")]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_ranges_hold_four_polls(rule: dict[str, Any]) -> None:
+    """Prometheus 3 leaves out a sample on the left edge; a range of one or two polls would be empty there."""
+    ranges = re.findall(r"\[(\d+)(ms|[smhdw])(?::\w+)?\]", rule["expr"])
+    assert rule["expr"].count("[") == len(ranges)
+    assert all(int(count) * UNITS[unit] >= 4 * Poll().interval for count, unit in ranges)
+
+
+def test_rules_read_metrics_that_are_there() -> None:
+    """Of the table, of Prometheus itself, or recorded in the same group before."""
+    names = {family.name for family in FAMILIES} | {"up", "process_start_time_seconds"}
+    for group in GROUPS:
+        known = set(names)
+        for rule in group["rules"]:
+            bare = re.sub(r'"[^"]*"', "", rule["expr"])
+            read = set(re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b", bare))
+            assert read <= known, rule
+            known |= {rule["record"]} if "record" in rule else set()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.25, "250ms"), (1, "1s"), (90, "90s"), (900, "15m"), (7200, "2h"), (86400, "1d"), (604800, "1w")],
+)
+def test_duration_is_written_as_prometheus_reads_it(seconds: float, written: str) -> None:
+    """In the largest unit that is exact."""
+    assert thresholds.duration(seconds) == written
+
+
+def test_scale_shortens_every_time() -> None:
+    """A rule file for tests has none of the long ranges left."""
+    assert re.search(r"\[\d+[hdw]", rules.text())
+    assert not re.search(r"\[\d+[hdw]|for: \d+[mhd]\b", rules.text(scale=0.001))

@@ -1,0 +1,102 @@
+"""What is written from the chart: golden manifests, and the table of values in its README.
+
+`python -m tests.packaging.chart.reference` writes them anew; tests hold the committed ones against the chart.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.packaging.chart.rendering import CHART, SCENARIOS, Manifest, Rendered, render_scenario
+
+GOLDEN: Final = Path(__file__).parent / "golden"
+README: Final = CHART / "README.md"
+_TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*?(?=<!-- end of values -->)", flags=re.DOTALL)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Files within a manifest as people read them, line by line."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
+def golden(rendered: Rendered) -> str:
+    """All manifests of a scenario, keys in order, then the notes."""
+    documents = [yaml.dump(_without_files(each), Dumper=_Dumper, width=120) for each in rendered.manifests]
+    notes = "".join(f"# {line}".rstrip() + "\n" for line in rendered.notes.splitlines())
+    return "---\n".join([*documents, notes])
+
+
+def _without_files(manifest: Manifest) -> Manifest:
+    """Dashboards and rules have tests of their own, and change for reasons of their own."""
+    match manifest:
+        case {"kind": "PrometheusRule", "spec": {"groups": groups}}:
+            names = [group["name"] for group in groups]
+            return {**manifest, "spec": {"groups": f"those of grafana/alerts.yaml: {', '.join(names)}"}}
+        case {"kind": "ConfigMap", "data": data} if "config.yaml" not in data:
+            return {**manifest, "data": {name: f"that of grafana/dashboards/{name}" for name in data}}
+    return manifest
+
+
+def described_values() -> dict[str, str]:
+    """Path and description of each value that has one in values.yaml."""
+    found: dict[str, str] = {}
+    sections: list[tuple[int, str]] = []
+    description: list[str] = []
+    for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
+        if comment := re.fullmatch(r" *# -- (.*)", line):
+            description = [comment[1]]
+        elif key := re.match(r"( *)(\w+):", line):
+            indent = len(key[1])
+            sections = [section for section in sections if section[0] < indent] + [(indent, key[2])]
+            if description:
+                found[".".join(name for _, name in sections)] = description.pop()
+    return found
+
+
+def defaults(
+    values: Mapping[str, Any], described: Mapping[str, str], above: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Each value, as deep as it is described; a mapping that nobody describes is made of its own values."""
+    for key, value in values.items():
+        path = f"{above}{key}"
+        if path in described or not isinstance(value, dict):
+            yield path, value
+        else:
+            yield from defaults(value, described, f"{path}.")
+
+
+def values_table() -> str:
+    described = described_values()
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    rows = [
+        f"| `{path}` | `{json.dumps(default)}` | {described[path]} |"
+        for path, default in defaults(values, described)
+    ]
+    return "\n".join(["| value | default | |", "|---|---|---|", *rows, ""])
+
+
+def readme() -> str:
+    """The chart's README with the table as it should be."""
+    return _TABLE.sub(lambda _: values_table(), README.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name in SCENARIOS:
+        (GOLDEN / f"{name}.yaml").write_text(golden(render_scenario(name)), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The chart as Helm's own engine renders it, and its pods as the kubelet would lay them out.
+
+`accept` and `mount` stand in for a cluster: what they leave out (scheduling, DNS, file modes) is not tested.
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import helm_python as helm
+import yaml
+
+from tests.support.program import ROOT
+
+CHART: Final = ROOT / "helm" / "twilio-email-exporter"
+SCENARIOS: Final = {
+    file.name.removesuffix("-values.yaml"): file for file in sorted((CHART / "ci").glob("*-values.yaml"))
+}
+ACCOUNT: Final = {
+    "name": "default",
+    "account_sid": "AC" + "0" * 32,
+    "existingSecret": {"name": "twilio"},
+}
+NAMESPACE: Final = "mail"
+
+Manifest: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a release would hold."""
+
+    manifests: tuple[Manifest, ...]
+    notes: str
+
+    def all(self, kind: str) -> list[Manifest]:
+        return [each for each in self.manifests if each["kind"] == kind]
+
+    def one(self, kind: str) -> Manifest:
+        (found,) = self.all(kind)
+        return found
+
+    @property
+    def pod(self) -> Manifest:
+        """Template of the exporter's pods."""
+        template: Manifest = self.one("StatefulSet")["spec"]["template"]
+        return template
+
+    @property
+    def container(self) -> Manifest:
+        (container,) = self.pod["spec"]["containers"]
+        found: Manifest = container
+        return found
+
+    @property
+    def config_map(self) -> Manifest:
+        """That of the settings; dashboards are ConfigMaps, too."""
+        (found,) = [each for each in self.all("ConfigMap") if "config.yaml" in each["data"]]
+        return found
+
+
+def scenario(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(SCENARIOS[name].read_text(encoding="utf-8"))
+    return values
+
+
+def render(
+    values: Mapping[str, Any] | None = None, *, name: str = "demo", namespace: str = NAMESPACE
+) -> Rendered:
+    """With one account unless `values` tell of others. Raises `helm.HelmError` with what Helm would print."""
+    return read_rendered(
+        _chart().render({"accounts": [ACCOUNT], **(values or {})}, name=name, namespace=namespace)
+    )
+
+
+@cache
+def render_scenario(name: str) -> Rendered:
+    return render(scenario(name))
+
+
+@cache
+def _chart() -> helm.Chart:
+    helm.disable_logging()  # a line for every link that it follows
+    return helm.Chart.load(CHART)
+
+
+def read_rendered(files: Mapping[str, str]) -> Rendered:
+    manifests = [
+        document
+        for path, text in sorted(files.items())
+        if path.endswith(".yaml")
+        for document in yaml.safe_load_all(text)
+        if document
+    ]
+    (notes,) = [text for path, text in files.items() if path.endswith("NOTES.txt")]
+    return Rendered(tuple(manifests), notes)
+
+
+# -- a pod ------------------------------------------------------------------------------------------------
+
+
+def environment(rendered: Rendered, root: Path, index: int = 0) -> dict[str, str]:
+    """The container's variables in the pod with that index, for files below `root`."""
+    variables = {"POD_INDEX": str(index)}
+    for each in rendered.container["env"]:
+        if "value" in each:
+            variables[each["name"]] = re.sub(r"\$\((\w+)\)", lambda found: variables[found[1]], each["value"])
+        else:
+            assert (
+                each["valueFrom"]["fieldRef"]["fieldPath"]
+                == "metadata.labels['apps.kubernetes.io/pod-index']"
+            )
+            assert each["name"] == "POD_INDEX"
+    variables["EXPORTER_CONFIG_FILE"] = f"{root}{variables['EXPORTER_CONFIG_FILE']}"
+    return variables
+
+
+def environment_on_loopback(rendered: Rendered, root: Path) -> dict[str, str]:
+    """The same, for a program that is started here, at the pod's port."""
+    (port,) = rendered.container["ports"]
+    here = {"EXPORTER_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port['containerPort']}"}
+    return environment(rendered, root) | here
+
+
+def mount(rendered: Rendered, root: Path) -> None:
+    """Write what the container would see below `root`; the paths in the settings file lead there, too."""
+    folders = {
+        each["name"]: root / each["mountPath"].lstrip("/") for each in rendered.container["volumeMounts"]
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    for volume in rendered.pod["spec"]["volumes"]:
+        for name, content in _files(rendered, volume):
+            (folders[volume["name"]] / name).write_bytes(content)
+    settings = folders["config"] / "config.yaml"
+    text = re.sub(r"(?<=: )/(?=(?:etc|var|vault)/)", f"{root}/", settings.read_text(encoding="utf-8"))
+    settings.write_text(text, encoding="utf-8")
+
+
+def _files(rendered: Rendered, volume: Manifest) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file of a volume."""
+    if "projected" in volume:
+        for source in volume["projected"]["sources"]:
+            yield from _items(rendered, "Secret", source["secret"])
+    elif "secret" in volume:
+        yield from _items(rendered, "Secret", {"name": volume["secret"]["secretName"], **volume["secret"]})
+    elif "configMap" in volume:
+        yield from _items(rendered, "ConfigMap", volume["configMap"])
+    elif "csi" in volume:
+        yield "twilio", b"a secret that a driver brought"
+
+
+def _items(rendered: Rendered, kind: str, source: Manifest) -> Iterator[tuple[str, bytes]]:
+    """What is not of the chart is somebody's Secret or ConfigMap, and holds whatever key is asked for."""
+    name = source["name"]
+    own = [each["data"] for each in rendered.all(kind) if each["metadata"]["name"] == name]
+    keys = {item["key"]: item["path"] for item in source.get("items", [])}
+    if not own:
+        pem = (ROOT / "tests" / "support" / "ca" / "a.pem").read_bytes()
+        data = {key: pem if key.endswith(".pem") else b"a secret of somebody" for key in keys}
+    elif kind == "Secret":
+        data = {key: base64.b64decode(value, validate=True) for key, value in own[0].items()}
+    else:
+        data = {key: value.encode() for key, value in own[0].items()}
+    for key, path in (keys or {key: key for key in data}).items():
+        yield path, data[key]

@@ -1,0 +1,694 @@
+"""The chart, rendered by Helm's own engine and held against everything that will read it.
+
+There is no cluster here: scheduling, volumes and DNS are taken from their documentation.
+"""
+
+import argparse
+import base64
+import json
+import re
+import signal
+import subprocess
+import tarfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import helm_python as helm
+import kubernetes_validate  # type: ignore[import-untyped] # it has types, and does not say so
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from exporter import __version__
+from exporter.config.loading import add_flags, load
+from exporter.config.settings import Settings
+from exporter.web.web_config import read_web_config
+from grafana.thresholds import STATE_SAVED_WINDOW
+from tests.packaging.chart.reference import GOLDEN, README, golden
+from tests.packaging.chart.rendering import (
+    ACCOUNT,
+    CHART,
+    NAMESPACE,
+    SCENARIOS,
+    Manifest,
+    Rendered,
+    environment,
+    environment_on_loopback,
+    mount,
+    read_rendered,
+    render,
+    render_scenario,
+    scenario,
+)
+from tests.support.program import ROOT, eventually, fetch, found_in, free_port, started
+
+METADATA: Final = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+ALERTS: Final = ROOT / "grafana" / "alerts.yaml"
+DASHBOARDS: Final = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+OPERATORS: Final = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+
+each_scenario = pytest.mark.parametrize("name", SCENARIOS)
+
+
+@each_scenario
+def test_helm_lint_finds_nothing(name: str) -> None:
+    """Strict: a warning is an error."""
+    report = helm.lint(CHART, scenario(name), strict=True)
+    assert [each for each in report["messages"] if each["severity"] > 1] == []
+    assert report["errors"] == []
+
+
+@each_scenario
+def test_manifests_are_the_golden_ones(name: str) -> None:
+    """Whoever changes the chart sees in the difference what changes in a cluster."""
+    assert golden(render_scenario(name)) == (GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def test_there_is_no_golden_file_too_many() -> None:
+    """A scenario that is gone takes its manifests along."""
+    assert {file.stem for file in GOLDEN.iterdir()} == set(SCENARIOS)
+
+
+def test_defaults_alone_say_what_is_missing() -> None:
+    """There is no account to guess."""
+    with pytest.raises(helm.HelmRenderError, match="accounts: none given"):
+        render({"accounts": []})
+
+
+# -- what reads the manifests -------------------------------------------------------------------------------
+
+OLDEST: Final = re.sub(r".*?(\d+\.\d+).*", r"\1", METADATA["kubeVersion"])
+NEWEST: Final = kubernetes_validate.latest_version()
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@each_scenario
+def test_kubernetes_takes_every_manifest(name: str, version: str) -> None:
+    """Strictly: a key that Kubernetes would drop without a word is an error."""
+    for manifest in render_scenario(name).manifests:
+        if manifest["kind"] not in OPERATORS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@cache
+def operator_schema(kind: str) -> Draft202012Validator:
+    file = Path(__file__).parent / "schemas" / f"{kind.lower()}.json"
+    return Draft202012Validator(json.loads(file.read_text(encoding="utf-8")))
+
+
+@each_scenario
+def test_prometheus_operator_takes_every_manifest(name: str) -> None:
+    """Strictly, too."""
+    for manifest in render_scenario(name).manifests:
+        if manifest["kind"] in OPERATORS:
+            operator_schema(manifest["kind"]).validate(manifest)
+
+
+@pytest.mark.parametrize("kind", sorted(OPERATORS))
+def test_operator_schema_is_strict(kind: str) -> None:
+    """It would find a typo in what the chart renders."""
+    name = {"PodMonitor": "web-config-secret"}.get(kind, "operator")
+    manifest = render_scenario(name).one(kind)
+    assert not operator_schema(kind).is_valid({**manifest, "spec": {**manifest["spec"], "tpyo": 1}})
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    """All groups, with labels, addresses and a group of one's own."""
+    values = scenario("operator")
+    values["prometheusRule"]["disabledGroups"] = []
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(render(values).one("PrometheusRule")["spec"]))
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_scenario
+def test_program_takes_its_settings(name: str, tmp_path: Path) -> None:
+    """Files and variables of a pod are settings without a problem."""
+    settings = settings_of(render_scenario(name), tmp_path)
+    assert [each.name for each in settings.accounts] == [each["name"] for each in scenario(name)["accounts"]]
+    assert settings.state.path == tmp_path / "var/lib/twilio-email-exporter/state.sqlite"
+    assert settings.state.path.parent.is_dir()
+    assert all(each.credential().secret.get_secret_value() for each in settings.accounts)
+
+
+def settings_of(rendered: Rendered, root: Path, index: int = 0) -> Settings:
+    mount(rendered, root)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    flags, unrecognized = parser.parse_known_args(rendered.container.get("args", []))
+    return load(flags, environment(rendered, root, index), unrecognized=unrecognized)
+
+
+def test_values_become_settings(tmp_path: Path) -> None:
+    """What `config` says arrives, with its types."""
+    settings = settings_of(render_scenario("settings"), tmp_path)
+    assert settings.api.requests_per_second == 2.5
+    assert settings.poll.model_dump() == {
+        "interval": 120,
+        "lookback": 6 * 86400,
+        "recent": 5400,
+        "sweep_interval": 1800,
+    }
+    assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
+    assert settings.metrics.top_operations == 0
+    assert settings.log.format == "json"
+
+
+def test_program_takes_its_web_config(tmp_path: Path) -> None:
+    """The Secret holds what was written, and it reads as a web config."""
+    rendered = render_scenario("tls")
+    settings = settings_of(rendered, tmp_path)
+    assert settings.web.config_file is not None
+    config = read_web_config(settings.web.config_file, settings.web.config_file.read_bytes())
+    assert set(config.users) == {"prometheus"}
+
+
+def test_shards_divide_the_accounts(tmp_path: Path) -> None:
+    """Three pods: each account has exactly one."""
+    rendered = render_scenario("shards")
+    pods = [settings_of(rendered, tmp_path / str(index), index) for index in range(3)]
+    assert [str(pod.shard) for pod in pods] == ["0/3", "1/3", "2/3"]
+    owned = [account.name for pod in pods for account in pod.own_accounts]
+    assert sorted(owned) == ["alerts", "newsletter", "shop"]
+
+
+# -- secrets ------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_leaves_the_secrets() -> None:
+    """Not in a ConfigMap, a variable, an annotation, a rule or the notes; neither plain nor in base64."""
+    values = {
+        "accounts": scenario("accounts")["accounts"],
+        "webConfig": {
+            "content": {
+                "basic_auth_users": {"prometheus": "$2y$10$markermarkermarkermare" + "marker0" * 4 + "xyz"},
+                "tls_server_config": {"key": "marker-key"},
+            }
+        },
+        **{key: scenario("operator")[key] for key in ("prometheusRule", "dashboards", "serviceMonitor")},
+    }
+    rendered = render(values)
+    inside = json.dumps(rendered.all("Secret"))
+    outside = json.dumps([each for each in rendered.manifests if each["kind"] != "Secret"]) + rendered.notes
+    markers = ["marker-auth-token", "marker-api-key-secret"]
+    for marker in markers:
+        assert base64.b64encode(marker.encode()).decode() in inside
+    assert "marker" not in outside
+    assert base64.b64encode(b"marker").decode()[:7] not in outside
+
+
+def test_another_secret_restarts_nothing() -> None:
+    """The program reads the files of secrets again by itself; other settings it reads at the start only."""
+
+    def checksum(values: Manifest) -> str:
+        text: str = render(values).pod["metadata"]["annotations"]["checksum/config"]
+        return text
+
+    def with_token(token: str) -> Manifest:
+        return {"accounts": [{"name": "a", "account_sid": "AC" + "0" * 32, "auth_token": token}]}
+
+    assert checksum(with_token("one")) == checksum(with_token("two"))
+    assert checksum({}) != checksum({"config": {"poll": {"interval": "2m"}}})
+    assert checksum({"webConfig": {"content": {"rate_limit": {}}}}) != checksum(
+        {"webConfig": {"content": {"tls_server_config": {"cert_file": "x"}}}}
+    )
+
+
+# -- security -----------------------------------------------------------------------------------------------
+
+
+@each_scenario
+def test_pods_may_do_as_little_as_possible(name: str) -> None:
+    """The exporter's, and that of `helm test`."""
+    rendered = render_scenario(name)
+    for spec in (rendered.pod["spec"], rendered.one("Pod")["spec"]):
+        context = spec["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+    assert all(account["automountServiceAccountToken"] is False for account in rendered.all("ServiceAccount"))
+
+
+def test_chart_and_image_agree() -> None:
+    """On the user, who owns the state, on the port, and on where the program is."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    rendered = render_scenario("tls")
+    context = rendered.pod["spec"]["securityContext"]
+    assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in dockerfile
+    assert context["fsGroup"] == context["runAsGroup"]
+    assert f"EXPOSE {rendered.container['ports'][0]['containerPort']}" in dockerfile
+    program = rendered.container["livenessProbe"]["exec"]["command"][0]
+    assert f'ENTRYPOINT ["{program}"]' in dockerfile
+    python = rendered.one("Pod")["spec"]["containers"][0]["command"][0]
+    assert Path(python).parent == Path(program).parent
+
+
+def test_a_platform_may_choose_the_user() -> None:
+    """A null in the values takes a default away."""
+    context = render_scenario("openshift").pod["spec"]["securityContext"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys()
+
+
+def test_network_policy_lets_through_what_is_needed() -> None:
+    """Out: DNS, Twilio, proxy, what values add. In: the metrics' port, for those named and `helm test`."""
+    rendered = render_scenario("locked-down")
+    spec = rendered.one("NetworkPolicy")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [(port["port"], port["protocol"]) for port in spec["egress"][0]["ports"]] == [
+        (53, "UDP"),
+        (53, "TCP"),
+        (443, "TCP"),
+        (3128, "TCP"),
+    ]
+    behind_a_service = spec["egress"][1]
+    assert behind_a_service["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
+    ]
+    assert [(port["port"], port["protocol"]) for port in behind_a_service["ports"]] == [
+        (5353, "UDP"),
+        (5353, "TCP"),
+    ]
+    assert spec["egress"][2]["ports"] == [{"port": 8200, "protocol": "TCP"}]
+    assert spec["ingress"][0]["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+    test_pod, prometheus = spec["ingress"][0]["from"]
+    assert selects(test_pod["podSelector"], rendered.one("Pod"))
+    assert "namespaceSelector" in prometheus
+    assert selects(spec["podSelector"], rendered.pod)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "ports"),
+    [
+        (None, "", {443}),
+        ("https://twilio.example.com/v1:1", "", {443}),
+        ("https://twilio.example.com:8443/v1", "", {8443}),
+        ("https://[2001:db8::8]:8443", "", {8443}),
+        ("https://[2001:db8::8]", "", {443}),
+        ("http://localhost/v1", "", {80}),
+        (None, "http://proxy.example.com:3128/", {443, 3128}),
+        (None, "http://proxy.example.com", {443, 80}),
+        (None, "https://proxy.example.com", {443}),
+    ],
+)
+def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, ports: set[int]) -> None:
+    """What the settings name can be reached, each port told once."""
+    rendered = render(
+        {
+            "config": {"api": {"base_url": base_url}} if base_url else {},
+            "proxy": {"https": proxy},
+            "networkPolicy": {"enabled": True},
+        }
+    )
+    found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
+    assert found[:2] == [53, 53]
+    assert sorted(found[2:]) == sorted(ports)
+
+
+# -- how the parts find each other --------------------------------------------------------------------------
+
+
+def selects(selector: Manifest, manifest: Manifest) -> bool:
+    return bool(selector["matchLabels"].items() <= manifest["metadata"]["labels"].items())
+
+
+@each_scenario
+def test_selectors_find_the_pods_and_nothing_else(name: str) -> None:
+    """The pod of `helm test` is no exporter."""
+    rendered = render_scenario(name)
+    stateful_set, service = rendered.one("StatefulSet"), rendered.one("Service")
+    for selector in (stateful_set["spec"]["selector"], {"matchLabels": service["spec"]["selector"]}):
+        assert selects(selector, rendered.pod)
+        assert not selects(selector, rendered.one("Pod"))
+    assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"]
+    (port,), (container_port,) = service["spec"]["ports"], rendered.container["ports"]
+    assert port["targetPort"] == container_port["name"]
+    assert port["port"] == container_port["containerPort"]  # headless: the name leads to the pod itself
+    for monitor in rendered.all("ServiceMonitor"):
+        assert selects(monitor["spec"]["selector"], service)
+        assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    for monitor in rendered.all("PodMonitor"):
+        assert selects(monitor["spec"]["selector"], rendered.pod)
+        assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == rendered.container["ports"][0]["name"]
+    (account,) = {manifest["metadata"]["name"] for manifest in rendered.all("ServiceAccount")} or {"mail"}
+    assert rendered.pod["spec"]["serviceAccountName"] == account
+
+
+@each_scenario
+def test_everything_is_the_releases(name: str) -> None:
+    """Labels tell what belongs to it; all but dashboards are in its namespace."""
+    for manifest in render_scenario(name).manifests:
+        is_dashboard = "-dashboard-" in manifest["metadata"]["name"]
+        assert manifest["metadata"]["namespace"] == ("grafana" if is_dashboard else NAMESPACE)
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+
+
+def test_names_stay_text() -> None:
+    """YAML would make numbers, truth or nothing of some."""
+    monitor = {"enabled": True, "jobLabel": "2"}
+    values = {
+        "fullnameOverride": "mail",
+        "nameOverride": "0",
+        "serviceAccount": {"name": "3"},
+        "priorityClassName": "4",
+        "webConfig": {"existingSecret": "5", "existingSecretKey": "6", "tlsSecret": "7"},
+        "serviceMonitor": monitor,
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "8"},
+        "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}]},
+        "persistence": {"storageClass": "null"},
+    }
+    for more in (
+        {"ca": {"configMap": "9", "key": "10"}},
+        {"ca": {"secret": "11"}, "serviceMonitor": {}, "podMonitor": monitor},
+    ):
+        rendered = render({**values, **more}, name="1234", namespace="5678")
+        for manifest in rendered.manifests:
+            if manifest["kind"] in OPERATORS:
+                operator_schema(manifest["kind"]).validate(manifest)
+            else:
+                kubernetes_validate.validate(manifest, NEWEST, strict=True)
+            metadata = manifest["metadata"]
+            assert metadata["labels"]["app.kubernetes.io/instance"] == "1234"
+            assert metadata["namespace"] == ("8" if "-dashboard-" in metadata["name"] else "5678")
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("mail.v2", {}, "mail-v2-twilio-email-exporter"),
+        ("demo", {"nameOverride": "Mail.Exporter"}, "demo-mail-exporter"),
+        ("1234", {"fullnameOverride": "mail"}, "mail"),
+    ],
+)
+def test_service_gets_a_name_that_it_may_have(release: str, values: Manifest, name: str) -> None:
+    """A release may be named with a dot, a Service may not."""
+    rendered = render(values, name=release)
+    assert rendered.one("Service")["metadata"]["name"] == name
+    assert rendered.one("StatefulSet")["spec"]["serviceName"] == name
+
+
+def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
+    """The label controller-revision-hash is the name of the StatefulSet and 11 letters, of at most 63."""
+    rendered = render(name="a" * 53)
+    assert len(rendered.one("StatefulSet")["metadata"]["name"]) == 52
+
+
+def test_one_pod_is_a_shard_of_one() -> None:
+    """One shape for any number of pods."""
+    assert render().one("StatefulSet")["spec"]["replicas"] == 1
+    assert render({"shards": 5}).one("StatefulSet")["spec"]["replicas"] == 5
+
+
+def test_helm_test_asks_every_shard() -> None:
+    """By the name that a pod of a StatefulSet has once it is ready."""
+    rendered = render({"shards": 2})
+    _, port, *pods = rendered.one("Pod")["spec"]["containers"][0]["args"]
+    name, service = (
+        rendered.one("StatefulSet")["metadata"]["name"],
+        rendered.one("Service")["metadata"]["name"],
+    )
+    assert (port, pods) == ("10587", [f"{name}-0.{service}", f"{name}-1.{service}"])
+
+
+def test_state_is_on_a_volume_of_each_pod() -> None:
+    """Counters survive the pod, unless somebody does without."""
+    spec = render_scenario("shards").one("StatefulSet")["spec"]
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["metadata"]["annotations"] == {"backup": "weekly"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
+    without = render({"persistence": {"enabled": False}})
+    assert "volumeClaimTemplates" not in without.one("StatefulSet")["spec"]
+    assert {"name": "state", "emptyDir": {}} in without.pod["spec"]["volumes"]
+    none = render({"persistence": {"storageClass": "-"}}).one("StatefulSet")["spec"]["volumeClaimTemplates"][
+        0
+    ]
+    assert none["spec"]["storageClassName"] == ""
+
+
+@each_scenario
+def test_mounted_folders_follow_changes(name: str) -> None:
+    """Never a single file by subPath: a rotated secret would not arrive."""
+    for each in render_scenario(name).container["volumeMounts"]:
+        assert "subPath" not in each
+
+
+# -- probes and monitors ------------------------------------------------------------------------------------
+
+
+def test_probes_ask_over_http() -> None:
+    """As long as nothing guards the paths."""
+    container = render_scenario("settings").container
+    assert container["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
+    assert container["ports"] == [{"name": "metrics", "containerPort": 9999, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize("name", ["tls", "web-config-secret"])
+def test_probes_get_past_tls_and_users(name: str) -> None:
+    """The program asks itself; nobody else has a certificate and a password."""
+    container = render_scenario(name).container
+    program = ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
+    assert container["livenessProbe"]["exec"]["command"] == program
+    assert container["readinessProbe"]["exec"]["command"] == [*program, "--ready"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "path"),
+    [("shards", "http", "/metrics"), ("tls", "https", "/metrics"), ("operator", "http", "/metrics")],
+)
+def test_monitor_scrapes_as_the_program_serves(name: str, scheme: str, path: str) -> None:
+    """One monitor for all pods; scheme and path follow from the settings."""
+    (endpoint,) = render_scenario(name).one("ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["path"]) == (scheme, path)
+
+
+def test_monitor_follows_another_path() -> None:
+    """`config.web.telemetry_path` is said once."""
+    values = {"config": {"web": {"telemetry_path": "/mail"}}, "podMonitor": {"enabled": True}}
+    (endpoint,) = render(values).one("PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["path"] == "/mail"
+
+
+def test_series_outlive_the_pods_address() -> None:
+    """A pod that comes back with another address goes on with its series, as its counters do."""
+    for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+        rendered = render({f"{kind[0].lower()}{kind[1:]}": {"enabled": True}})
+        (endpoint,) = rendered.one(kind)["spec"][endpoints]
+        assert endpoint["relabelings"] == [
+            {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}
+        ]
+
+
+# -- rules and dashboards -----------------------------------------------------------------------------------
+
+
+def rule_groups(**values: Any) -> list[Manifest]:
+    groups: list[Manifest] = render({"prometheusRule": {"enabled": True, **values}}).one("PrometheusRule")[
+        "spec"
+    ]["groups"]
+    return groups
+
+
+def test_rules_are_those_of_the_rule_file() -> None:
+    """Untouched, unless the values say otherwise."""
+    assert rule_groups() == yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+
+
+def test_groups_can_be_left_out_and_added() -> None:
+    """Each by its name."""
+    names = [group["name"] for group in rule_groups()]
+    own = {"name": "own", "rules": [{"alert": "Own", "expr": "up == 0"}]}
+    found = [group["name"] for group in rule_groups(disabledGroups=names[:1], extraGroups=[own])]
+    assert found == [*names[1:], "own"]
+
+
+def test_links_of_alerts_get_their_addresses() -> None:
+    """The rule file has relative ones: it does not know where docs and Grafana are."""
+    options = {
+        "runbookBaseUrl": "https://git.example.com/docs-of-mail/",
+        "dashboardBaseUrl": "https://grafana.example.com",
+    }
+    for group, plain in zip(rule_groups(**options), rule_groups(), strict=True):
+        for rule, before in zip(group["rules"], plain["rules"], strict=True):
+            if "alert" in rule:
+                links, old = rule["annotations"], before["annotations"]
+                assert links["runbook_url"] == f"https://git.example.com/docs-of-mail/{old['runbook_url']}"
+                assert links["dashboard_url"] == f"https://grafana.example.com{old['dashboard_url']}"
+
+
+def test_alerts_get_labels_and_keep_their_own() -> None:
+    """A label of the values does not replace one of the alert."""
+    for group, plain in zip(
+        rule_groups(ruleLabels={"team": "mail", "severity": "x"}), rule_groups(), strict=True
+    ):
+        for rule, before in zip(group["rules"], plain["rules"], strict=True):
+            if "alert" in rule:
+                assert rule["labels"] == {"team": "mail", **before["labels"]}
+            else:
+                assert rule == before
+
+
+def test_dashboards_are_the_files() -> None:
+    """A ConfigMap each, which Grafana's sidecar finds."""
+    rendered = render({"dashboards": {"enabled": True}})
+    found: dict[str, str] = {}
+    for each in rendered.all("ConfigMap"):
+        if each["metadata"]["labels"].get("grafana_dashboard") == "1":
+            found |= each["data"]
+    assert {name: json.loads(text) for name, text in found.items()} == {
+        file.name: json.loads(file.read_text(encoding="utf-8")) for file in DASHBOARDS
+    }
+    assert found
+
+
+# -- the package --------------------------------------------------------------------------------------------
+
+
+def test_package_holds_the_very_files(tmp_path: Path) -> None:
+    """The links to `grafana/` become files; what is rendered is the same; scenarios stay at home."""
+    archive = helm.package(CHART, destination=tmp_path)
+    with tarfile.open(archive) as tar:
+        content = {each.name: tar.extractfile(each) for each in tar.getmembers()}
+        for file in (ALERTS, *DASHBOARDS):
+            inside = content[f"{CHART.name}/files/{file.relative_to(ROOT / 'grafana')}"]
+            assert inside is not None
+            assert inside.read() == file.read_bytes()
+        assert not [name for name in content if "/ci/" in name]
+        assert {"README.md", "values.schema.json"} <= {Path(name).name for name in content}
+    with helm.Chart.load(archive) as chart:
+        assert read_rendered(
+            chart.render(scenario("operator"), name="demo", namespace=NAMESPACE)
+        ) == render_scenario("operator")
+
+
+def test_chart_names_the_programs_version() -> None:
+    """The image's tag follows from it, and is the one that the README pushes."""
+    assert METADATA["appVersion"] == __version__
+    assert render().container["image"] == f"twilio-email-exporter:{__version__}"
+    pushed = re.findall(r"registry\.example\.com/\S+:(\S+)", README.read_text(encoding="utf-8"))
+    assert pushed == [__version__] * 2
+    assert render({"image": {"tag": "edge"}}).container["image"] == "twilio-email-exporter:edge"
+    assert "@sha256:" in render_scenario("locked-down").container["image"]
+
+
+def test_notes_say_the_next_command() -> None:
+    """With the names of this release."""
+    notes = render_scenario("shards").notes
+    assert "kubectl -n mail rollout status statefulset/demo-twilio-email-exporter" in notes
+    assert "helm -n mail test demo" in notes
+    assert "kubectl -n mail port-forward demo-twilio-email-exporter-0 10587:10587" in notes
+    assert "demo-twilio-email-exporter-1 to demo-twilio-email-exporter-2" in notes
+    assert "Nothing scrapes it yet" not in notes
+    assert "Nothing scrapes it yet" in render_scenario("default").notes
+    assert "https://localhost:10587/" in render_scenario("tls").notes
+    assert "begin at zero" in render_scenario("locked-down").notes
+    assert "existingSecret avoids that" in render_scenario("accounts").notes
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [(None, False), ("75s", False), (75, False), ("1m15.5s", True), (120, True), ("2m", True)],
+)
+def test_notes_say_when_the_rules_are_too_short(interval: object, told: bool) -> None:
+    """From where docs/alerts.md says so on: the shortest range no longer holds four polls."""
+    assert STATE_SAVED_WINDOW / 4 == 75
+    config = {"poll": {"interval": interval}} if interval else {}
+    with_rules = render({"config": config, "prometheusRule": {"enabled": True}}).notes
+    assert ("docs/alerts.md#changing-numbers" in with_rules) is told
+    assert "docs/alerts.md" not in render({"config": config}).notes
+
+
+TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
+USERS: Final = {"basic_auth_users": scenario("tls")["webConfig"]["content"]["basic_auth_users"]}
+CERTIFICATE: Final = "Prometheus will not accept the certificate: set {}.tlsConfig"
+PASSWORD: Final = "The exporter will refuse Prometheus, which has no password: set {}.basicAuth"
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+@pytest.mark.parametrize(
+    ("web_config", "values", "told"),
+    [
+        ({}, {}, ()),
+        ({"content": {"rate_limit": {}}}, {}, ()),
+        ({"content": TLS}, {}, (CERTIFICATE,)),
+        ({"content": TLS}, {"tlsConfig": {"insecureSkipVerify": True}}, ()),
+        ({"content": USERS}, {}, (PASSWORD,)),
+        ({"content": USERS}, {"basicAuth": {"username": {"name": "a", "key": "b"}}}, ()),
+        ({"content": {**TLS, **USERS}}, {}, (CERTIFICATE, PASSWORD)),
+        ({"existingSecret": "web"}, {}, ()),
+        ({"existingSecret": "web", "tlsSecret": "tls"}, {}, (CERTIFICATE,)),
+        ({"existingSecret": "web"}, {"scheme": "https"}, (CERTIFICATE,)),
+    ],
+)
+def test_notes_say_when_scrapes_will_fail(
+    monitor: str, web_config: Manifest, values: Manifest, told: tuple[str, ...]
+) -> None:
+    """For what the chart knows: a web config in a Secret of somebody may hold anything."""
+    notes = render({"webConfig": web_config, monitor: {"enabled": True, **values}}).notes
+    for line in (CERTIFICATE, PASSWORD):
+        assert (line.format(monitor) in notes) is (line in told)
+    off = render({"webConfig": web_config, monitor: values}).notes
+    assert "certificate:" not in off
+    assert "no password" not in off
+
+
+# -- for real -----------------------------------------------------------------------------------------------
+
+
+def test_program_runs_from_what_is_rendered(tmp_path: Path) -> None:
+    """With a pod's files and variables it answers where the probes ask, saves its state, and stops."""
+    port = free_port()
+    values = {
+        "accounts": [ACCOUNT],
+        "config": {
+            "api": {
+                "base_url": f"http://127.0.0.1:{free_port()}"
+            },  # nobody there: readiness says nothing of Twilio
+            "web": {"listen_address": f":{port}", "telemetry_path": "/mail"},
+        },
+        "serviceMonitor": {"enabled": True},
+    }
+    rendered = render(values)
+    mount(rendered, tmp_path)
+    assert rendered.container["ports"][0]["containerPort"] == port
+    (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+
+    def answer(scheme: str, path: str) -> Callable[[], str | None]:
+        return lambda: fetch(f"{scheme}://127.0.0.1:{port}{path}")
+
+    log = tmp_path / "log"
+    with started(
+        log, *rendered.container.get("args", []), **environment_on_loopback(rendered, tmp_path)
+    ) as process:
+        eventually(found_in(log, "listening"), "the listener")
+        eventually(
+            answer("http", rendered.container["livenessProbe"]["httpGet"]["path"]), "the liveness probe"
+        )
+        eventually(
+            answer("http", rendered.container["readinessProbe"]["httpGet"]["path"]), "the readiness probe"
+        )
+        metrics = answer(endpoint["scheme"], endpoint["path"])()
+        assert metrics is not None
+        assert 'twilio_email_up{account="default"}' in metrics
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=rendered.pod["spec"]["terminationGracePeriodSeconds"]) == 0
+    assert (tmp_path / "var/lib/twilio-email-exporter/state.sqlite").stat().st_size > 0

@@ -1,0 +1,72 @@
+"""The rule of the changelog, and the package of the chart; the rest is `make release-check` itself."""
+
+from pathlib import Path
+
+import helm_python as helm
+import pytest
+
+from exporter import __version__
+from tests.packaging.chart.rendering import NAMESPACE, Rendered, read_rendered, render_scenario, scenario
+from tests.support.program import ROOT
+from tools.release import ReleaseError, disagreements, packaged_chart, wrong_changelog
+
+TO_COME = "# Changelog\n\n## [Unreleased]\n\n### Added\n"
+FIRST = "## [1.2.0] - 2026-01-02\n"
+
+
+@pytest.mark.parametrize(
+    ("changelog", "tag", "version", "right"),
+    [
+        (TO_COME, "", "0.1.0", True),
+        (TO_COME, "v0.1.0", "0.1.0", False),
+        (TO_COME + FIRST, "", "1.3.0", True),
+        (TO_COME + FIRST, "", "1.10.0", True),
+        (TO_COME + FIRST, "", "1.2.0", False),
+        (FIRST, "", "1.2.0", True),
+        (FIRST, "v1.2.0", "1.2.0", True),
+        (FIRST, "v1.2.1", "1.2.0", False),
+        (FIRST, "1.2.0", "1.2.0", False),
+        (FIRST, "", "1.3.0", False),
+        ("## [1.2.0]\n", "v1.2.0", "1.2.0", False),
+        ("nothing", "", "1.2.0", False),
+    ],
+)
+def test_changelog(changelog: str, tag: str, version: str, right: bool) -> None:
+    """A release has its heading, with a date, on top; before it the version is above what was released."""
+    assert (wrong_changelog(changelog, tag, version) == []) is right
+
+
+def test_ours() -> None:
+    """The changelog of now follows the rule."""
+    assert wrong_changelog((ROOT / "CHANGELOG.md").read_text(), "") == []
+
+
+def test_disagreements_are_named() -> None:
+    """What, and both versions."""
+    assert disagreements({"wheel": __version__, "chart": "9.9.9"}) == [f"chart says 9.9.9, not {__version__}"]
+
+
+def rendered(package: Path) -> Rendered:
+    with helm.Chart.load(package) as chart:
+        return read_rendered(chart.render(scenario("operator"), name="demo", namespace=NAMESPACE))
+
+
+def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
+    """Nothing has to be set for it; all else is as in the source tree."""
+    there = rendered(packaged_chart(tmp_path, "ghcr.io/example/exporter"))
+    assert there.container["image"] == f"ghcr.io/example/exporter:{__version__}"
+    here = render_scenario("operator")
+    there.container["image"] = there.one("Pod")["spec"]["containers"][0]["image"] = here.container["image"]
+    assert there == here
+
+
+def test_other_packages_name_the_image_of_the_source_tree(tmp_path: Path) -> None:
+    """Nobody has pushed one."""
+    assert rendered(packaged_chart(tmp_path, "")) == render_scenario("operator")
+
+
+@pytest.mark.parametrize("image", ["ghcr.io/example/exporter:1.2.3", "ghcr.io/Example/exporter", "a b"])
+def test_image_is_a_repository(tmp_path: Path, image: str) -> None:
+    """In lower case, as registries want it, and without a tag: that is the chart's appVersion."""
+    with pytest.raises(ReleaseError, match="is no repository"):
+        packaged_chart(tmp_path, image)

@@ -1,0 +1,179 @@
+"""What stands around the code: pages, commands, names. Each is held against what it speaks of."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter.config.settings import SETTINGS
+from exporter.config.sources import ACCOUNT_VARIABLES, CONFIG_FILE_VARIABLE
+from exporter.metrics.families import FAMILIES
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "helm").rglob("*.md")])
+GUIDES: Final = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The changelog also speaks of what is no more."""
+
+RECORDED: Final = set(re.findall(r"record: (\S+)", (ROOT / "grafana" / "alerts.yaml").read_text()))
+
+# From a machine's root to somebody's files; `docs/work` and `https://host/home` are none.
+MACHINE_PATH: Final = re.compile(r"(?<![\w.~/-])/(?:home|root|Users|work)/\w")
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """The files that a page links to, and the anchor in each."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            yield (page.parent / name if name else page).resolve(), anchor
+
+
+def makefile_targets() -> dict[str, str]:
+    """The commands of the Makefile, each with its line."""
+    lines = text(ROOT / "Makefile").splitlines()
+    return {line.partition(":")[0]: line for line in lines if re.match(r"[a-z-]+:(?!=)", line)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every file that a page links to exists, and has the heading that the link names."""
+    dead = [
+        f"{file.name}#{anchor}"
+        for file, anchor in links(page)
+        if not file.exists() or (anchor and anchor not in anchors(file))
+    ]
+    assert dead == []
+
+
+def test_readme_starts_with_the_two_commands() -> None:
+    """Whoever opens the repository sees how to run it and how to test it before anything else."""
+    first_section = text(ROOT / "README.md").partition("\n## ")[0]
+    assert re.findall(r"^make (\w+)", first_section, flags=re.MULTILINE) == ["demo", "test"]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_what_exists(page: Path) -> None:
+    """A page that names a command, a metric, a setting or a variable names one that is there."""
+    content = text(page)
+    commands = set(re.findall(r"(?:`|^)make ([a-z-]+)", content, flags=re.MULTILINE))
+    metrics = {name.strip(":") for name in re.findall(r"[\w:]*\btwilio_email_[\w:]*", content)}
+    settings = set(re.findall(r"`((?:api|log|metrics|poll|state|web)\.\w+)`", content))
+    variables = set(re.findall(r"\b(?:EXPORTER|TWILIO)_[A-Z_]*[A-Z]\b", content))
+    known_variables = {*ACCOUNT_VARIABLES.values(), CONFIG_FILE_VARIABLE, *(s.variable for s in SETTINGS)}
+    assert commands <= makefile_targets().keys()
+    families = {family.name for family in FAMILIES}
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics} <= families | RECORDED
+    assert settings - {"metrics.py", "web.py"} <= {setting.path for setting in SETTINGS}
+    assert variables <= known_variables
+
+
+def test_readme_leads_to_every_page() -> None:
+    """What is written is found by whoever starts at README.md."""
+    assert set(PAGES) - {ROOT / "README.md"} <= {file for file, _ in links(ROOT / "README.md")}
+
+
+def test_contributing_names_every_tool_of_the_tests() -> None:
+    """A module of tests/support/ that is no test has a line there, and nothing else has."""
+    modules = {path.name for path in (ROOT / "tests" / "support").glob("[!_]*.py")}
+    section = text(ROOT / "CONTRIBUTING.md").partition("\n## Tests\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`tests/support/(\w+\.py)`", section))
+    assert named == {name for name in modules if not name.startswith("test_")}
+
+
+def test_status_page_names_files_that_exist() -> None:
+    """Its footer leads whoever was woken to the runbook."""
+    template = text(ROOT / "exporter" / "web" / "templates" / "status.html")
+    named = re.findall(r"<code>([^<]+)</code>", template.partition("<footer>")[2])
+    assert "docs/runbook.md" in named
+    assert all((ROOT / name).exists() for name in named)
+
+
+@pytest.mark.parametrize("target", makefile_targets())
+def test_command_of_the_makefile_has_help(target: str) -> None:
+    """`make help` lists every command, each with a word on what it does."""
+    assert re.search(r" ## \S", makefile_targets()[target])
+    assert f".PHONY: {target}\n" in text(ROOT / "Makefile")
+
+
+def test_each_dependency_has_a_reason() -> None:
+    """docs/architecture.md says of every package in pyproject.toml why it is there, and of no other."""
+    pyproject = tomllib.loads(text(ROOT / "pyproject.toml"))
+    project, groups = pyproject["project"], pyproject["dependency-groups"]
+    extras = project["optional-dependencies"]
+    wanted = {*project["dependencies"], *extras["test"], *extras["lint"], *groups["sbom"]}
+    section = text(ROOT / "docs" / "architecture.md").partition("\n## Dependencies\n")[2]
+    documented = re.findall(r"^\| ([\w-]+) \| \S", section, flags=re.MULTILINE)
+    names = [re.split(r"[^\w-]", requirement)[0] for requirement in wanted]
+    assert sorted(documented) == sorted([*names, "package", "package", "package"])
+
+
+def test_what_is_installed_is_known_by_its_hash() -> None:
+    """Above all what runs beside the files of a release; uv, which writes the locks, is the exception."""
+    commands = re.split(r"\n|&&", text(ROOT / "Makefile").replace("\\\n", " "))
+    installs = [
+        each
+        for each in commands
+        if re.search(r"pip (install|wheel)\b", each) and "install --quiet uv" not in each
+    ]
+    assert len(installs) >= 5
+    for each in installs:
+        assert "--require-hashes" in each or {"--no-deps", "--no-index"} <= {*each.split()}, each
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=lambda file: file.name)
+def test_lock_holds_hashes_only(lock: Path) -> None:
+    """`make lock` writes it; every line of it is a version with its hashes, and none is of somewhere else."""
+    assert f"--output-file {lock.name}" in text(ROOT / "Makefile")
+    entries = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", text(lock), flags=re.MULTILINE))
+    pinned = re.compile(r"[\w.-]+(\[[\w,-]+\])?==\S+ ")
+    assert all(pinned.match(entry) and "--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git tells what is committed")
+def test_no_file_holds_a_path_of_the_machine_it_was_written_on() -> None:
+    """What is committed works, and reads well, anywhere."""
+    # A checkout may belong to somebody else than the one who runs the tests.
+    command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "ls-files", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a checkout")
+    found = [
+        f"{name}:{number}"
+        for name in listed.stdout.split("\0")
+        if name and (ROOT / name).is_file()
+        for number, line in enumerate((ROOT / name).read_bytes().splitlines(), start=1)
+        if MACHINE_PATH.search(line.decode("utf-8", errors="ignore"))
+    ]
+    assert found == []
+
+
+SOMEBODYS: Final = Path("/", "root", "notes")  # in parts, or this file would be the first find
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [(f"see {SOMEBODYS}", True), (f"docs{SOMEBODYS}", False), ("/metrics", False)],
+)
+def test_path_of_a_machine_is_recognised(line: str, is_one: bool) -> None:
+    """An absolute one into somebody's files; a relative one and a URL's are none."""
+    assert bool(MACHINE_PATH.search(line)) is is_one

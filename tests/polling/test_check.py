@@ -1,0 +1,188 @@
+"""`check`: whether the credential works, what polling will cost, and what to change."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import app
+from exporter.clock import SystemClock
+from exporter.config.settings import Api, Settings
+from exporter.polling.check import take_sample
+from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, forecast
+from exporter.polling.window import Listing
+from exporter.simulator import faults
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.server import CREDENTIAL, Simulator
+from exporter.simulator.world import World
+from tests.simulator.ask import an_operation
+from tests.support.clock import ManualClock
+from tests.support.rig import rigged
+
+WEEK = 7 * 86400.0
+LISTING = Listing(WEEK, 7200.0, 900.0, 1000)
+LIMITS = Limits(60.0, 5.0, 2, 0.8)
+SMALL = Sample(WEEK, operations=900, scheduled=3, processing=1, request_seconds=0.2)
+
+
+def test_small_account_costs_one_request_and_its_fetches() -> None:
+    """Everything fits one page."""
+    cost = forecast(SMALL, LISTING, LIMITS)
+    assert (cost.list_requests, cost.fetch_requests, cost.first_poll_requests) == (1, 4, 5)
+    assert cost.requests_per_minute == 5
+    assert cost.fits
+
+
+def test_sample_stands_for_the_window() -> None:
+    """An hour of 6,000 operations is a week of a million: about 80 list requests a minute."""
+    hour = Sample(3600.0, operations=5952, scheduled=0, processing=9, request_seconds=0.2)
+    cost = forecast(hour, LISTING, LIMITS)
+    assert cost.operations == pytest.approx(1e6, rel=0.001)
+    assert cost.fetch_requests == 9
+    assert 80 <= cost.list_requests <= 95
+    assert cost.first_poll_requests == 1009
+
+
+@given(
+    operations=st.integers(0, 2_000_000),
+    processing=st.integers(0, 5000),
+    seconds=st.floats(0, 5),
+    rate=st.floats(0.1, 100),
+    concurrency=st.integers(1, 50),
+)
+def test_what_is_advised_would_do(
+    operations: int, processing: int, seconds: float, rate: float, concurrency: int
+) -> None:
+    """The advised rate makes the poll fit; the advised interval is never shorter than the present one."""
+    sample = Sample(WEEK, operations, 0, processing, seconds)
+    limits = replace(LIMITS, requests_per_second=rate, concurrency=concurrency)
+    cost = forecast(sample, LISTING, limits)
+    if cost.fits:
+        return
+    assert cost.sufficient_interval > limits.interval
+    if cost.sufficient_rate is not None:
+        assert cost.sufficient_rate > rate
+        enough = replace(limits, requests_per_second=cost.sufficient_rate)
+        assert forecast(sample, LISTING, enough).fits
+
+
+def fresh(count: int = 1, status: str = "completed") -> World:
+    """Operations of the last minutes by the real clock, which a command has."""
+    world = World.empty()
+    now = SystemClock().now()
+    for number in range(count):
+        operation = an_operation(number, now - 600 - number)
+        world.put(operation._replace(status=status))
+    return world
+
+
+def test_advice_stays_within_bounds() -> None:
+    """No rate is advised that the settings would refuse; and a listing that cannot keep up is seen."""
+    crowded = forecast(replace(SMALL, processing=10_000, request_seconds=0.0), LISTING, LIMITS)
+    assert crowded.sufficient_rate is None
+    assert not crowded.overruns
+    with pytest.raises(ValueError, match="less than or equal to 100"):
+        Api(requests_per_second=HIGHEST_RATE + 1)
+    assert forecast(
+        replace(SMALL, operations=2_000_000), LISTING, replace(LIMITS, requests_per_second=1)
+    ).overruns
+
+
+async def check(settings: Mapping[str, Any]) -> tuple[int, str]:
+    out = io.StringIO()
+    code = await app.check(Settings.model_validate(settings), out=out)
+    return code, out.getvalue()
+
+
+def account(name: str, secret: str = CREDENTIAL[1]) -> dict[str, str]:
+    return {"name": name, "account_sid": CREDENTIAL[0], "auth_token": secret}
+
+
+async def test_good_account() -> None:
+    """One request, exit code 0, and the numbers."""
+    async with Simulator(fresh(7), SystemClock()) as simulator:
+        code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("shop")]})
+    assert code == 0
+    assert said.splitlines()[0] == "account shop: the credential works"
+    assert "1 a poll (1 to list, 0 to fetch), 1.0 a minute" in said
+    assert "it fits" in said
+    assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
+
+
+async def test_each_account_has_its_own_verdict() -> None:
+    """One that is refused makes the exit code 1 and hides none of the others; no secret is printed."""
+    async with Simulator(fresh(), SystemClock()) as simulator:
+        accounts = [account("good"), account("bad", "not-the-right-one")]
+        code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": accounts})
+    assert code == 1
+    assert "account good: the credential works" in said
+    assert "account bad: the credential does not work: Twilio answered 401" in said
+    assert "not-the-right-one" not in said
+
+
+async def test_other_shards_accounts_are_not_asked() -> None:
+    """As with `run`."""
+    async with Simulator(fresh(), SystemClock()) as simulator:
+        settings = {"api": {"base_url": simulator.base_url}, "accounts": [account("a"), account("b")]}
+        said = [await check({**settings, "shard": f"{index}/2"}) for index in range(2)]
+    assert sum(text.count("works") for _, text in said) == 2
+
+
+async def test_outage_is_not_blamed_on_the_credential() -> None:
+    """It could not be tried."""
+    async with Simulator(fresh(), SystemClock()) as simulator:
+        simulator.faults.add(faults.status(500))
+        code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("a")]})
+    assert code == 1
+    assert "Twilio gave no answer that tells: Twilio answered 500 (unavailable)" in said
+
+
+async def test_poll_that_does_not_fit_says_what_to_change() -> None:
+    """Exit code 1, with an interval and a rate that would do."""
+    async with Simulator(fresh(300, "processing"), SystemClock()) as simulator:
+        api = {"base_url": simulator.base_url, "requests_per_second": 2}
+        code, said = await check({"api": api, "accounts": [account("a")]})
+    assert code == 1
+    assert "it does not fit, some operations would be fetched on later polls" in said
+    assert "set poll.interval to 189s or more, or api.requests_per_second to 7 or more" in said
+
+
+@pytest.mark.parametrize("name", ["steady", "busy"])
+async def test_sample_is_near_the_truth(name: str) -> None:
+    """For little and for much traffic, with at most four requests to find out."""
+    clock = ManualClock()
+    world = World(SCENARIOS[name], started=clock.now())
+    async with rigged(world, clock) as rig:
+        sample = await take_sample(rig.client, clock, WEEK, 10.0)
+        assert sample.complete
+        assert sample.span_seconds < WEEK
+        assert sum(rig.requests().values()) <= 4
+        truth = SCENARIOS[name].operations_per_hour * 24 * 7
+        assert forecast(sample, LISTING, LIMITS).operations == pytest.approx(truth, rel=0.2)
+
+
+async def test_forecast_is_what_a_poll_then_costs() -> None:
+    """The second poll, when the first has told how much there is."""
+    clock = ManualClock()
+    async with rigged(World(SCENARIOS["steady"], started=clock.now()), clock) as rig:
+        cost = forecast(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS)
+        await rig.poll()
+        rig.requests()
+        clock.advance(60)
+        await rig.poll()
+        made = rig.requests()
+    assert abs(made["list"] - cost.list_requests) <= 1
+    assert cost.fetch_requests / 3 <= made["fetch"] <= cost.fetch_requests, "rather too many than too few"
+
+
+async def test_more_than_a_page_in_every_span_is_said_to_be_at_least() -> None:
+    """What could not be counted is not claimed."""
+    async with Simulator(fresh(2), SystemClock()) as simulator:
+        simulator.faults.add(faults.empty_page(), times=None)
+        _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("a")]})
+    assert "at least 0 in the window" in said
+    assert "requests made: 4" in said

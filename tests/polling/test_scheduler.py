@@ -1,0 +1,123 @@
+"""When accounts are polled, and how it is noticed that one no longer is."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import TwilioError, Unauthorized, Unavailable
+from exporter.events import Listener, PollCrashed, PollScheduled, Report
+from exporter.observers.watchdog import SILENT_INTERVALS, Vigil
+from exporter.polling.scheduler import LONGEST_PAUSE_SECONDS, Loop, first_poll_after
+from tests.support.clock import SATURDAY, ManualClock
+
+
+class Script:
+    """A poll that ends as it is told, the last way for ever, and notes when it began."""
+
+    def __init__(self, clock: ManualClock, *ends: Exception | None) -> None:
+        self.clock = clock
+        self.ends = list(ends)
+        self.began: list[float] = []
+        self.renewed = False
+        self.reports: list[Report] = []
+        self.listen: Listener = self.reports.append
+
+    async def poll(self) -> None:
+        self.began.append(self.clock.monotonic())
+        end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+        if end is not None:
+            raise end
+
+    async def run(self, seconds: float, interval: float = 60.0) -> None:
+        loop = Loop("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
+        running = asyncio.create_task(loop.run())
+        await self.clock.sleep(seconds)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+
+
+@given(accounts=st.integers(1, 200), interval=st.floats(1, 3600))
+def test_first_polls_are_spread_over_the_interval(accounts: int, interval: float) -> None:
+    """A single account starts at once; many start evenly, within one interval."""
+    starts = [first_poll_after(index, accounts, interval) for index in range(accounts)]
+    assert starts[0] == 0
+    assert starts[-1] < interval
+    assert all(later - earlier == pytest.approx(interval / accounts) for earlier, later in pairwise(starts))
+
+
+@pytest.mark.parametrize(
+    ("interval", "minutes"),
+    [(60.0, [0, 2, 6, 14, 29, 44]), (300.0, [0, 10, 25, 40]), (1200.0, [0, 20, 40])],
+)
+async def test_refusals_stretch_the_interval(interval: float, minutes: list[int]) -> None:
+    """Twice as long each time, a quarter of an hour at the most, and never less than the interval."""
+    script = Script(ManualClock(), Unauthorized("no"))
+    await script.run(50 * 60, interval)
+    assert [round(at / 60) for at in script.began] == minutes
+    assert LONGEST_PAUSE_SECONDS == 15 * 60
+
+
+async def test_other_failures_do_not_stretch_and_end_a_stretch() -> None:
+    """Only the credential's refusal does."""
+    script = Script(ManualClock(), Unauthorized("no"), Unavailable("ill"), Unauthorized("no"), None)
+    await script.run(7 * 60 - 1)
+    assert [round(at / 60) for at in script.began] == [0, 2, 3, 5, 6]
+
+
+async def test_another_credential_ends_a_stretch_at_the_next_tick() -> None:
+    """Whoever mends it does not wait a quarter of an hour."""
+    script = Script(ManualClock(settle_turns=5), *[Unauthorized("no")] * 4, None)
+
+    async def mend() -> None:
+        await script.clock.sleep(16 * 60 + 30)
+        script.renewed = True
+
+    await asyncio.gather(mend(), script.run(20 * 60 - 1))
+    assert [round(at / 60) for at in script.began] == [0, 2, 6, 14, 17, 18, 19]
+
+
+async def test_next_poll_is_announced_rightly_while_stretched() -> None:
+    """The status page shows when the account is really polled again."""
+    script = Script(ManualClock(), Unauthorized("no"))
+    await script.run(13 * 60)
+    announced = [
+        round((each.next_poll_at - SATURDAY) / 60)
+        for each in script.reports
+        if isinstance(each, PollScheduled)
+    ]
+    assert announced == [0, 2, 2, 6, 6, 6, 6, *[14] * 7]
+
+
+async def test_mistake_of_ours_ends_a_poll_only() -> None:
+    """It is reported, and the next tick comes."""
+    script = Script(ManualClock(), KeyError("oops"), None)
+    await script.run(119)
+    assert [type(each.error) for each in script.reports if isinstance(each, PollCrashed)] == [KeyError]
+    assert len(script.began) == 2
+
+
+@pytest.mark.parametrize("end", [None, TwilioError("x"), Unauthorized("x"), KeyError("x")])
+async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
+    """However its polls end, and however far apart they are."""
+    script = Script(ManualClock(), end)
+    vigil = Vigil(["a"], script.clock, interval=60, patience=0)
+    script.listen = vigil.observe
+    await script.run(3600)
+    assert vigil.reason() is None
+
+
+def test_silence_over_several_intervals_is_told() -> None:
+    """With the account and for how long; any sign of life of that account ends it."""
+    clock = ManualClock()
+    vigil = Vigil(["a", "b"], clock, interval=60, patience=40)
+    clock.advance(SILENT_INTERVALS * 60 + 40)
+    assert vigil.reason() is None
+    vigil.observe(PollScheduled("a", 0.0))
+    clock.advance(1)
+    assert vigil.reason() == "the poll loop of account b has shown no sign of life for 341 s"
+    vigil.observe(PollScheduled("b", 0.0))
+    assert vigil.reason() is None

@@ -1,0 +1,126 @@
+"""The server on a real socket, with everything behind it but the polls; and a client that looks closely."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.metrics.exposition import Exposition
+from exporter.web.auth import Access
+from exporter.web.listener import Visitors, serving
+from exporter.web.routes import Health, Page, build
+from exporter.web.service import exposition_of
+from exporter.web.status_page import status_page, style_sheet
+from tests.support.clock import SATURDAY, ManualClock
+from tests.support.states import State, one_account
+
+
+@dataclass
+class Door:
+    """The parts that a test touches."""
+
+    clock: ManualClock
+    access: Access
+    visitors: Visitors
+    health: Health
+    exposition: Exposition
+    port: int = 0
+    problems: list[str] = field(default_factory=list)
+    """What the next reload says."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def opened(
+    *,
+    config_file: Path | None = None,
+    state: State | None = None,
+    health: Health | None = None,
+    exposition: Exposition | None = None,
+) -> AsyncIterator[Door]:
+    state = state or one_account()
+    clock = ManualClock()
+    door = Door(
+        clock,
+        Access(config_file, clock),
+        Visitors(),
+        health or Health(dead=lambda: None, ready=True, loaded=True),
+        exposition or exposition_of(state.metrics, ManualClock()),
+    )
+    application = build(
+        door.exposition,
+        door.health,
+        pages_of(state),
+        state.metrics.release_counters,
+        "/metrics",
+        door.access,
+        door.visitors,
+        lambda: door.problems,
+    )
+    async with serving(application, [("127.0.0.1", 0)], door.visitors, door.access.tls) as bound:
+        door.port = bound[0][1]
+        yield door
+
+
+def pages_of(state: State) -> dict[str, Callable[[], Page]]:
+    def status() -> Page:
+        accounts = state.board.accounts.values()
+        return Page(
+            status_page(
+                accounts, version="1.2.3", telemetry_path="/metrics", now=SATURDAY + 100, paces=state.paces
+            )
+        )
+
+    return {"/": status, "/status.css": lambda: Page(style_sheet(), "text/css")}
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    tls: tuple[str, str] | None
+    """Version and cipher suite."""
+    certificate: str | None
+    """Common name of the server's."""
+
+
+async def ask(
+    port: int,
+    path: str = "/metrics",
+    *,
+    tls: ssl.SSLContext | None = None,
+    method: str = "GET",
+    headers: Sequence[str] = (),
+) -> Reply:
+    """One request on a connection of its own. Raises `OSError` when the door stays shut."""
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None
+    )
+    try:
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        if not head:  # with TLS 1.3 the server's refusal comes after the client's handshake
+            raise ConnectionResetError("closed without a word")
+        status, *fields = head.decode().split("\r\n")
+        secured = writer.get_extra_info("ssl_object")
+        return Reply(
+            int(status.split()[1]),
+            dict(line.split(": ", 1) for line in fields),
+            body,
+            (secured.version(), secured.cipher()[0]) if secured else None,
+            common_name(secured.getpeercert()) if secured else None,
+        )
+    finally:
+        writer.close()
+
+
+def common_name(certificate: dict[str, object] | None) -> str | None:
+    subject = (certificate or {}).get("subject", ())
+    return next((value for rdn in subject for name, value in rdn if name == "commonName"), None)  # type: ignore[attr-defined]

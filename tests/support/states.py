@@ -1,0 +1,114 @@
+"""What the exporter may find itself in, as filled metrics: for golden pages, status page and bench."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from exporter.errors import Unauthorized, Unreachable
+from exporter.events import (
+    ListingProgressed,
+    PollFinished,
+    PollScheduled,
+    PollStarted,
+    Report,
+    RequestFinished,
+    RequestRetried,
+)
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
+from exporter.metrics.registry import Metrics
+from exporter.observers.status import Board
+from exporter.operation import Operation
+from exporter.web.status_page import PaceView
+from tests.support.clock import SATURDAY
+from tests.support.operations import operation
+
+WEEK: Final = 7 * 86400.0
+SHOP: Final = (
+    operation(0, total=1000, recipients=1010, delivered=940, opened=300, failed=20, undelivered=40),
+    operation(1, age=5000.0, total=500, recipients=500, attempts=500, delivered=500, opened=120, failed=0),
+    operation(2, status="processing", age=1800.0, total=200, queued=150, sent=50, undelivered=3),
+    operation(3, status="scheduled", age=90_000.0, total=70, recipients=70, scheduled=70),
+)  # fmt: skip
+NEWSLETTER: Final = (operation(4, age=100_000.0, total=9000, recipients=9000, delivered=8999, failed=1),)
+
+
+def snapshot_of(operations: Iterable[Operation], *, worst: int = 20) -> Snapshot:
+    ledger = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY - WEEK)
+    for each in operations:
+        ledger.absorb(each, SATURDAY)
+    return summarise(ledger, SATURDAY, worst=worst, counts=ledger.counts())
+
+
+class State:
+    """Metrics and board of some accounts, told the same things."""
+
+    def __init__(self, *accounts: str) -> None:
+        self.metrics = Metrics(accounts, version="1.2.3", interval=60.0)
+        self.board = Board(accounts)
+        self.paces = {account: PaceView(5.0, 0.0) for account in accounts}
+
+    def report(self, *reports: Report) -> None:
+        for each in reports:
+            self.metrics.observe(each)
+            self.board.observe(each)
+
+    def publish(self, account: str, snapshot: Snapshot) -> None:
+        self.metrics.publish(account, snapshot)
+        self.board.publish(account, snapshot)
+
+    def succeed(self, account: str, operations: Iterable[Operation]) -> None:
+        self.publish(account, snapshot_of(operations))
+        self.report(
+            RequestFinished(account, "list", "200", 0.2, 0.5),
+            PollFinished(account, SATURDAY, 0.25, None, listed_operations=4),
+            PollScheduled(account, SATURDAY + 60),
+        )
+
+
+def before_the_first_poll() -> State:
+    state = State("shop")
+    state.report(PollStarted("shop", SATURDAY), ListingProgressed("shop", 7, 7000))
+    return state
+
+
+def one_account() -> State:
+    state = State("shop")
+    state.succeed("shop", SHOP)
+    return state
+
+
+def several_accounts() -> State:
+    state = State("shop", "newsletter", "empty")
+    state.succeed("shop", SHOP)
+    state.succeed("newsletter", NEWSLETTER)
+    state.succeed("empty", ())
+    return state
+
+
+def failing() -> State:
+    """One fails after it succeeded, one has never succeeded."""
+    state = State("shop", "newsletter")
+    state.succeed("shop", SHOP)
+    state.report(
+        RequestFinished("shop", "list", "timeout", 30.0, None),
+        RequestRetried("shop", "timeout", 1.5),
+        PollFinished("shop", SATURDAY + 90, 30.0, Unreachable("no reply within 30 s", reason="timeout")),
+        RequestFinished("newsletter", "list", "401", 0.1, 0.0),
+        PollFinished("newsletter", SATURDAY + 60, 0.1, Unauthorized("the credential was refused")),
+    )
+    state.paces["shop"] = PaceView(0.625, SATURDAY + 400)
+    return state
+
+
+def many_accounts() -> State:
+    """Enough for a long page, with names as long as names may be."""
+    names = [f"account-{number:02}-{'x' * 53}" for number in range(40)]
+    state = State(*names)
+    for name in names:
+        state.succeed(name, SHOP)
+    return state
+
+
+STATES: Final[Mapping[str, Callable[[], State]]] = {
+    each.__name__: each for each in (before_the_first_poll, one_account, several_accounts, failing)
+}

@@ -1,0 +1,55 @@
+"""What the gauges must show, summed from scratch from the simulator's own operations."""
+
+from collections.abc import Iterable
+
+from exporter.ledger.counters import ZERO, Counts
+from exporter.ledger.snapshot import RECENT_AGES, Snapshot
+from exporter.ledger.totals import Sums
+from exporter.operation import STATS, STATUSES, Operation
+
+
+def total(operations: Iterable[Operation]) -> Sums:
+    some = list(operations)
+    return Sums(len(some), tuple(sum(each.stats[index] or 0 for each in some) for index in range(len(STATS))))
+
+
+def by_status(operations: Iterable[Operation]) -> dict[str, Sums]:
+    some = list(operations)
+    return {status: total(each for each in some if each.status == status) for status in STATUSES}
+
+
+def badness(operation: Operation) -> int:
+    stats = dict(zip(STATS, operation.stats, strict=True))
+    return (stats["failed"] or 0) + (stats["undelivered"] or 0)
+
+
+def worst(operations: Iterable[Operation], count: int) -> tuple[Operation, ...]:
+    bad = [each for each in operations if badness(each)]
+    return tuple(sorted(bad, key=lambda each: (-badness(each), -each.created_at, each.id))[:count])
+
+
+def oldest(operations: Iterable[Operation]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for each in operations:
+        if not each.is_final:
+            found[each.status] = min(each.created_at, found.get(each.status, each.created_at))
+    return found
+
+
+def snapshot_of(
+    operations: list[Operation], now: float, *, lookback: float, count: int, counts: Counts = ZERO
+) -> Snapshot:
+    """The snapshot of a poll that saw exactly these."""
+    inside = [each for each in operations if each.created_at >= now - lookback]
+    return Snapshot(
+        as_of=now,
+        window=by_status(inside),
+        recent={
+            name: total(each for each in inside if each.created_at >= now - age)
+            for name, age in RECENT_AGES.items()
+        },
+        oldest_created_at=oldest(inside),
+        worst=worst(inside, count),
+        tracked_operations=len(inside),
+        counts=counts,
+    )

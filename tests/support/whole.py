@@ -1,0 +1,214 @@
+"""The exporter as the program wires it, all accounts behind one address, on a clock that tests move.
+
+Each account has a simulated Twilio of its own; nothing is missing but the listener.
+"""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import BasicAuth, web
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import logs
+from exporter.config.accounts import Account
+from exporter.config.settings import Api, Poll, Settings, State
+from exporter.events import Report
+from exporter.ledger.snapshot import Snapshot
+from exporter.metrics.negotiation import TEXT
+from exporter.observers.hub import Watchers
+from exporter.polling import resume as revival
+from exporter.polling.scheduler import Loop
+from exporter.polling.service import Polling
+from exporter.simulator.listener import Listener
+from exporter.simulator.server import OPERATIONS_PATH, Simulator
+from exporter.simulator.world import World
+from exporter.storage.sqlite import Storage
+from exporter.supervisor import Tasks
+from exporter.web.service import Door
+from tests.support.clock import ManualClock
+
+R = TypeVar("R", bound=Report)
+
+
+@dataclass
+class Whole:
+    watchers: Watchers
+    polling: Polling
+    tasks: Tasks
+    door: Door
+    clock: ManualClock
+    simulators: Mapping[str, Simulator]
+    log: io.StringIO
+    storage: Storage | None = None
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+
+    @property
+    def simulator(self) -> Simulator:
+        """Of the only account."""
+        (simulator,) = self.simulators.values()
+        return simulator
+
+    async def poll(self) -> bool:
+        """Of the only account; whether it succeeded."""
+        (loop,) = self.loops.values()
+        return await loop.attempt()
+
+    @asynccontextmanager
+    async def turning(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Every account's loop turns; none ends by itself."""
+        async with self.tasks.turning({loop.account: loop.run() for loop in self.loops.values()}) as tasks:
+            yield tasks
+        assert all(task.cancelled() for task in tasks), tasks
+
+    async def run_for(self, seconds: float) -> None:
+        async with self.turning():
+            await self.clock.sleep(seconds)
+
+    async def scrape(self) -> "Scrape":
+        text = (await self.door.exposition.page(TEXT)).decode()
+        return Scrape(text)
+
+    def reported(self, kind: type[R], account: str | None = None) -> list[R]:
+        return [each for each in self.reports if isinstance(each, kind) and account in {None, each.account}]
+
+    def logged(self, message: str) -> list[str]:
+        return [line for line in self.log.getvalue().splitlines() if message in line]
+
+
+class Scrape:
+    """A page as Prometheus would read it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._samples = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Of the only series with these labels among its own."""
+        (value,) = self.values(name, **labels).values()
+        return value
+
+    def values(self, name: str, **labels: str) -> dict[tuple[str, ...], float]:
+        return {
+            tuple(sample.labels.values()): sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        }
+
+    def polled(self) -> str:
+        """What Twilio said."""
+        lines = self.text.splitlines()
+        return "\n".join(
+            line for line in lines if line.startswith(("twilio_email_window", "twilio_email_top"))
+        )
+
+
+def sid(number: int) -> str:
+    return f"AC{number:032x}"
+
+
+@asynccontextmanager
+async def whole(
+    worlds: Sequence[World],
+    *,
+    clock: ManualClock | None = None,
+    api: Mapping[str, Any] | None = None,
+    poll: Mapping[str, Any] | None = None,
+    state: Path | None = None,
+    account: Callable[[int], Mapping[str, Any]] = lambda number: {"auth_token": f"secret-{number}"},
+    log_format: str = "logfmt",
+    level: str = "info",
+    on_publish: Callable[[str, Snapshot], None] = lambda *_: None,
+    **simulator: Any,
+) -> AsyncIterator[Whole]:
+    """Accounts `a0`, `a1`, …, one for each world."""
+    clock = clock or ManualClock(settle_turns=40)
+    simulators = {
+        sid(n): Simulator(world, clock, credential=(sid(n), f"secret-{n}"), **simulator)
+        for n, world in enumerate(worlds)
+    }
+    async with switchboard(simulators) as origin:
+        settings = Settings(
+            api=Api(**{"base_url": f"{origin}/v1", **(api or {})}),
+            poll=Poll(**(poll or {})),
+            state=State(path=state),
+            accounts=tuple(
+                Account.model_validate({"name": f"a{n}", "account_sid": sid(n), **account(n)})
+                for n in range(len(worlds))
+            ),
+        )
+        with logging_to(level, log_format) as log:
+            tasks = Tasks()
+            watchers = Watchers(settings, clock)
+            watchers.readers.append(on_publish)
+            polling = Polling(settings, clock, watchers)
+            door = Door(settings, clock, watchers, tasks, polling.reloads)
+            by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
+            made = Whole(watchers, polling, tasks, door, clock, by_name, log)
+            watchers.listeners.append(made.reports.append)
+            async with (
+                revival.opened(settings, watchers.board.accounts, clock) as storage,
+                polling.loops(storage) as loops,
+            ):
+                made.storage = storage
+                if storage is not None:
+                    _hold(clock, storage)
+                made.loops = dict(zip(by_name, loops, strict=True))
+                yield made
+
+
+def _hold(clock: ManualClock, storage: Storage) -> None:
+    """While the file's thread works: it does so in real time, and simulated time must wait for it."""
+    run = storage._run
+
+    async def held(work: Callable[..., Any], *arguments: Any) -> Any:
+        with clock.held():
+            return await run(work, *arguments)
+
+    storage._run = held  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]:
+    """One address for all: the user name tells whose Twilio is meant."""
+
+    def whose(request: web.Request) -> Simulator:
+        return simulators[BasicAuth.decode(request.headers["Authorization"]).login]
+
+    async def list_(request: web.Request) -> web.StreamResponse:
+        return await whose(request)._list(request)
+
+    async def fetch(request: web.Request) -> web.StreamResponse:
+        return await whose(request)._fetch(request)
+
+    listener = Listener("127.0.0.1", 0)
+    await listener.open((web.get(OPERATIONS_PATH, list_), web.get(f"{OPERATIONS_PATH}/{{id}}", fetch)))
+    try:
+        yield listener.origin
+    finally:
+        for simulator in simulators.values():
+            simulator._closing.set()
+        await listener.close()
+
+
+@contextmanager
+def logging_to(level: str, format_: str) -> Iterator[io.StringIO]:
+    """Send the log to a stream, and back where it was."""
+    root = logging.getLogger()
+    handlers, root_level, own_level = root.handlers[:], root.level, logs.LOG.level
+    stream = io.StringIO()
+    logs.configure(level, format_, stream)
+    try:
+        yield stream
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(root_level)
+        logs.LOG.setLevel(own_level)

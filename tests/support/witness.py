@@ -1,0 +1,123 @@
+"""What an account's counters must show, from the simulated world alone: no replies and no ledger.
+
+The rule is the contract's: of each operation and stat the highest value seen counts, less what a baseline
+showed at first. What was seen cannot always be known from outside, so there are two answers: what the polls
+that succeeded must have seen, and what those that broke off may have seen besides. A counter below the first
+has lost mail, one above the second has invented some. Where no value falls, both end up the same.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from exporter.ledger.counters import COUNTED
+from exporter.operation import STAT_INDEX
+from exporter.simulator.life import Life
+from exporter.simulator.traffic import HOUR_SECONDS
+from exporter.simulator.world import RETENTION_SECONDS, World
+
+_INDEXES: Final = tuple(STAT_INDEX[stat] for stat in COUNTED)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An operation that may still change."""
+
+    created_at: float
+    rests_at: float
+    highest: list[int] | None = None
+    """`None`: not seen yet."""
+
+
+class Sight:
+    """Who looks at a world now and then, beginning at `coverage`, and counts."""
+
+    def __init__(self, world: World, coverage: float) -> None:
+        self._world = world
+        self._coverage = coverage
+        self._watched: dict[str, _Watched] = {}
+        self._hour = int((coverage - RETENTION_SECONDS) // HOUR_SECONDS)
+        self.counts = dict.fromkeys(COUNTED, 0)
+
+    def look(self, instants: Sequence[float], now: float) -> None:
+        """See what the world showed at one of these instants, nobody knows at which: so the least of it.
+
+        What is older than the window by `now` is not seen any more.
+        """
+        self.draw(instants[0])
+        for operation_id, watched in list(self._watched.items()):
+            if watched.created_at < now - RETENTION_SECONDS:
+                del self._watched[operation_id]
+                continue
+            shown = [self._world.find(operation_id, at) for at in instants]
+            # What is not yet created, or answers 404, cannot be seen.
+            stats = [operation.stats for operation in shown if operation is not None]
+            if len(stats) < len(shown):
+                continue
+            self._count(watched, [min(each[index] or 0 for each in stats) for index in _INDEXES])
+            if watched.rests_at <= instants[0]:
+                del self._watched[operation_id]
+
+    def draw(self, at: float) -> None:
+        while self._hour <= at // HOUR_SECONDS:
+            for row in self._world.rows(self._hour):
+                rests_at = row.events[-1].at if isinstance(row, Life) else inf
+                self._watched[row.id] = _Watched(row.created_at, rests_at)
+            self._hour += 1
+
+    def _count(self, watched: _Watched, values: list[int]) -> None:
+        if watched.highest is None:
+            watched.highest = values if watched.created_at < self._coverage else [0] * len(values)
+        for place, (stat, value) in enumerate(zip(COUNTED, values, strict=True)):
+            if value > watched.highest[place]:
+                self.counts[stat] += value - watched.highest[place]
+                watched.highest[place] = value
+
+
+class Witness:
+    """Of one account, from its first poll on.
+
+    `lag` is how many polls it takes until all of the window has been listed: none for a small account.
+    """
+
+    def __init__(self, world: World, coverage: float, lag: int) -> None:
+        self._must = Sight(world, coverage)
+        self._may = Sight(world, coverage)
+        self._lag = lag
+        self._waiting: deque[float] = deque()
+        self._at = self._now = coverage
+        for sight in (self._must, self._may):  # the first poll lists everything
+            sight.look([coverage], coverage)
+        self.lost = dict.fromkeys(COUNTED, 0.0)
+        self.invented = dict.fromkeys(COUNTED, 0.0)
+
+    def summary(self) -> Iterator[tuple[str, int, int]]:
+        """By stat: what a counter must have reached, and how much higher it may stand."""
+        for stat in COUNTED:
+            yield stat, self._must.counts[stat], self._may.counts[stat] - self._must.counts[stat]
+
+    def began(self, at: float, now: float) -> None:
+        """A poll begins at `now`, and is told how the world was at `at`."""
+        self._at, self._now = at, now
+        for sight in (self._must, self._may):  # before anything that was created answers 404
+            sight.draw(at)
+
+    def succeeded(self) -> None:
+        """The poll that began last was published."""
+        self._may.look([self._at], self._now)
+        self._waiting.append(self._at)
+        if len(self._waiting) > self._lag:
+            self._must.look(self._waiting, self._now)
+            self._waiting.popleft()
+
+    def failed(self) -> None:
+        """The poll that began last broke off, but what it saw may be remembered."""
+        self._may.look([self._at], self._now)
+
+    def judge(self, shown: dict[str, float]) -> None:
+        """Keeps the worst: what was lost once and invented later does not cancel out."""
+        for stat, value in shown.items():
+            self.lost[stat] = max(self.lost[stat], self._must.counts[stat] - value)
+            self.invented[stat] = max(self.invented[stat], value - self._may.counts[stat])

@@ -1,0 +1,1 @@
+"""Tests of the whole program: polling, counters and pages together."""

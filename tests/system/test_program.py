@@ -1,0 +1,226 @@
+"""The program as a user starts it: commands, exit codes, signals, pages."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from exporter import __version__
+from exporter.simulator.server import ACCOUNT_SID, CREDENTIAL
+from tests.support.program import eventually, fetch, finish, found_in, silent_server, started
+
+ANY_PORT = "127.0.0.1:0"
+ACCOUNT = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+    "TWILIO_AUTH_TOKEN": CREDENTIAL[1],
+    "EXPORTER_API__REQUESTS_PER_SECOND": "100",  # the simulator does not mind, and the test is shorter
+}
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[str]:
+    """Base URL of a simulated Twilio in a process of its own."""
+    log = tmp_path / "simulator.log"
+    with started(log, "simulator", "--listen-address", ANY_PORT):
+        yield eventually(found_in(log, r"BASE_URL=(\S+)"), "the simulator").group(1)
+
+
+def metrics_url(log: Path) -> str:
+    address = eventually(found_in(log, r"msg=listening address=(\S+)"), "the listener").group(1)
+    return f"http://{address}"
+
+
+def up(url: str) -> str | None:
+    page = fetch(f"{url}/metrics")
+    return page if page and re.search(r"^twilio_email_up\{.*\} 1", page, re.MULTILINE) else None
+
+
+def test_demo_shows_a_living_account(tmp_path: Path) -> None:
+    """Within a minute `up` is 1 and emails are counted; the URLs to open are printed."""
+    log = tmp_path / "demo.log"
+    with started(log, "demo", "--web.listen_address", ANY_PORT):
+        url = metrics_url(log)
+        page = eventually(lambda: up(url), "the first poll")
+        emails = re.findall(r"^twilio_email_window_emails\{.*\} ([0-9.e+]+)$", page, re.MULTILINE)
+        assert sum(map(float, emails)) > 1000
+        said = log.read_text()
+        assert f"Status page: {url}/" in said
+        assert f"Metrics:     {url}/metrics" in said
+
+
+def test_pages_of_a_running_exporter(tmp_path: Path, simulator: str) -> None:
+    """Both formats are read by the official parsers, probes answer, the status page names the account."""
+    log = tmp_path / "run.log"
+    settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator, "TWILIO_ACCOUNT_NAME": "marketing"}
+    with started(log, "--web.listen_address", ANY_PORT, **settings) as process:
+        url = metrics_url(log)
+        text = eventually(lambda: up(url), "the first poll")
+        openmetrics = fetch(f"{url}/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        assert openmetrics
+        assert openmetrics.endswith("# EOF\n")
+        families = {each.name for each in read_openmetrics(openmetrics)}  # type: ignore[no-untyped-call]
+        assert {each.name for each in read_text(text)} <= families
+        assert fetch(f"{url}/-/healthy") == fetch(f"{url}/-/ready") == "OK\n"
+        assert "marketing" in (fetch(f"{url}/") or "")
+        assert "_created" not in text.replace("oldest_created", "").replace("created_within", "")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        assert "msg=stopping" in log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_it_cleanly_in_mid_poll(tmp_path: Path, number: signal.Signals) -> None:
+    """Also while a request is under way that nobody will answer."""
+    log = tmp_path / "run.log"
+    with (
+        silent_server() as url,
+        started(log, "--web.listen_address", ANY_PORT, EXPORTER_API__BASE_URL=url, **ACCOUNT) as process,
+    ):
+        metrics_url(log)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert "Traceback" not in log.read_text()
+
+
+def test_wrong_settings_are_told_a_line_each_with_exit_code_2() -> None:
+    """All of them at once."""
+    wrong = {"EXPORTER_API__BASE_URL": "http://example.com", "EXPORTER_NONSENSE": "1"}
+    done = finish("run", "--poll.interval=soon", **wrong)
+    assert done.returncode == 2
+    told = {line.partition(":")[0] for line in done.stderr.splitlines()}
+    assert {"poll.interval", "api.base_url", "accounts"} <= told
+    assert len(done.stderr.splitlines()) == 4
+    assert done.stdout == ""
+
+
+def test_once_prints_one_poll(simulator: str) -> None:
+    """Exposition text on stdout, nothing else; a table for people."""
+    done = finish("once", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
+    assert done.returncode == 0, done.stderr
+    assert any(family.name == "twilio_email_window_emails" for family in read_text(done.stdout))
+    table = finish("once", "--format=table", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
+    assert table.returncode == 0
+    assert re.search(r"^default +completed +\d{4}", table.stdout, re.MULTILINE)
+
+
+def test_once_fails_when_the_poll_fails(simulator: str) -> None:
+    """Exit code 1, the reason on stderr, and no secret in it."""
+    wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
+    done = finish("once", **wrong)
+    assert done.returncode == 1
+    assert "outcome=unauthorized" in done.stderr
+    assert "not-the-right-one" not in done.stderr + done.stdout
+    assert "twilio_email_window" not in done.stdout
+
+
+def test_taken_port_is_told(tmp_path: Path, simulator: str) -> None:
+    """Exit code 1 and the address."""
+    log = tmp_path / "run.log"
+    settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
+    with started(log, "--web.listen_address", ANY_PORT, **settings):
+        address = metrics_url(log).removeprefix("http://")
+        done = finish("--web.listen_address", address, **settings)
+        assert done.returncode == 1
+        assert "cannot listen" in done.stderr
+        assert address in done.stderr
+
+
+def test_help_shows_every_flag_with_its_default() -> None:
+    """And the version is ours."""
+    done = finish("--help")
+    assert done.returncode == 0
+    for flag, default in (("--poll.interval", "60s"), ("--web.listen_address", ":10587")):
+        assert re.search(rf"{re.escape(flag)}[^-]*\(default: {default}", done.stdout.replace("\n", " "))
+    assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--scenario=steady"), ("once", "--listen-address=:1"), ("dance",), ("--poll.nap=1s",)],
+)
+def test_flag_of_another_command_is_refused(arguments: tuple[str, ...]) -> None:
+    """Exit code 2, like every wrong setting."""
+    assert finish(*arguments, **ACCOUNT).returncode == 2
+
+
+@pytest.mark.parametrize("how", ["signal", "post"])
+def test_reload_reads_the_secret_again(tmp_path: Path, simulator: str, how: str) -> None:
+    """SIGHUP and POST /-/reload do the same; a file that is gone is told, and the old secret stays."""
+    log, secret = tmp_path / "run.log", tmp_path / "secret"
+    secret.write_text(f" {CREDENTIAL[1]}\n")
+    settings = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN_FILE": str(secret),
+        "EXPORTER_API__BASE_URL": simulator,
+    }
+    with started(log, "--web.listen_address", ANY_PORT, **settings) as process:
+        url = metrics_url(log)
+        secret.unlink()
+        if how == "signal":
+            process.send_signal(signal.SIGHUP)
+        else:
+            with pytest.raises(HTTPError, match="500"):
+                urlopen(Request(f"{url}/-/reload", method="POST"), timeout=10)
+        told = eventually(found_in(log, r".*the old one stays in use.*"), "the log line").group(0)
+        assert str(secret) in told
+        assert process.poll() is None
+
+
+def test_check(simulator: str) -> None:
+    """Exit code 0 with a good credential, 1 with a wrong one, 2 with none."""
+    good = finish("check", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "account default: the credential works" in good.stdout
+    wrong = finish("check", EXPORTER_API__BASE_URL=simulator, **{**ACCOUNT, "TWILIO_AUTH_TOKEN": "wrong-one"})
+    assert wrong.returncode == 1
+    assert "does not work" in wrong.stdout
+    assert "wrong-one" not in wrong.stdout + wrong.stderr
+    assert finish("check").returncode == 2
+
+
+HASH = "$2b$04$/YskwvSTSs8.LLHddnSZguwGWkGqhok08aTCdtE6n6sM6F0xXsLP2"
+GUARDED = f"basic_auth_users: {{alice: {HASH}}}\n"
+ALICE = "Basic YWxpY2U6c2VjcmV0"  # alice:secret
+RELOADED = "twilio_email_exporter_config_last_reload_successful"
+
+
+def guarded(log: Path) -> str | None:
+    """The metrics, for who knows the password."""
+    return fetch(f"{metrics_url(log)}/metrics", Authorization=ALICE)
+
+
+def test_web_config_is_read_again(tmp_path: Path, simulator: str) -> None:
+    """By itself when it changes, and on SIGHUP; what is broken is told and changes nothing."""
+    log, web_config = tmp_path / "run.log", tmp_path / "web.yml"
+    web_config.write_text(GUARDED)
+    settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator, "EXPORTER_WEB__CONFIG_FILE": str(web_config)}
+    with started(log, "--web.listen_address", ANY_PORT, **settings) as process:
+        page = eventually(lambda: guarded(log), "the listener")
+        assert f"{RELOADED} 1.0" in page
+        assert fetch(f"{metrics_url(log)}/metrics") is None
+        web_config.write_text("basic_auth_users: {alice: secret}\n")
+        told = eventually(found_in(log, "reload failed.*"), "the problem").group()
+        assert f"{web_config}: must be a bcrypt hash" in told
+        assert f"{RELOADED} 0.0" in (guarded(log) or "")
+        web_config.write_text("")
+        process.send_signal(signal.SIGHUP)
+        page = eventually(lambda: fetch(f"{metrics_url(log)}/metrics"), "an open door")
+        assert f"{RELOADED} 1.0" in page
+
+
+def test_broken_web_config_is_a_wrong_setting(tmp_path: Path) -> None:
+    """Exit code 2, and a line with file, key and reason."""
+    web_config = tmp_path / "web.yml"
+    web_config.write_text("tls_server_config: {cert_file: none.pem, key_file: none.key}")
+    done = finish(EXPORTER_WEB__CONFIG_FILE=str(web_config), **ACCOUNT)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"tls_server_config.{kind}_file: {web_config}: {tmp_path}/none.{suffix} does not exist"
+        for kind, suffix in (("cert", "pem"), ("key", "key"))
+    ]

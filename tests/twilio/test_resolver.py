@@ -1,0 +1,128 @@
+"""A resolver that takes its time holds up nobody but who asked."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from exporter.errors import Unreachable
+from exporter.twilio.protocol import Request
+from exporter.twilio.resolver import Lookups
+from exporter.twilio.transport import TransportSettings, open_transport
+
+ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
+
+
+class Resolver:
+    """One that answers when told to."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self.may_answer = threading.Event()
+        self.asked: list[threading.Thread] = []
+        self._answer = answer
+        self._asked = threading.Semaphore(0)
+
+    def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+        self.asked.append(threading.current_thread())
+        self._asked.release()
+        self.may_answer.wait()
+        return self._answer()
+
+    def wait_for(self, questions: int) -> None:
+        for _ in range(questions):
+            self._asked.acquire()
+
+
+@contextmanager
+def resolver(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Any]) -> Iterator[Resolver]:
+    slow = Resolver(answer)
+    monkeypatch.setattr(socket, "getaddrinfo", slow.getaddrinfo)
+    try:
+        yield slow
+    finally:
+        slow.may_answer.set()
+        for thread in slow.asked:
+            thread.join()
+
+
+def refuse() -> Any:
+    raise socket.gaierror("no such host")
+
+
+async def test_all_who_ask_for_one_name_wait_for_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives up leaves the others waiting; whoever comes later asks anew."""
+    lookups = Lookups()
+    with resolver(monkeypatch, lambda: ANSWER) as slow:
+        waiting = [asyncio.create_task(lookups.getaddrinfo("a.example", 443, type=1)) for _ in range(60)]
+        other = asyncio.create_task(lookups.getaddrinfo("b.example", 443, type=1))
+        await asyncio.sleep(0)
+        waiting.pop().cancel()
+        await asyncio.sleep(0)
+        slow.wait_for(2)
+        assert len(slow.asked) == 2
+    assert await asyncio.gather(*waiting, other) == [ANSWER] * 60
+    with resolver(monkeypatch, lambda: ANSWER) as slow:
+        again = asyncio.create_task(lookups.getaddrinfo("a.example", 443, type=1))
+        await asyncio.sleep(0)
+        slow.wait_for(1)
+    assert await again == ANSWER
+    assert len(slow.asked) == 1
+
+
+async def test_answer_that_comes_at_once_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before whoever asked has come back from starting the thread."""
+
+    def start(thread: threading.Thread) -> None:
+        thread.run()
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ANSWER)
+    assert await Lookups().getaddrinfo("a.example", 443) == ANSWER
+
+
+async def test_thread_that_cannot_be_started_is_a_lookup_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one tries again."""
+    lookups = Lookups()
+
+    def refuse_to_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_to_start)
+        with pytest.raises(OSError, match="can't start new thread"):
+            await lookups.getaddrinfo("a.example", 443)
+    await asyncio.sleep(0)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ANSWER)
+    assert await lookups.getaddrinfo("a.example", 443) == ANSWER
+
+
+async def test_failure_reaches_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error that it is."""
+    lookups = Lookups()
+    with resolver(monkeypatch, refuse) as slow:
+        waiting = [asyncio.create_task(lookups.getaddrinfo("a.example", 443)) for _ in range(2)]
+        await asyncio.sleep(0)
+        slow.wait_for(1)
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in ended] == [socket.gaierror] * 2
+
+
+def test_nobody_waits_for_a_lookup_that_is_not_wanted_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a request beyond its time, nor the end of the program, nor work for the loop's own threads."""
+
+    async def exchange() -> None:
+        settings = TransportSettings("https://comms.example", timeout=0.05, concurrency=1)
+        async with open_transport(settings) as transport:
+            with pytest.raises(Unreachable):
+                await transport.exchange(Request("list", "/"), "user", SecretStr("x"))
+        slow.wait_for(1)
+        assert await asyncio.to_thread(threading.current_thread) not in slow.asked
+
+    with resolver(monkeypatch, lambda: ANSWER) as slow:
+        asyncio.run(exchange())
+        assert [thread.is_alive() and thread.daemon for thread in slow.asked] == [True]

@@ -1,0 +1,182 @@
+"""The status page in a real browser: what people see, on a desk and on a phone, by day and by night."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import Malformed
+from exporter.events import PollFinished
+from exporter.web.status_page import status_page
+from tests.support.browser import Tab, browser
+from tests.support.clock import SATURDAY
+from tests.support.door import opened
+from tests.support.operations import operation
+from tests.support.states import (
+    SHOP,
+    State,
+    before_the_first_poll,
+    failing,
+    many_accounts,
+    one_account,
+    several_accounts,
+)
+
+PHONE, DESK = 360, 1280
+
+# WCAG 2, 1.4.3: the contrast of every text against what is behind it, as (ratio, text).
+CONTRAST = """
+(() => {
+  const rgb = text => text.match(/[0-9.]+/g).map(Number);
+  const light = c => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  const ground = node => {
+    const color = rgb(getComputedStyle(node).backgroundColor);
+    return color.length === 4 && color[3] === 0 ? ground(node.parentElement) : color;
+  };
+  let worst = 21;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    if (!walker.currentNode.data.trim()) continue;
+    const node = walker.currentNode.parentElement;
+    const colors = [rgb(getComputedStyle(node).color), ground(node)];
+    const pair = colors.map(luminance).sort((a, b) => b - a);
+    worst = Math.min(worst, (pair[0] + 0.05) / (pair[1] + 0.05));
+  }
+  return worst;
+})()
+"""
+
+
+def empty() -> State:
+    state = State("shop")
+    state.succeed("shop", ())
+    return state
+
+
+def hostile() -> State:
+    """Twilio's words are checked before they come here; the page must hold without that."""
+    state = State("<script>alert(1)</script>")
+    bad = operation(0, failed=1)._replace(id="<img src=x onerror=alert(2)>", status='"><b>bold</b>')
+    state.succeed("<script>alert(1)</script>", [])
+    snapshot = state.board.accounts["<script>alert(1)</script>"].snapshot
+    assert snapshot
+    object.__setattr__(snapshot, "worst", (bad,))
+    error = Malformed("<svg onload=alert(3)>")
+    state.report(PollFinished("<script>alert(1)</script>", SATURDAY + 60, 1.0, error))
+    return state
+
+
+STATES = (before_the_first_poll, one_account, several_accounts, failing, empty, many_accounts, hostile)
+
+
+@pytest.fixture
+async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
+    async with browser(tmp_path) as tab:
+        yield tab
+
+
+@pytest.mark.needs("chromium")
+async def test_in_a_browser(tab: Tab) -> None:
+    """In every state: nothing to complain of, nothing from elsewhere, no overflow, and readable."""
+    for state in STATES:
+        async with opened(state=state()) as door:
+            for width in (PHONE, DESK):
+                for scheme in ("light", "dark"):
+                    await show(tab, f"{door.url}/", width, scheme)
+                    seen = f"{state.__name__}, {width} px, {scheme}"
+                    assert tab.complaints() == [], seen
+                    assert set(tab.requested()) <= {f"{door.url}/", f"{door.url}/status.css", "data:,"}, seen
+                    assert await tab.value("document.documentElement.scrollWidth") <= width, seen
+                    assert await tab.value("document.scripts.length") == 0, seen
+                    assert await tab.value(CONTRAST) >= 4.5, seen
+                    assert (
+                        await tab.value("getComputedStyle(document.querySelector('article')).borderStyle")
+                        == "solid"
+                    )
+
+
+@pytest.mark.needs("chromium")
+async def test_content_in_a_browser(tab: Tab) -> None:
+    """What fails is named first, with its reason and since when; the numbers and the hold are there."""
+    async with opened(state=failing()) as door:
+        await show(tab, f"{door.url}/", PHONE, "light")
+        text = " ".join((await tab.value("document.body.innerText")).split())
+        title = await tab.value("document.title")
+    assert title == "(2 failing) twilio-email-exporter"
+    assert "2 of 2 accounts fail: shop, newsletter." in text
+    assert (
+        "Failing (unreachable): no reply within 30 s Failing since 2026-03-07 00:01:30 UTC (10 s ago)" in text
+    )
+    assert "hour day delivered 940 1,440 undelivered 43 43 failed 20 20 total 1,200 1,700" in text
+    assert "at most 0.625 a second; held until 2026-03-07 00:06:40 UTC (in 5 min)" in text
+    assert "Failing (unauthorized): the credential was refused" in text
+
+
+@pytest.mark.needs("chromium")
+async def test_page_is_accessible(tab: Tab) -> None:
+    """Landmarks, one first heading, names for regions, headers for every table, words beside colours."""
+    async with opened(state=several_accounts()) as door:
+        await show(tab, f"{door.url}/", DESK, "light")
+        tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+        roles = [node["role"]["value"] for node in tree if not node.get("ignored")]
+        assert {"main", "banner", "contentinfo", "navigation", "article", "region"} <= set(roles)
+        assert await tab.value("document.querySelectorAll('h1').length") == 1
+        assert await tab.value("document.documentElement.lang") == "en"
+        tables = await tab.value("document.querySelectorAll('table').length")
+        for part in ("caption", "thead th[scope=col]:last-child", "tbody tr:first-child th[scope=row]"):
+            assert await tab.value(f"document.querySelectorAll('table {part}').length") == tables
+        assert await tab.value("document.querySelectorAll('.scroll:not([tabindex][aria-label])').length") == 0
+
+
+async def show(tab: Tab, url: str, width: int, scheme: str) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    await tab.call("Emulation.setDeviceMetricsOverride", **size)
+    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+    await tab.call("Emulation.setEmulatedMedia", features=[scheme_feature])
+    await tab.open(url)
+
+
+# -- without a browser --------------------------------------------------------------------------------------
+
+
+def html(state: State) -> str:
+    accounts = state.board.accounts.values()
+    return status_page(
+        accounts, version="1", telemetry_path="/metrics", now=SATURDAY + 100, paces=state.paces
+    )
+
+
+@pytest.mark.parametrize("raw", ["<script>", "<img", "<svg", "<b>"])
+def test_hostile_data_is_escaped(raw: str) -> None:
+    """Wherever it comes from."""
+    assert raw not in html(hostile())
+    assert "&lt;img src=x onerror=alert(2)&gt;" in html(hostile())
+
+
+def waiting() -> State:
+    return State("shop")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (before_the_first_poll, "First poll under way: 7,000 operations listed on 7 pages so far"),
+        (waiting, "Waiting for the first poll"),
+        (one_account, "Polls succeed"),
+        (failing, "Failing (unreachable): no reply within 30 s"),
+        (State, "No accounts."),
+    ],
+)
+def test_condition_in_words(state: Callable[[], State], said: str) -> None:
+    """Colour is never all that tells."""
+    assert said in html(state())
+
+
+def test_what_needs_a_look_comes_first() -> None:
+    """Failing accounts before those that wait, and these before the others."""
+    state = State("fine", "new", "broken")
+    state.succeed("fine", SHOP)
+    state.report(PollFinished("broken", SATURDAY, 1.0, Malformed("no JSON")))
+    page = html(state)
+    assert page.index(">broken<") < page.index(">new<") < page.index(">fine<")

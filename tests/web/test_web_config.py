@@ -1,0 +1,200 @@
+"""The web config's text: what is taken, and how each mistake is told."""
+
+# A table of mistakes reads best with each line whole.
+# ruff: noqa: E501
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config.sources import SettingsError
+from exporter.web.web_config import (
+    TLS12_SUITES,
+    TLS13_SUITES,
+    RateLimit,
+    Tls,
+    WebConfig,
+    read_web_config,
+)
+
+FILE = Path("/etc/exporter/web.yml")
+HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+PAIR = "cert_file: c.pem, key_file: k.pem"
+
+
+def read(text: str) -> WebConfig:
+    return read_web_config(FILE, text.encode())
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(text)
+    assert HASH not in str(caught.value)
+    return [str(problem).replace(f" {FILE}:", "") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "tls_server_config:\n", "tls_server_config: {}", "basic_auth_users: {}"]
+)
+def test_nothing_asked_for(text: str) -> None:
+    """An empty file, or empty sections, leave everything open and plain."""
+    assert read(text) == WebConfig()
+
+
+def test_everything_at_once() -> None:
+    """Every key of exporter-toolkit's page is known."""
+    config = read(f"""
+tls_server_config:
+  cert_file: certs/server.pem
+  key_file: /run/secrets/server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+  client_allowed_sans: [scraper.example, 192.0.2.7]
+  min_version: TLS11
+  max_version: TLS12
+  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
+  prefer_server_cipher_suites: false
+  curve_preferences: [X25519]
+http_server_config:
+  http2: false
+  headers:
+    Content-Security-Policy: default-src 'none'
+    X-Frame-Options: deny
+    X-Content-Type-Options: nosniff
+    X-XSS-Protection: "0"
+    Strict-Transport-Security: max-age=31536000
+basic_auth_users:
+  alice: {HASH}
+  "0123": {HASH}
+rate_limit:
+  interval: 1m0.5s
+  burst: 3
+""")
+    folder = FILE.parent
+    assert config.tls == Tls(
+        cert=folder / "certs/server.pem",
+        key=Path("/run/secrets/server.key"),
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca=folder / "ca.pem",
+        client_allowed_sans=("scraper.example", "192.0.2.7"),
+        min_version="TLS11",
+        max_version="TLS12",
+        cipher_suites=("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",),
+        curve_preferences=("X25519",),
+        prefer_server_cipher_suites=False,
+    )
+    assert config.files() == [folder / "certs/server.pem", Path("/run/secrets/server.key"), folder / "ca.pem"]
+    assert len(config.headers) == 5
+    assert config.headers["X-Frame-Options"] == "deny"
+    assert config.users == {"alice": HASH, "0123": HASH}
+    assert config.rate_limit == RateLimit(60.5, 3)
+    assert HASH not in repr(config)
+
+
+def test_certificates_may_stand_in_the_file() -> None:
+    """Text and files may be mixed; only files are watched."""
+    config = read(
+        "tls_server_config: {cert: C, key: K, client_ca: A, client_auth_type: VerifyClientCertIfGiven}"
+    )
+    assert config.tls == Tls("C", "K", "VerifyClientCertIfGiven", "A")
+    assert config.files() == []
+
+
+def test_blank_header_is_not_set() -> None:
+    """As exporter-toolkit's page says."""
+    assert read('http_server_config: {headers: {X-Frame-Options: "", X-XSS-Protection: ""}}').headers == {}
+
+
+def test_older_name_of_a_client_auth_type() -> None:
+    """exporter-toolkit still takes it."""
+    config = read(f"tls_server_config: {{{PAIR}, client_auth_type: RequireClientCert, client_ca_file: a}}")
+    assert config.tls
+    assert config.tls.client_auth_type == "RequireAnyClientCert"
+
+
+@pytest.mark.parametrize("suite", [*TLS12_SUITES, *TLS13_SUITES])
+def test_every_suite_of_go_is_known(suite: str) -> None:
+    """By Go's own name."""
+    config = read(f"tls_server_config: {{{PAIR}, cipher_suites: [{suite}]}}")
+    assert config.tls
+    assert config.tls.cipher_suites == (suite,)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1s", 1.0),
+        ("100ms", 0.1),
+        ("1m30s", 90.0),
+        ("2h", 7200.0),
+        ("1.5s", 1.5),
+        ("250us", 0.00025),
+        ("1ns", 1e-9),
+    ],
+)
+def test_go_durations(text: str, seconds: float) -> None:
+    """The rate's interval is written as in Go."""
+    limit = read(f"rate_limit: {{interval: {text}, burst: 1}}").rate_limit
+    assert limit
+    assert limit.interval == pytest.approx(seconds)
+
+
+def test_rate_limit_of_zero_is_none() -> None:
+    """As exporter-toolkit's page says."""
+    assert read("rate_limit: {interval: 0, burst: 5}").rate_limit is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: b: c", ["web.config_file: line 1: mapping values are not allowed here"]),
+        ("- a", ["web.config_file: must be a mapping of settings, such as poll: {interval: 60s}"]),
+        ("tls_server_confg: {}", ["tls_server_confg: unknown key; did you mean tls_server_config?"]),
+        ("x: 1\ny: 2", ["x: unknown key", "y: unknown key"]),
+        ("tls_server_config: yes", ["tls_server_config: must be a mapping"]),
+        ("basic_auth_users: [a]", ["basic_auth_users: must be a mapping"]),
+        ("tls_server_config: {min_version: TLS12}", ["tls_server_config.cert_file: is missing", "tls_server_config.key_file: is missing"]),
+        ("tls_server_config: {cert_file: c}", ["tls_server_config.key_file: is missing"]),
+        (f"tls_server_config: {{{PAIR}, cert: C}}", ["tls_server_config.cert: contradicts cert_file; keep one of the two"]),
+        (f"tls_server_config: {{{PAIR}, certfile: c}}", ["tls_server_config.certfile: unknown key; did you mean cert_file?"]),
+        (f"tls_server_config: {{{PAIR}, min_version: TLS9}}", ['tls_server_config.min_version: "TLS9" must be one of TLS10, TLS11, TLS12, TLS13']),
+        (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", ["tls_server_config.min_version: TLS13 is above max_version TLS12"]),
+        (f"tls_server_config: {{{PAIR}, cipher_suites: [RC4]}}", [f'tls_server_config.cipher_suites: "RC4" is none of {", ".join((*TLS12_SUITES, *TLS13_SUITES))}']),
+        (f"tls_server_config: {{{PAIR}, cipher_suites: TLS_AES_128_GCM_SHA256}}", ["tls_server_config.cipher_suites: must be a list of texts"]),
+        (f"tls_server_config: {{{PAIR}, max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]}}", ["tls_server_config.cipher_suites: holds none for max_version TLS12"]),
+        (f"tls_server_config: {{{PAIR}, curve_preferences: [P256]}}", ['tls_server_config.curve_preferences: "P256" is none of CurveP256, CurveP384, CurveP521, X25519']),
+        (f"tls_server_config: {{{PAIR}, client_ca_file: a}}", ["tls_server_config.client_ca_file: is of no use without a client_auth_type"]),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", ["tls_server_config.client_auth_type: RequireAnyClientCert needs a client_ca_file here: every certificate that is taken is verified"]),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_allowed_sans: [a]}}", ["tls_server_config.client_allowed_sans: needs a client_auth_type of RequireAnyClientCert or RequireAndVerifyClientCert"]),
+        (f"tls_server_config: {{{PAIR}, prefer_server_cipher_suites: 1}}", ['tls_server_config.prefer_server_cipher_suites: "1" must be one of true, false']),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: [a]}}", ["tls_server_config.client_auth_type: must be text"]),
+        ("http_server_config: {http3: true}", ["http_server_config.http3: unknown key; did you mean http2?"]),
+        ("http_server_config: {http2: maybe}", ['http_server_config.http2: "maybe" must be one of true, false']),
+        ("http_server_config: {headers: {X-Other: a}}", ["http_server_config.headers.X-Other: unknown key"]),
+        ("http_server_config: {headers: {X-Frame-Options: maybe}}", ['http_server_config.headers.X-Frame-Options: "maybe" must be one of deny, sameorigin']),
+        ('http_server_config: {headers: {X-XSS-Protection: "a\\nb"}}', ["http_server_config.headers.X-XSS-Protection: must be one line of text"]),
+        ("basic_auth_users: {alice: secret}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        ("basic_auth_users: {alice: }", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        (f"basic_auth_users: {{alice: {HASH[:-1]}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$99$')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        (f"basic_auth_users: {{alice: {HASH.replace('zou', 'zoz')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        (f'basic_auth_users: {{"a:b": {HASH}}}', ["basic_auth_users.a:b: is no user name: it must not be empty nor hold a colon"]),
+        ("basic_auth_users: {alice: [secret]}", ["basic_auth_users.alice: must be text", "basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
+        ("rate_limit: {interval: 1, burst: 1}", ["rate_limit.interval: is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit"]),
+        ("rate_limit: {interval: 1s, burst: many}", ["rate_limit.burst: must be a whole number"]),
+        ("rate_limit: {interval: 1s}", ["rate_limit.burst: must be at least 1, or no request would ever pass"]),
+    ],
+)  # fmt: skip
+def test_mistakes(text: str, expected: list[str]) -> None:
+    """A line for each, with the key and what would be right."""
+    assert problems(text) == expected
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Nobody mends them one start after the other."""
+    assert (
+        len(
+            problems("x: 1\nbasic_auth_users: {a: b}\nrate_limit: {interval: s}\ntls_server_config: {key: k}")
+        )
+        == 4
+    )
