@@ -56,10 +56,11 @@ soak: $(VENV)/dev.stamp ## a month against the simulated Twilio in minutes: is a
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff, mypy (strict), and hadolint for the Dockerfile
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, and hadolint for the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: lock-check

@@ -11,15 +11,14 @@ from typing import Final, TextIO
 
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings
+from exporter.errors import ListenError, RefusedError
 from exporter.events import ListingProgressed, Report, RequestFinished
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Watchers
 from exporter.polling import resume as revival
 from exporter.polling.service import Polling
-from exporter.storage.sqlite import RefusedError
 from exporter.supervisor import Tasks, on_hangup, stop_on_signals
-from exporter.web.listener import ListenError
 from exporter.web.service import Door, exposition_of
 from exporter.web.status_page import table
 

@@ -10,6 +10,10 @@
     └── Truncated            a listing that could not be read to its end
 
     StateError               the state file cannot be written; polling goes on, counters wait
+    DamagedError             the state file cannot be read: set it aside, begin a new one
+    RefusedError             the state file must not be touched: do not start
+    ListenError              an address cannot be listened on: do not start
+    CredentialError          a secret cannot be read: the old one stays in use
 
 Messages are safe to log and to show: they never hold a reply's body, a page token or a secret.
 """
@@ -88,3 +92,15 @@ RETRY_REASONS = ("throttled", "unavailable", "timeout", "connection", "unauthori
 
 `unauthorized`: the credential was refused, and its file holds another one by now.
 """
+
+
+class RefusedError(Exception):
+    """The state file cannot be used, and must not be touched; the message says why and what to do."""
+
+
+class DamagedError(Exception):
+    """The state file cannot be read; nothing of it may be believed."""
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message names it and why."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr  # noqa: TID251 - home of pydantic
 
 from exporter.config.parsers import why
 from exporter.config.sources import ACCOUNT_VARIABLES, Problem, account_by_environment, shown

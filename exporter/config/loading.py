@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError  # noqa: TID251 - home of pydantic
+from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 
 from exporter.config import sources as written
 from exporter.config.accounts import WrittenAccounts, read_accounts

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-import yaml
+import yaml  # noqa: TID251 - home of yaml
 
 from exporter.config.sources import (
     ACCOUNT_VARIABLES,

@@ -5,10 +5,21 @@ Must not know how or where it is saved.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from exporter.ledger.counters import Counts
-from exporter.polling.window import Stretches
+
+
+class Stretch(NamedTuple):
+    """A part of the past, and when it was last listed."""
+
+    start: float
+    end: float
+    listed_at: float
+
+
+Stretches: TypeAlias = tuple[Stretch, ...]
+"""In order of date, without overlap."""
 
 
 class Row(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
-from prometheus_client import (
+from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     CollectorRegistry,
     Counter,
     Gauge,
@@ -22,13 +22,13 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.metrics_core import (
+from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheus_client
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
 from exporter.events import (
     PollCrashed,

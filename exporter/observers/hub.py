@@ -11,12 +11,11 @@ from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.events import Listener, Report
 from exporter.ledger.snapshot import Snapshot
-from exporter.logs import Narrator
 from exporter.metrics.registry import Metrics
-from exporter.observers.status import Board
+from exporter.observers.log import LogObserver
+from exporter.observers.status import Board, PaceView
 from exporter.observers.watchdog import Vigil
 from exporter.twilio.rate_limiter import Pace, longest_spacing
-from exporter.web.status_page import PaceView
 
 Reader: TypeAlias = Callable[[str, Snapshot], None]
 
@@ -36,7 +35,7 @@ class Watchers:
         self._paces: dict[str, Pace] = {}
         self.listeners: list[Listener] = [
             self.metrics.observe,
-            Narrator(self.board).observe,
+            LogObserver(self.board).observe,
             self.vigil.observe,
         ]
         """Whom reports are told, in this order."""

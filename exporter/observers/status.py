@@ -6,6 +6,7 @@ Pure; times come with the reports. Must not know who looks.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from exporter.errors import StateError, TwilioError
 from exporter.events import (
@@ -64,6 +65,14 @@ class AccountStatus:
     @property
     def is_failing(self) -> bool:
         return self.error is not None or self.crashed is not None
+
+
+class PaceView(NamedTuple):
+    """How an account's requests leave."""
+
+    requests_per_second: float
+    next_request_at: float
+    """Unix time; 0 or past: now."""
 
 
 class Board:

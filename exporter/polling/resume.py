@@ -10,10 +10,11 @@ from logging import ERROR, INFO
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
+from exporter.errors import DamagedError
 from exporter.ledger.snapshot import Snapshot
 from exporter.logs import line
 from exporter.polling.poller import Poller
-from exporter.storage.sqlite import DamagedError, Storage
+from exporter.storage.sqlite import Storage
 
 
 @asynccontextmanager

@@ -14,7 +14,9 @@ Rule 3: no more slices than pages: an account that fits one page is read whole, 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
+
+from exporter.ledger.saved import Stretch, Stretches
 
 SETTLING_SECONDS: Final = 60.0
 """The youngest past counts as unlisted: an operation may take a moment to show up in a list."""
@@ -29,17 +31,6 @@ class Range(NamedTuple):
     start: float
     end: float
 
-
-class Stretch(NamedTuple):
-    """A part of the past, and when it was last listed."""
-
-    start: float
-    end: float
-    listed_at: float
-
-
-Stretches: TypeAlias = tuple[Stretch, ...]
-"""In order of date, without overlap."""
 
 NEVER: Final = -math.inf
 

@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs, web  # noqa: TID251 - home of aiohttp
 
 from exporter.clock import Clock
 from exporter.simulator.reply import Reply, http_date

@@ -6,7 +6,7 @@ Must not know: what is served.
 from collections.abc import Iterable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import web  # noqa: TID251 - home of aiohttp
 
 STOP_SECONDS: Final = 0.1
 """How long requests may go on once the simulator stops."""

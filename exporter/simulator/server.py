@@ -10,7 +10,7 @@ import hmac
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs, web  # noqa: TID251 - home of aiohttp
 
 from exporter import __version__
 from exporter.clock import Clock
@@ -144,7 +144,7 @@ class Simulator:
 
     async def _linger(self) -> None:
         for _ in range(self.overlap_turns):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no wait
         if self.latency_seconds:
             await self._clock.sleep(self.latency_seconds)
 

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import json
 import math
-import sqlite3
+import sqlite3  # noqa: TID251 - home of sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from zlib import crc32
 
-from exporter.errors import StateError
+from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO, Counts
-from exporter.ledger.saved import Changes, Progress, Row, Saved
-from exporter.polling.window import Stretch
+from exporter.ledger.saved import Changes, Progress, Row, Saved, Stretch
 
 APPLICATION_ID: Final = 0x54454531
 """Tells our files from those of other programs (PRAGMA application_id)."""
@@ -64,14 +63,6 @@ _LATEST: Final = 4e9  # the year 2096: no poll has succeeded after it
 _SUFFIXES: Final = ("", "-journal", "-wal", "-shm")
 
 T = TypeVar("T")
-
-
-class RefusedError(Exception):
-    """The file cannot be used, and must not be touched; the message says why and what to do."""
-
-
-class DamagedError(Exception):
-    """The file cannot be read; nothing of it may be believed."""
 
 
 class Storage:

@@ -11,7 +11,7 @@ import asyncio
 import random
 from typing import Final, Protocol
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random  # noqa: TID251 - home of tenacity
 
 from exporter.clock import Clock
 from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unreachable

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
+import msgspec  # noqa: TID251 - home of msgspec
 
 from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats

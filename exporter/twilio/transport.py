@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
+import aiohttp  # noqa: TID251 - home of aiohttp
 
 from exporter import __version__
 from exporter.errors import Unreachable

@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.log import server_logger
+from aiohttp import web  # noqa: TID251 - home of aiohttp
+from aiohttp.http_exceptions import HttpProcessingError  # noqa: TID251 - home of aiohttp
+from aiohttp.log import server_logger  # noqa: TID251 - home of aiohttp
+
+from exporter.errors import ListenError
 
 SHUTDOWN_SECONDS: Final = 2.0
 """A scrape under way at the end may take this long; the whole stop has 5 s."""
@@ -34,10 +36,6 @@ HEADER_BYTES: Final = 8190
 
 HEADERS: Final = 100
 """In one request."""
-
-
-class ListenError(Exception):
-    """An address cannot be listened on; the message names it and why."""
 
 
 class Visitors:

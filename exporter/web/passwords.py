@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
-import bcrypt
+import bcrypt  # noqa: TID251 - home of bcrypt
 
 from exporter.clock import Clock
 

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp import web  # noqa: TID251 - home of aiohttp
+from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aiohttp
 
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format

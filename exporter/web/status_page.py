@@ -7,13 +7,13 @@ state is told by colour alone.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 - home of jinja2
 
 from exporter.ledger.snapshot import Snapshot
 from exporter.ledger.totals import Sums
-from exporter.observers.status import AccountStatus
+from exporter.observers.status import AccountStatus, PaceView
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX, Operation
 
 WORST_SHOWN: Final = 10
@@ -25,14 +25,6 @@ _KINDS: Final = ("bad", "wait", "good")
 """How an account may fare; what needs a look comes first."""
 
 _SPANS: Final = {"1h": "hour", "24h": "day"}
-
-
-class PaceView(NamedTuple):
-    """How an account's requests leave."""
-
-    requests_per_second: float
-    next_request_at: float
-    """Unix time; 0 or past: now."""
 
 
 @dataclass(frozen=True, slots=True)

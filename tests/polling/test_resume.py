@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from exporter.config.settings import Settings, State
+from exporter.errors import RefusedError
 from exporter.ledger.counters import ZERO
 from exporter.ledger.packing import pack
 from exporter.ledger.saved import Changes, Progress, Row
 from exporter.ledger.snapshot import Snapshot
 from exporter.polling import resume as revival
 from exporter.polling.poller import Poller
-from exporter.storage.sqlite import RefusedError, Storage
+from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.operations import IDS, operation
 from tests.support.rig import SETTINGS

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.polling.window import SETTLING_SECONDS, Listing, Range, Stretch, Stretches, listed
+from exporter.ledger.saved import Stretch, Stretches
+from exporter.polling.window import SETTLING_SECONDS, Listing, Range, listed
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NOW = 1_772_841_600.0

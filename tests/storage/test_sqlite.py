@@ -11,20 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StateError
+from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.packing import pack, pack_marks
-from exporter.ledger.saved import Changes, Progress, Row, Saved
-from exporter.polling.window import Stretch
-from exporter.storage.sqlite import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    DamagedError,
-    RefusedError,
-    Storage,
-    account_checksum,
-)
+from exporter.ledger.saved import Changes, Progress, Row, Saved, Stretch
+from exporter.storage.sqlite import APPLICATION_ID, SCHEMA_VERSION, Storage, account_checksum
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, operation
 from tests.support.program import environment

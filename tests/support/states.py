@@ -16,9 +16,8 @@ from exporter.events import (
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.metrics.registry import Metrics
-from exporter.observers.status import Board
+from exporter.observers.status import Board, PaceView
 from exporter.operation import Operation
-from exporter.web.status_page import PaceView
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
 

@@ -10,9 +10,10 @@ from contextlib import suppress
 import pytest
 from aiohttp import ClientSession, web
 
+from exporter.errors import ListenError
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from exporter.web.listener import HEADER_BYTES, HEADERS, READ_SECONDS, REQUEST_SECONDS, ListenError, serving
+from exporter.web.listener import HEADER_BYTES, HEADERS, READ_SECONDS, REQUEST_SECONDS, serving
 from exporter.web.routes import CONCURRENT_SCRAPES, Health
 from tests.metrics.test_exposition import Source
 from tests.metrics.test_negotiation import CHROMIUM, CURL, PROMETHEUS_2_42, PROMETHEUS_3

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.saved import Progress
+from exporter.ledger.saved import Progress, Stretch
 from exporter.ledger.snapshot import RECENT_AGES
 from exporter.operation import STATS, Operation, Stats
-from exporter.polling.window import Stretch
 from exporter.storage.sqlite import SCHEMA_VERSION, Storage
 
 FOLDER: Final = Path(__file__).parent
