@@ -11,10 +11,10 @@ from pathlib import Path
 
 from exporter.config.accounts import Account
 from exporter.config.settings import Api, Poll, Settings, State
-from exporter.events import PollFinished, Report, RequestFinished
-from exporter.observers.hub import Watchers
-from exporter.polling import resume as revival
-from exporter.polling.scheduler import Loop
+from exporter.events import Event, PollFinished, RequestFinished
+from exporter.observers.hub import Hub
+from exporter.polling import resume
+from exporter.polling.scheduler import Scheduler
 from exporter.polling.service import Polling
 from tests.support.clock import ManualClock
 
@@ -23,14 +23,14 @@ ACCOUNT = "bench"
 
 @dataclass
 class Program:
-    watchers: Watchers
-    loop: Loop
+    hub: Hub
+    loop: Scheduler
     clock: ManualClock
-    reports: list[Report] = field(default_factory=list)
+    reports: list[Event] = field(default_factory=list)
 
     @property
     def tracked(self) -> int:
-        snapshot = self.watchers.board.accounts[ACCOUNT].snapshot
+        snapshot = self.hub.statuses.accounts[ACCOUNT].snapshot
         return snapshot.tracked_operations if snapshot else 0
 
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
@@ -56,10 +56,13 @@ async def program(
         accounts=(account,),
     )
     clock = ManualClock()
-    watchers = Watchers(settings, clock)
-    polling = Polling(settings, clock, watchers)
-    async with revival.opened(settings, [ACCOUNT], clock) as storage, polling.loops(storage) as (loop,):
+    hub = Hub(settings, clock)
+    polling = Polling(settings, clock, hub)
+    async with (
+        resume.open_storage(settings, [ACCOUNT], clock) as storage,
+        polling.schedulers(storage) as (loop,),
+    ):
         gc.freeze()  # as the program does
-        made = Program(watchers, loop, clock)
-        watchers.listeners.append(made.reports.append)
+        made = Program(hub, loop, clock)
+        hub.observers.append(made.reports.append)
         yield made

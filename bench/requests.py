@@ -188,8 +188,8 @@ async def steady(polls: int) -> Fetches:
 
 
 def _told_apart(requests: Sequence[RequestRecord]) -> Fetches:
-    lists = [each for each in requests if each.endpoint == "list"]
-    fetched = [created_ms(each.operation_id or "") or 0 for each in requests if each.endpoint == "fetch"]
+    lists = [each for each in requests if each.call == "list"]
+    fetched = [created_ms(each.operation_id or "") or 0 for each in requests if each.call == "fetch"]
     ranges = {(_unix(each.query["startDate"]), _unix(each.query["endDate"])) for each in lists}
     just_listed = [at for at in fetched if any(start <= at / 1000 <= end for start, end in ranges)]
     return Fetches(len(lists), len(fetched), len(just_listed))

@@ -28,8 +28,8 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
 from exporter.metrics.registry import Metrics
 from exporter.operation import STATS, Operation
-from exporter.web.auth import Access
-from exporter.web.listener import Visitors, serving
+from exporter.web.auth import Authenticator
+from exporter.web.listener import Connections, serving
 from exporter.web.routes import Health, build
 from exporter.web.service import exposition_of
 from tests.support.clock import SATURDAY
@@ -53,11 +53,12 @@ GZIP: Final = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzi
 T = TypeVar("T")
 
 
-def filled(worst: int) -> Snapshot:
+def filled(top_failing: int) -> Snapshot:
     stats = tuple(range(1, len(STATS) + 1))
-    ids = (f"comms_operation_{number:026}" for number in range(worst))
+    ids = (f"comms_operation_{number:026}" for number in range(top_failing))
     return snapshot_of(
-        (Operation(each, "completed", SATURDAY - 60, SATURDAY, stats) for each in ids), worst=worst
+        (Operation(each, "completed", SATURDAY - 60, SATURDAY, stats) for each in ids),
+        top_failing=top_failing,
     )
 
 
@@ -87,8 +88,8 @@ class Polls:
 
 
 @asynccontextmanager
-async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(loop) for loop in loops]
+async def running(*schedulers: Awaitable[None]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(loop) for loop in schedulers]
     try:
         yield
     finally:
@@ -147,16 +148,16 @@ def static(content: bytes) -> web.Application:
     return application
 
 
-def door(exposition: Exposition) -> web.Application:
-    access, visitors = Access(None, SystemClock()), Visitors()
+def web_service(exposition: Exposition) -> web.Application:
+    authenticator, connections = Authenticator(None, SystemClock()), Connections()
     return build(
         exposition,
         Health(dead=lambda: None, loaded=True),
         {},
         lambda: None,
         "/metrics",
-        access,
-        visitors,
+        authenticator,
+        connections,
         list,
     )
 
@@ -176,7 +177,7 @@ async def compare(
     ours: list[list[float]] = []
     bare: list[list[float]] = []
     async with (
-        serving(door(exposition), LOOPBACK) as here,
+        serving(web_service(exposition), LOOPBACK) as here,
         serving(static(page), LOOPBACK) as there,
         running(polls.run()),
     ):
@@ -224,7 +225,7 @@ async def write_anew(metrics: Metrics, exposition: Exposition, polls: Polls, rou
 
 async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: float) -> list[Row]:
     polls.late.clear()
-    async with serving(door(exposition), LOOPBACK) as here, running(polls.run()):
+    async with serving(web_service(exposition), LOOPBACK) as here, running(polls.run()):
         with timed_turns() as turns:
             answered, refused = await elsewhere(
                 pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds

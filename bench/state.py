@@ -33,7 +33,7 @@ ACCOUNT: Final = "bench"
 COMMITS: Final = 7
 PROGRESS: Final = Progress(SATURDAY, ())
 SETTINGS: Final = PollSettings(
-    interval=60.0, lookback=WEEK, recent=86400.0, sweep_interval=3600.0, concurrency=4, worst=20
+    interval=60.0, lookback=WEEK, recent=86400.0, sweep_interval=3600.0, concurrency=4, top_failing=20
 )
 
 

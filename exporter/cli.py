@@ -22,7 +22,7 @@ from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 from exporter.supervisor import stop_on_signals
 
-WRONG_SETTINGS: Final = 2
+INVALID_CONFIGURATION: Final = 2
 
 DEMO_DEFAULTS: Final = {"poll.interval": "5s", "api.requests_per_second": "50"}
 """A person who watches wants to see things move, and there is no Twilio to be gentle with."""
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         return command.run(flags, unrecognized)
     except SettingsError as error:
         print(error, file=sys.stderr)
-        return WRONG_SETTINGS
+        return INVALID_CONFIGURATION
     except KeyboardInterrupt:
         return app.FAILED
 
@@ -99,7 +99,7 @@ def _simulator(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
 
 def _healthcheck(*_: object) -> int:
     print("healthcheck comes before its flags", file=sys.stderr)  # `__main__` would have heard it
-    return WRONG_SETTINGS
+    return INVALID_CONFIGURATION
 
 
 async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
@@ -116,7 +116,7 @@ async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
     except OSError as error:
         print(f"cannot listen on {address}: {error.strerror}", file=sys.stderr)
         return app.FAILED
-    return app.FINE
+    return app.SUCCESS
 
 
 def _url(host: str, port: int) -> str:

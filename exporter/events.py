@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from exporter.errors import StateError, TwilioError
 
-ENDPOINTS: Final = ("list", "fetch")
+CALLS: Final = ("list", "fetch")
 """Our names for the two calls."""
 
 
@@ -18,7 +18,7 @@ class RequestFinished:
     """One HTTP request, answered or not."""
 
     account: str
-    endpoint: str
+    call: str
     """One of `ENDPOINTS`."""
     code: str
     """HTTP status, or `timeout`, or `connection`."""
@@ -39,7 +39,7 @@ class RequestRetried:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestsHeld:
+class RequestsPaused:
     """Twilio has begun to ask for fewer requests; told once, until `RequestsReleased`. Unix times."""
 
     account: str
@@ -50,7 +50,7 @@ class RequestsHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestsReleased:
+class RequestsResumed:
     """Twilio answers again. Unix times."""
 
     account: str
@@ -131,11 +131,11 @@ class PollScheduled:
     next_poll_at: float
 
 
-Report: TypeAlias = (
+Event: TypeAlias = (
     RequestFinished
     | RequestRetried
-    | RequestsHeld
-    | RequestsReleased
+    | RequestsPaused
+    | RequestsResumed
     | CredentialChanged
     | CredentialUnreadable
     | PollStarted
@@ -145,4 +145,4 @@ Report: TypeAlias = (
     | PollScheduled
     | StateSaved
 )
-Listener: TypeAlias = Callable[[Report], None]
+Observer: TypeAlias = Callable[[Event], None]

@@ -12,20 +12,20 @@ from contextlib import asynccontextmanager
 from exporter.logs import LOG
 
 
-class Tasks:
+class Supervisor:
     """The loops of one process. None may end by itself: one that does has died."""
 
     def __init__(self) -> None:
         self._tasks: Sequence[asyncio.Task[None]] = ()
 
     @asynccontextmanager
-    async def turning(
-        self, loops: Mapping[str, Coroutine[None, None, None]]
+    async def running(
+        self, schedulers: Mapping[str, Coroutine[None, None, None]]
     ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
         """Keep these turning, by name; cancelled at the end."""
-        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in schedulers.items()]
         for task in self._tasks:
-            task.add_done_callback(_tell_death)
+            task.add_done_callback(_log_crash)
         try:
             yield self._tasks
         finally:
@@ -55,6 +55,6 @@ def on_hangup(call: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
 
-def _tell_death(task: asyncio.Task[None]) -> None:
+def _log_crash(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         LOG.critical("a loop has died", exc_info=error)

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import BigValueTextMode
 
 from exporter.errors import OUTCOMES, RETRY_REASONS
-from exporter.events import ENDPOINTS
+from exporter.events import CALLS
 from exporter.ledger.counters import OUTCOME_STATUSES
 from grafana import panels
 from grafana.board import board
@@ -197,15 +197,15 @@ def _requests() -> list[panels.Drawn]:
         answers.override_by_regexp(code, [panels.shades(panels.COLOURS[word])])
     durations = graph(
         "Duration of requests",
-        "From sending to the whole answer, by endpoint: half of them were faster, and (dashed) 95 % of them.",
-        *_quantiles("twilio_email_exporter_request_duration_seconds", "endpoint"),
+        "From sending to the whole answer, by call: half of them were faster, and (dashed) 95 % of them.",
+        *_quantiles("twilio_email_exporter_request_duration_seconds", "call"),
         unit="s",
         empty="No requests, or not scraped",
         slower=".*, 95 %",
         width=8,
     )
-    for endpoint in ENDPOINTS:
-        durations.override_by_regexp(f"{endpoint}, .*", [panels.fixed(panels.COLOURS[endpoint])])
+    for call in CALLS:
+        durations.override_by_regexp(f"{call}, .*", [panels.fixed(panels.COLOURS[call])])
     return [
         graph(
             "Requests, and what is allowed",
@@ -223,14 +223,14 @@ def _requests() -> list[panels.Drawn]:
         ),
         coloured(
             graph(
-                "Requests, by endpoint",
+                "Requests, by call",
                 "Requests a minute: list reads pages of operations, fetch reads one that is unfinished.",
-                _rate("twilio_email_exporter_requests_total", "endpoint"),
+                _rate("twilio_email_exporter_requests_total", "call"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
                 width=6,
             ),
-            ENDPOINTS,
+            CALLS,
         ),
         coloured(answers, ("timeout", "connection")),
         graph(

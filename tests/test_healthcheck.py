@@ -15,8 +15,8 @@ from exporter.config.parsers import ListenAddress
 from exporter.config.settings import SETTINGS
 from exporter.web.routes import Health
 from tests.support.certificates import make_certificates
-from tests.support.door import opened
 from tests.support.program import command, environment, finish, free_port, silent_server
+from tests.support.web_service import opened
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
@@ -48,9 +48,9 @@ async def test_says_what_the_probe_says(
     state: Health, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     """Exit code 0 for 200, else 1 with the reason on a line; no credentials are needed, nor a proxy asked."""
-    async with opened(health=state) as door:
+    async with opened(health=state) as web_service:
         proxy = {"http_proxy": "http://127.0.0.1:1", "all_proxy": "http://127.0.0.1:1"}
-        assert await checked(door.port, *arguments, **proxy) == (code, said)
+        assert await checked(web_service.port, *arguments, **proxy) == (code, said)
 
 
 async def test_nobody_there() -> None:
@@ -83,11 +83,15 @@ async def test_something_else_at_the_port() -> None:
 
 async def test_listener_on_every_address_is_asked_on_loopback(tmp_path: Path) -> None:
     """`:port` and `0.0.0.0:port` at 127.0.0.1; of several the first; from variable, flag and file."""
-    async with opened() as door:
+    async with opened() as web_service:
         file = tmp_path / "settings.yml"
-        file.write_text(f"web: {{listen_address: [':{door.port}', '[::1]:1']}}\naccounts: nonsense\n")
+        file.write_text(f"web: {{listen_address: [':{web_service.port}', '[::1]:1']}}\naccounts: nonsense\n")
         unset = {"EXPORTER_WEB__LISTEN_ADDRESS": ""}
-        for written in (f":{door.port}", f"0.0.0.0:{door.port}", f"127.0.0.1:{door.port},127.0.0.1:1"):
+        for written in (
+            f":{web_service.port}",
+            f"0.0.0.0:{web_service.port}",
+            f"127.0.0.1:{web_service.port},127.0.0.1:1",
+        ):
             assert await checked(1, f"--web.listen_address={written}") == (0, "")
         assert await checked(1, **{**unset, "EXPORTER_CONFIG_FILE": str(file)}) == (0, "")
         assert await checked(1, "--config-file", str(file), **unset) == (0, "")
@@ -187,9 +191,9 @@ async def test_tls(certificates: Path, more: str, version: str) -> None:
     """The certificate's name does not matter; a listener that refuses us for want of one lives."""
     file = certificates / "web.yml"
     file.write_text(f"tls_server_config:\n{SERVER}  max_version: {version}\n{more}{USERS}")
-    async with opened(config_file=file) as door:
+    async with opened(config_file=file) as web_service:
         for _ in range(3):  # with TLS 1.3 the refusal and our request cross each other
-            assert await checked(door.port, EXPORTER_WEB__CONFIG_FILE=str(file)) == (0, "")
+            assert await checked(web_service.port, EXPORTER_WEB__CONFIG_FILE=str(file)) == (0, "")
 
 
 @pytest.mark.needs("openssl")
@@ -197,8 +201,8 @@ async def test_tls_tells_what_the_probe_tells(certificates: Path) -> None:
     """TLS is no excuse."""
     file = certificates / "web.yml"
     file.write_text(f"tls_server_config:\n{SERVER}")
-    async with opened(config_file=file, health=health(dead="a loop has died")) as door:
-        said = await checked(door.port, f"--web.config_file={file}")
+    async with opened(config_file=file, health=health(dead="a loop has died")) as web_service:
+        said = await checked(web_service.port, f"--web.config_file={file}")
         assert said == (1, "/-/healthy answers 503: a loop has died\n")
 
 
@@ -206,9 +210,9 @@ async def test_web_config_without_tls(tmp_path: Path) -> None:
     """Plain HTTP is spoken then, and no password needed; the file itself is not looked at."""
     file = tmp_path / "web.yml"
     file.write_text(USERS)
-    async with opened(config_file=file) as door:
+    async with opened(config_file=file) as web_service:
         file.write_text("tls_server_config: {broken")
-        assert await checked(door.port, f"--web.config_file={file}") == (0, "")
+        assert await checked(web_service.port, f"--web.config_file={file}") == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from exporter.errors import Malformed, Throttled, TwilioError
 from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, RequestRetried
 from exporter.logs import LOG, configure, line
 from exporter.observers.log import LogObserver
-from exporter.observers.status import Board
+from exporter.observers.status import AccountStatuses
 from tests.support.clock import SATURDAY
 
 
@@ -42,7 +42,7 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
 
 def test_only_edges_are_told(log: io.StringIO) -> None:
     """First success, broke, broke otherwise, recovered; not what goes on as it was."""
-    narrator = LogObserver(Board(["a"]))
+    narrator = LogObserver(AccountStatuses(["a"]))
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
         (0, None),
@@ -68,7 +68,7 @@ def test_only_edges_are_told(log: io.StringIO) -> None:
 
 def test_account_that_starts_broken_is_told_once(log: io.StringIO) -> None:
     """And its recovery, too."""
-    narrator = LogObserver(Board(["a"]))
+    narrator = LogObserver(AccountStatuses(["a"]))
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
         narrator.observe(ended(at, error))
     assert [each["level"] for each in entries(log)] == ["warning", "info"]
@@ -76,7 +76,7 @@ def test_account_that_starts_broken_is_told_once(log: io.StringIO) -> None:
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
     """A thousand pages are fifty lines."""
-    narrator = LogObserver(Board(["a"]))
+    narrator = LogObserver(AccountStatuses(["a"]))
     for pages in range(1, 101):
         narrator.observe(ListingProgressed("a", pages, pages * 1000))
     assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
@@ -86,7 +86,7 @@ def test_debug_tells_every_poll_and_retry() -> None:
     """One summary line a poll."""
     stream = io.StringIO()
     configure("debug", "logfmt", stream)
-    narrator = LogObserver(Board(["a"]))
+    narrator = LogObserver(AccountStatuses(["a"]))
     narrator.observe(RequestRetried("a", "timeout", 1.23456))
     narrator.observe(ended(0))
     narrator.observe(PollScheduled("a", SATURDAY + 60))

@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.errors import OUTCOMES, RETRY_REASONS
-from exporter.events import ENDPOINTS
+from exporter.events import CALLS
 from exporter.ledger.snapshot import RECENT_AGES
 from exporter.metrics.families import FAMILIES, Family
 from exporter.operation import EMAIL_STATUSES, STATUSES
@@ -154,7 +154,7 @@ LABELS = {
     "created_within": ", ".join(RECENT_AGES) + " (those that `poll.lookback` covers)",
     "operation_id": "an operation's id; at most `metrics.top_operations` for each account",
     "outcome": ", ".join(OUTCOMES),
-    "endpoint": ", ".join(ENDPOINTS),
+    "call": ", ".join(CALLS),
     "code": "HTTP status, or timeout, or connection",
     "reason": ", ".join(RETRY_REASONS),
     "field": "status",

@@ -53,7 +53,7 @@ def counted(stats: Stats) -> Stats:
     return tuple([stats[index] for index in _INDEXES])
 
 
-class Tally:
+class Counters:
     """The counters of one account, counting."""
 
     def __init__(self, counts: Counts = ZERO) -> None:

@@ -15,11 +15,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from exporter.ledger.counters import COUNTED, Counts, Tally, counted
+from exporter.ledger.counters import COUNTED, Counters, Counts, counted
 from exporter.ledger.packing import Entry, created_at, pack, pack_marks, unpack, unpack_marks
 from exporter.ledger.ranking import Ranking
 from exporter.ledger.saved import Changes, Row
-from exporter.ledger.totals import Horizon, Sums
+from exporter.ledger.totals import RollingTotals, Totals
 from exporter.operation import FINAL_STATUSES, STAT_INDEX, STATUSES, Operation, Stats
 
 _BUCKET_SECONDS: Final = 60
@@ -43,37 +43,37 @@ class Ledger:
         ages: Mapping[str, float],
         *,
         coverage: float,
-        tally: Tally | None = None,
+        counters: Counters | None = None,
     ) -> None:
         # Ids are kept in dicts without values: Python's garbage collector, which holds up the loop, looks
         # into every set and list, but up to Python 3.13 not into a dict of strings.
         self._packed: dict[str, bytes] = {}
         self._marks: dict[str, Stats] = {}  # of those with a value that fell below its mark
         self._buckets: defaultdict[int, dict[str, None]] = defaultdict(dict)  # ids by minute of creation
-        self._gone: set[str] = set()
+        self._not_found: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last spoke of them
         self._oldest: dict[str, Ranking[tuple[float]]] = {  # non-final ones
             status: Ranking() for status in STATUSES if status not in FINAL_STATUSES
         }
-        self._troubled: Ranking[tuple[int, float]] = Ranking()
+        self._failing: Ranking[tuple[int, float]] = Ranking()
         self._changed: dict[str, None] = {}
         self._forgotten: set[str] = set()
-        self._window = Horizon(lookback, now)
-        self._recent = {name: Horizon(age, now) for name, age in ages.items() if age <= lookback}
-        self._horizons = (*self._recent.values(), self._window)
+        self._window = RollingTotals(lookback, now)
+        self._recent = {name: RollingTotals(age, now) for name, age in ages.items() if age <= lookback}
+        self._rolling = (*self._recent.values(), self._window)
         self._coverage = max(coverage, self._window.start)
-        self._tally = tally or Tally()
+        self._counters = counters or Counters()
 
     def __len__(self) -> int:
         """Operations in the sums."""
-        return len(self._packed) - len(self._gone)
+        return len(self._packed) - len(self._not_found)
 
     def __contains__(self, operation_id: object) -> bool:
-        return operation_id in self._packed and operation_id not in self._gone
+        return operation_id in self._packed and operation_id not in self._not_found
 
     def __iter__(self) -> Iterator[Operation]:
         """The operations in the sums, in no order."""
-        return (self._read(each) for each in self._packed if each not in self._gone)
+        return (self._read(each) for each in self._packed if each not in self._not_found)
 
     def restore(self, rows: Iterable[Row], at: float) -> None:
         """Take in what was saved; counts nothing. Raises `ValueError` for a row that cannot be read."""
@@ -84,8 +84,8 @@ class Ledger:
                 self._forgotten.add(operation_id)
                 continue
             self._index(entry.operation, packed)
-            if entry.gone:
-                self._gone.add(operation_id)
+            if entry.not_found:
+                self._not_found.add(operation_id)
             else:
                 self._move(None, entry.operation)
                 self._sort(entry.operation, at)
@@ -118,34 +118,34 @@ class Ledger:
             self._note_change(before, after)
         finished = known.finished or after.is_final
         if finished and not known.finished:
-            self._tally.note_finish(after)
-        if known.gone:
-            self._gone.discard(reply.id)
+            self._counters.note_finish(after)
+        if known.not_found:
+            self._not_found.discard(reply.id)
             self._move(None, after)
         elif after != before:
             self._move(before, after)
         self._keep(Entry(after, finished))
         self._sort(after, at)
 
-    def lose(self, operation_id: str) -> None:
+    def mark_not_found(self, operation_id: str) -> None:
         """Take out of the sums what answered 404."""
         if operation_id in self:
             known = unpack(operation_id, self._packed[operation_id])
             self._move(known.operation, None)
-            self._keep(known._replace(gone=True))
-            self._gone.add(operation_id)
+            self._keep(known._replace(not_found=True))
+            self._not_found.add(operation_id)
             self._unsort(operation_id)
 
     def advance(self, now: float) -> None:
         """Let time pass: every horizon moves, and what falls behind the window is forgotten."""
         forgotten_before = self._window.start
-        for horizon in self._horizons:
-            start = now - horizon.age
-            sign = -1 if start > horizon.start else 1  # a clock may be set back
-            for operation_id in self._created_between(*sorted((horizon.start, start))):
-                if operation_id not in self._gone:
-                    horizon.add(self._read(operation_id), sign)
-            horizon.start = start
+        for rolling in self._rolling:
+            start = now - rolling.age
+            sign = -1 if start > rolling.start else 1  # a clock may be set back
+            for operation_id in self._created_between(*sorted((rolling.start, start))):
+                if operation_id not in self._not_found:
+                    rolling.add(self._read(operation_id), sign)
+            rolling.start = start
         self._forget_between(forgotten_before, self._window.start)
         # Not ahead of now: after a leap there and back everything would be a baseline until then.
         self._coverage = max(min(self._coverage, now), self._window.start)
@@ -156,7 +156,7 @@ class Ledger:
             rows=_Rows(self._row, self._changed),
             forgotten=list(self._forgotten),
             coverage=self._coverage,
-            counts=self._tally.frozen(),
+            counts=self._counters.frozen(),
         )
 
     def saved(self) -> None:
@@ -165,19 +165,19 @@ class Ledger:
         self._forgotten.clear()
 
     def counts(self) -> Counts:
-        return self._tally.frozen()
+        return self._counters.frozen()
 
     def unfinished(self) -> dict[str, float]:
         """Ids of the non-final operations, and when a reply last spoke of each."""
         return dict(self._refreshed)
 
-    def window_sums(self) -> dict[str, Sums]:
+    def window_totals(self) -> dict[str, Totals]:
         """By operation status, every status present."""
         return self._window.sums()
 
-    def recent_sums(self) -> dict[str, Sums]:
+    def recent_totals(self) -> dict[str, Totals]:
         """By name of age, over all statuses."""
-        return {name: horizon.total() for name, horizon in self._recent.items()}
+        return {name: rolling.total() for name, rolling in self._recent.items()}
 
     def count_created_before(self, instant: float) -> int:
         """To the minute, which is enough to plan pages."""
@@ -193,9 +193,9 @@ class Ledger:
             for operation_id in ranking.first(1)
         }
 
-    def worst(self, count: int) -> list[Operation]:
+    def top_failing(self, count: int) -> list[Operation]:
         """Most failed and undelivered mail first, ties to the newer; none without either."""
-        return [self._read(operation_id) for operation_id in self._troubled.first(count)]
+        return [self._read(operation_id) for operation_id in self._failing.first(count)]
 
     def _read(self, operation_id: str) -> Operation:
         return unpack(operation_id, self._packed[operation_id]).operation
@@ -207,12 +207,12 @@ class Ledger:
     def _meet(self, operation: Operation, packed: bytes, at: float) -> None:
         """An operation that is not known is a baseline, or counts from zero."""
         if not self._is_baseline(operation):
-            self._tally.add("operations")
-            self._tally.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
+            self._counters.add("operations")
+            self._counters.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
             if operation.is_final:
-                self._tally.note_finish(operation)
+                self._counters.note_finish(operation)
         if operation.status == "unknown":
-            self._tally.add("unknown", "status")
+            self._counters.add("unknown", "status")
         self._index(operation, packed)
         self._move(None, operation)
         self._sort(operation, at)
@@ -228,17 +228,17 @@ class Ledger:
 
     def _raise_marks(self, known: Operation, reply: Operation) -> None:
         marks = self._marks.get(known.id, counted(known.stats))
-        raised = self._tally.raise_marks(marks, counted(reply.stats), baseline=self._is_baseline(known))
+        raised = self._counters.raise_marks(marks, counted(reply.stats), baseline=self._is_baseline(known))
         self._marks[known.id] = raised  # `_keep` drops them where they are the values
         if raised != marks:
             self._changed[known.id] = None
 
     def _note_change(self, before: Operation, after: Operation) -> None:
-        self._tally.note_falls(before.stats, after.stats)
+        self._counters.note_falls(before.stats, after.stats)
         if before.is_final and after.stats != before.stats:
-            self._tally.add("changed_after_final")
+            self._counters.add("changed_after_final")
         if after.status == "unknown" != before.status:
-            self._tally.add("unknown", "status")
+            self._counters.add("unknown", "status")
 
     def _keep(self, entry: Entry) -> None:
         operation_id = entry.operation.id
@@ -257,9 +257,9 @@ class Ledger:
             self._rank_age(operation)
         bad_mails = (operation.stats[_FAILED] or 0) + (operation.stats[_UNDELIVERED] or 0)
         if bad_mails:
-            self._troubled.put(operation.id, (-bad_mails, -operation.created_at))  # ties to the newer
+            self._failing.put(operation.id, (-bad_mails, -operation.created_at))  # ties to the newer
         else:
-            self._troubled.drop(operation.id)
+            self._failing.drop(operation.id)
 
     def _rank_age(self, operation: Operation) -> None:
         for status, ranking in self._oldest.items():
@@ -269,18 +269,18 @@ class Ledger:
                 ranking.drop(operation.id)
 
     def _unsort(self, operation_id: str) -> None:
-        self._troubled.drop(operation_id)
+        self._failing.drop(operation_id)
         if self._refreshed.pop(operation_id, None) is not None:
             for ranking in self._oldest.values():
                 ranking.drop(operation_id)
 
     def _move(self, old: Operation | None, new: Operation | None) -> None:
         """Let the sums follow one operation from what it was to what it is."""
-        for horizon in self._horizons:
-            if old and old.created_at >= horizon.start:
-                horizon.add(old, -1)
-            if new and new.created_at >= horizon.start:
-                horizon.add(new, 1)
+        for rolling in self._rolling:
+            if old and old.created_at >= rolling.start:
+                rolling.add(old, -1)
+            if new and new.created_at >= rolling.start:
+                rolling.add(new, 1)
 
     def _forget_between(self, start: float, end: float) -> None:
         """What was created before `end`; there is nothing before `start`."""
@@ -295,14 +295,14 @@ class Ledger:
     def _forget(self, operation_id: str) -> None:
         self._expire(unpack(operation_id, self._packed.pop(operation_id)))
         self._marks.pop(operation_id, None)
-        self._gone.discard(operation_id)
+        self._not_found.discard(operation_id)
         self._unsort(operation_id)
         self._changed.pop(operation_id, None)
         self._forgotten.add(operation_id)
 
     def _expire(self, entry: Entry) -> None:
         if not entry.operation.is_final:
-            self._tally.add("expired_unfinished")
+            self._counters.add("expired_unfinished")
 
     def _created_between(self, start: float, end: float) -> Iterator[str]:
         """Ids of what was created from `start` up to, not including, `end`."""

@@ -24,7 +24,7 @@ _MARKS: Final = Struct(f"<{len(COUNTED)}q")
 _SMALL_ABSENT: Final = 255
 _LARGE_ABSENT: Final = -1
 _STATUS_INDEX: Final = {status: index for index, status in enumerate(STATUSES)}
-_LOOKS: Final = 4096
+_CACHED: Final = 4096
 """Remembered, the ones last used."""
 
 
@@ -34,18 +34,18 @@ class Entry(NamedTuple):
     operation: Operation
     finished: bool = False
     """It was final once."""
-    gone: bool = False
+    not_found: bool = False
     """It answered 404."""
 
 
-def pack(operation: Operation, finished: bool = False, gone: bool = False) -> bytes:
+def pack(operation: Operation, finished: bool = False, not_found: bool = False) -> bytes:
     """Everything but the id; most operations are of few mails and take 29 bytes."""
     _, status, created_at, updated_at, stats = operation
-    return _TIMES.pack(created_at, updated_at) + _pack_look(status, finished | gone << 1, stats)
+    return _TIMES.pack(created_at, updated_at) + _pack_stats(status, finished | not_found << 1, stats)
 
 
-@lru_cache(maxsize=_LOOKS)
-def _pack_look(status: str, flags: int, stats: Stats) -> bytes:
+@lru_cache(maxsize=_CACHED)
+def _pack_stats(status: str, flags: int, stats: Stats) -> bytes:
     if max([value or 0 for value in stats]) < _SMALL_ABSENT:
         layout, absent = _SMALL, _SMALL_ABSENT
     else:
@@ -56,12 +56,12 @@ def _pack_look(status: str, flags: int, stats: Stats) -> bytes:
 def unpack(operation_id: str, packed: bytes) -> Entry:
     """Raises `ValueError` for bytes that `pack` has not made."""
     created_at, updated_at = _times(packed)
-    status, finished, gone, stats = _unpack_look(packed[_TIMES.size :])
-    return Entry(Operation(operation_id, status, created_at, updated_at, stats), finished, gone)
+    status, finished, not_found, stats = _unpack_stats(packed[_TIMES.size :])
+    return Entry(Operation(operation_id, status, created_at, updated_at, stats), finished, not_found)
 
 
-@lru_cache(maxsize=_LOOKS)
-def _unpack_look(look: bytes) -> tuple[str, bool, bool, Stats]:
+@lru_cache(maxsize=_CACHED)
+def _unpack_stats(look: bytes) -> tuple[str, bool, bool, Stats]:
     if len(look) == _SMALL.size:
         layout, absent = _SMALL, _SMALL_ABSENT
     elif len(look) == _LARGE.size:

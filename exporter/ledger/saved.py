@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from exporter.ledger.counters import Counts
 
 
-class Stretch(NamedTuple):
+class ListedInterval(NamedTuple):
     """A part of the past, and when it was last listed."""
 
     start: float
@@ -18,7 +18,7 @@ class Stretch(NamedTuple):
     listed_at: float
 
 
-Stretches: TypeAlias = tuple[Stretch, ...]
+ListedIntervals: TypeAlias = tuple[ListedInterval, ...]
 """In order of date, without overlap."""
 
 
@@ -48,7 +48,7 @@ class Progress:
 
     last_success_at: float
     """Unix time."""
-    stretches: Stretches
+    listed_intervals: ListedIntervals
 
 
 @dataclass(frozen=True, slots=True)

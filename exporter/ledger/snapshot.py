@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.totals import Sums
+from exporter.ledger.totals import Totals
 from exporter.operation import Operation
 
 RECENT_AGES: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
@@ -22,26 +22,26 @@ class Snapshot:
 
     as_of: float
     """Unix time of the poll."""
-    window: Mapping[str, Sums]
+    window: Mapping[str, Totals]
     """By operation status, every status present."""
-    recent: Mapping[str, Sums]
+    recent: Mapping[str, Totals]
     """By age, those of `RECENT_AGES` that fit the window."""
     oldest_created_at: Mapping[str, float]
     """Of the oldest non-final operation, by status; a status without one is missing."""
-    worst: tuple[Operation, ...]
+    top_failing: tuple[Operation, ...]
     """Most failed and undelivered mail first."""
     tracked_operations: int
     counts: Counts
     """What was counted, as far as it is safe from a crash."""
 
 
-def summarise(ledger: Ledger, now: float, *, worst: int, counts: Counts) -> Snapshot:
+def summarise(ledger: Ledger, now: float, *, top_failing: int, counts: Counts) -> Snapshot:
     return Snapshot(
         as_of=now,
-        window=ledger.window_sums(),
-        recent=ledger.recent_sums(),
+        window=ledger.window_totals(),
+        recent=ledger.recent_totals(),
         oldest_created_at=ledger.oldest_unfinished(),
-        worst=tuple(ledger.worst(worst)),
+        top_failing=tuple(ledger.top_failing(top_failing)),
         tracked_operations=len(ledger),
         counts=counts,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from exporter.errors import OUTCOMES, RETRY_REASONS
-from exporter.events import ENDPOINTS
+from exporter.events import CALLS
 from exporter.ledger.counters import DURATION_BUCKETS, OUTCOME_STATUSES, Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX
@@ -88,7 +88,7 @@ def _recent_stat(stat: str) -> Read:
 
 
 def _top_operation_emails(snapshot: Snapshot) -> Samples:
-    for operation in snapshot.worst:
+    for operation in snapshot.top_failing:
         for status in EMAIL_STATUSES:
             value = operation.stats[STAT_INDEX[status]]
             if value is not None:
@@ -282,15 +282,15 @@ FAMILIES: Final = (
         "twilio_email_exporter_requests_total",
         "counter",
         "Requests sent to Twilio; code is the HTTP status, or timeout, or connection.",
-        ("account", "endpoint", "code"),
-        known={"endpoint": ENDPOINTS, "code": ("200", "429", "timeout", "connection")},
+        ("account", "call", "code"),
+        known={"call": CALLS, "code": ("200", "429", "timeout", "connection")},
     ),
     Family(
         "twilio_email_exporter_request_duration_seconds",
         "histogram",
         "Duration of the requests to Twilio, answered or not.",
-        ("account", "endpoint"),
-        known={"endpoint": ENDPOINTS},
+        ("account", "call"),
+        known={"call": CALLS},
         buckets=_SECONDS,
     ),
     Family(

@@ -31,9 +31,9 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
 from exporter.events import (
+    Event,
     PollCrashed,
     PollFinished,
-    Report,
     RequestFinished,
     RequestRetried,
     StateSaved,
@@ -114,17 +114,17 @@ class Metrics:
         next_request = self._series("twilio_email_exporter_next_request_timestamp_seconds", account)
         next_request.set_function(next_request_at)
 
-    def observe(self, report: Report) -> None:
-        match report:
+    def observe(self, event: Event) -> None:
+        match event:
             case RequestFinished():
-                self._observe_request(report)
+                self._observe_request(event)
             case RequestRetried(account=account, reason=reason):
                 self._series("twilio_email_exporter_retries_total", account, reason).inc()
             case PollCrashed(account=account):
                 self._series("twilio_email_up", account).set(0)
                 self._series("twilio_email_exporter_internal_errors_total", account).inc()
             case PollFinished():
-                self._observe_poll(report)
+                self._observe_poll(event)
             case StateSaved(error=error):
                 outcome = "success" if error is None else "failure"
                 self._series("twilio_email_exporter_state_writes_total", outcome).inc()
@@ -138,9 +138,9 @@ class Metrics:
             self._series("twilio_email_exporter_config_last_reload_success_timestamp_seconds").set(at)
 
     def _observe_request(self, request: RequestFinished) -> None:
-        account, endpoint = request.account, request.endpoint
-        self._series("twilio_email_exporter_requests_total", account, endpoint, request.code).inc()
-        duration = self._series("twilio_email_exporter_request_duration_seconds", account, endpoint)
+        account, call = request.account, request.call
+        self._series("twilio_email_exporter_requests_total", account, call, request.code).inc()
+        duration = self._series("twilio_email_exporter_request_duration_seconds", account, call)
         duration.observe(request.duration_seconds)
         if request.clock_skew_seconds is not None:
             self._series("twilio_email_exporter_clock_skew_seconds", account).set(request.clock_skew_seconds)

@@ -9,18 +9,18 @@ from typing import TypeAlias
 from exporter import __version__
 from exporter.clock import Clock
 from exporter.config.settings import Settings
-from exporter.events import Listener, Report
+from exporter.events import Event, Observer
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.registry import Metrics
 from exporter.observers.log import LogObserver
-from exporter.observers.status import Board, PaceView
-from exporter.observers.watchdog import Vigil
-from exporter.twilio.rate_limiter import Pace, longest_spacing
+from exporter.observers.status import AccountStatuses, RateLimitStatus
+from exporter.observers.watchdog import Watchdog
+from exporter.twilio.rate_limiter import RateLimiter, longest_spacing_seconds
 
-Reader: TypeAlias = Callable[[str, Snapshot], None]
+SnapshotObserver: TypeAlias = Callable[[str, Snapshot], None]
 
 
-class Watchers:
+class Hub:
     """Of all accounts that fall to this process. More may join at any time."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -29,47 +29,54 @@ class Watchers:
         interval, api = settings.poll.interval, settings.api
         self.metrics = Metrics(names, version=__version__, interval=interval)
         self.metrics.reloaded(clock.now(), successful=True)  # what was read to start with
-        self.board = Board(names)
-        patience = api.timeout + longest_spacing(api.requests_per_second)
-        self.vigil = Vigil(names, clock, interval=interval, patience=patience)
-        self._paces: dict[str, Pace] = {}
-        self.listeners: list[Listener] = [
+        self.statuses = AccountStatuses(names)
+        patience = api.timeout + longest_spacing_seconds(api.requests_per_second)
+        self.watchdog = Watchdog(names, clock, interval=interval, patience=patience)
+        self._rate_limiters: dict[str, RateLimiter] = {}
+        self.observers: list[Observer] = [
             self.metrics.observe,
-            LogObserver(self.board).observe,
-            self.vigil.observe,
+            LogObserver(self.statuses).observe,
+            self.watchdog.observe,
         ]
         """Whom reports are told, in this order."""
-        self.readers: list[Reader] = [self.metrics.publish, self.board.publish]
+        self.snapshot_observers: list[SnapshotObserver] = [self.metrics.publish, self.statuses.publish]
         """Whom snapshots are handed, in this order."""
 
-    def report(self, report: Report) -> None:
-        for listen in self.listeners:
-            listen(report)
+    def emit(self, event: Event) -> None:
+        for observe in self.observers:
+            observe(event)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
-        for read in self.readers:
-            read(account, snapshot)
+        for observe in self.snapshot_observers:
+            observe(account, snapshot)
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
         """Show what a former process knew."""
         self.metrics.restore(account, snapshot)
-        self.board.publish(account, snapshot)
+        self.statuses.publish(account, snapshot)
 
-    def watch_pace(self, account: str, pace: Pace) -> None:
+    def watch_rate_limiter(self, account: str, rate_limiter: RateLimiter) -> None:
         """Show how an account's requests leave, as it is when someone looks."""
-        self._paces[account] = pace
+        self._rate_limiters[account] = rate_limiter
         self.metrics.watch(
-            account, lambda: pace.requests_per_second, lambda: self._view(pace).next_request_at
+            account,
+            lambda: rate_limiter.requests_per_second,
+            lambda: self._rate_limit_status(rate_limiter).next_request_at,
         )
 
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
         """Show how large the state file was at the last save."""
         self.metrics.watch_state(bytes_on_disk)
 
-    def paces(self) -> dict[str, PaceView]:
+    def rate_limits(self) -> dict[str, RateLimitStatus]:
         """How each account's requests leave now."""
-        return {account: self._view(pace) for account, pace in self._paces.items()}
+        return {
+            account: self._rate_limit_status(rate_limiter)
+            for account, rate_limiter in self._rate_limiters.items()
+        }
 
-    def _view(self, pace: Pace) -> PaceView:
-        wait = pace.wait(self._clock.monotonic())
-        return PaceView(pace.requests_per_second, self._clock.now() + wait if wait > 0 else 0.0)
+    def _rate_limit_status(self, rate_limiter: RateLimiter) -> RateLimitStatus:
+        wait = rate_limiter.delay(self._clock.monotonic())
+        return RateLimitStatus(
+            rate_limiter.requests_per_second, self._clock.now() + wait if wait > 0 else 0.0
+        )

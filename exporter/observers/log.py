@@ -10,17 +10,17 @@ from exporter.errors import StateError
 from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
+    Event,
     ListingProgressed,
     PollCrashed,
     PollFinished,
-    Report,
     RequestRetried,
-    RequestsHeld,
-    RequestsReleased,
+    RequestsPaused,
+    RequestsResumed,
     StateSaved,
 )
 from exporter.logs import line, time_text, traceback_text
-from exporter.observers.status import AccountStatus, Board, Edge
+from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
 _PAGES_BETWEEN_LINES: Final = 20
 
@@ -28,28 +28,28 @@ _PAGES_BETWEEN_LINES: Final = 20
 class LogObserver:
     """Tells the log what changed; the board knows what was before."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, statuses: AccountStatuses) -> None:
+        self._statuses = statuses
 
-    def observe(self, report: Report) -> None:
-        edge = self._board.observe(report)
-        status = self._board.accounts[report.account]
-        match report:
+    def observe(self, event: Event) -> None:
+        edge = self._statuses.observe(event)
+        status = self._statuses.accounts[event.account]
+        match event:
             case PollFinished():
-                _tell_poll(report)
-                _tell_edge(edge, status, report)
+                _log_poll(event)
+                _log_edge(edge, status, event)
             case StateSaved(account=account, error=error):
-                _tell_state(edge, account, error)
+                _log_state(edge, account, error)
             case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
-                _tell_progress(status)
+                _log_progress(status)
             case RequestRetried():
-                _tell_retry(report)
-            case RequestsHeld() | RequestsReleased():
-                _tell_throttling(report)
+                _log_retry(event)
+            case RequestsPaused() | RequestsResumed():
+                _log_throttling(event)
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():
-                _tell_unreadable(report)
+                _log_unreadable(event)
             case PollCrashed(account=account, error=error):
                 line(
                     ERROR,
@@ -61,7 +61,7 @@ class LogObserver:
                 pass
 
 
-def _tell_poll(poll: PollFinished) -> None:
+def _log_poll(poll: PollFinished) -> None:
     line(
         DEBUG,
         "poll finished",
@@ -74,7 +74,7 @@ def _tell_poll(poll: PollFinished) -> None:
     )
 
 
-def _tell_retry(retry: RequestRetried) -> None:
+def _log_retry(retry: RequestRetried) -> None:
     line(
         DEBUG,
         "request retried",
@@ -85,25 +85,25 @@ def _tell_retry(retry: RequestRetried) -> None:
     )
 
 
-def _tell_throttling(report: RequestsHeld | RequestsReleased) -> None:
-    since, until = time_text(report.since), time_text(report.until) if report.until is not None else None
-    if isinstance(report, RequestsHeld):
-        request_id = report.request_id
-        line(WARNING, "throttled", account=report.account, since=since, until=until, request_id=request_id)
+def _log_throttling(event: RequestsPaused | RequestsResumed) -> None:
+    since, until = time_text(event.since), time_text(event.until) if event.until is not None else None
+    if isinstance(event, RequestsPaused):
+        request_id = event.request_id
+        line(WARNING, "throttled", account=event.account, since=since, until=until, request_id=request_id)
     else:
-        line(INFO, "no longer throttled", account=report.account, since=since, until=until)
+        line(INFO, "no longer throttled", account=event.account, since=since, until=until)
 
 
-def _tell_unreadable(report: CredentialUnreadable) -> None:
+def _log_unreadable(event: CredentialUnreadable) -> None:
     line(
         WARNING,
-        "credential cannot be read" + ("; the old one stays in use" if report.old_one_in_use else ""),
-        account=report.account,
-        problem=report.problem,
+        "credential cannot be read" + ("; the old one stays in use" if event.old_one_in_use else ""),
+        account=event.account,
+        problem=event.problem,
     )
 
 
-def _tell_progress(status: AccountStatus) -> None:
+def _log_progress(status: AccountStatus) -> None:
     line(
         INFO,
         "listing goes on",
@@ -113,7 +113,7 @@ def _tell_progress(status: AccountStatus) -> None:
     )
 
 
-def _tell_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> None:
+def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> None:
     match edge:
         case Edge.BROKE | Edge.BROKE_OTHERWISE:
             line(
@@ -138,7 +138,7 @@ def _tell_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> 
             pass
 
 
-def _tell_state(edge: Edge | None, account: str, error: StateError | None) -> None:
+def _log_state(edge: Edge | None, account: str, error: StateError | None) -> None:
     if edge is Edge.STATE_BROKE:
         line(ERROR, "state cannot be saved; counters wait until it can", account=account, error=error)
     elif edge is Edge.STATE_RECOVERED:

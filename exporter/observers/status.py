@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from exporter.errors import StateError, TwilioError
 from exporter.events import (
+    Event,
     ListingProgressed,
     PollCrashed,
     PollFinished,
     PollScheduled,
     PollStarted,
-    Report,
     StateSaved,
 )
 from exporter.ledger.snapshot import Snapshot
@@ -67,7 +67,7 @@ class AccountStatus:
         return self.error is not None or self.crashed is not None
 
 
-class PaceView(NamedTuple):
+class RateLimitStatus(NamedTuple):
     """How an account's requests leave."""
 
     requests_per_second: float
@@ -75,7 +75,7 @@ class PaceView(NamedTuple):
     """Unix time; 0 or past: now."""
 
 
-class Board:
+class AccountStatuses:
     """The accounts side by side."""
 
     def __init__(self, accounts: Iterable[str]) -> None:
@@ -84,10 +84,10 @@ class Board:
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.accounts[account].snapshot = snapshot
 
-    def observe(self, report: Report) -> Edge | None:
+    def observe(self, event: Event) -> Edge | None:
         """Take a report in; says what it changed, if that is worth a line in the log."""
-        status = self.accounts[report.account]
-        match report:
+        status = self.accounts[event.account]
+        match event:
             case PollStarted(started_at=started_at):
                 status.polling_since = started_at
                 status.listed_pages = status.listed_operations = 0
@@ -96,7 +96,7 @@ class Board:
             case PollScheduled(next_poll_at=next_poll_at):
                 status.next_poll_at = next_poll_at
             case PollFinished():
-                return _finish(status, report)
+                return _finish(status, event)
             case StateSaved(error=error):
                 before, status.state_error = status.state_error, error
                 if (before is None) != (error is None):

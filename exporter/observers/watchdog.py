@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.clock import Clock
-from exporter.events import Report
+from exporter.events import Event
 
 SILENT_INTERVALS: Final = 5
 """So many may pass without a word; a poll that waits out a hold takes one or two."""
 
 
-class Vigil:
+class Watchdog:
     """`patience`: seconds that a single request may take beyond that."""
 
     def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
@@ -22,8 +22,8 @@ class Vigil:
         self._allowed = SILENT_INTERVALS * interval + patience
         self._heard_at = dict.fromkeys(accounts, clock.monotonic())
 
-    def observe(self, report: Report) -> None:
-        self._heard_at[report.account] = self._clock.monotonic()
+    def observe(self, event: Event) -> None:
+        self._heard_at[event.account] = self._clock.monotonic()
 
     def reason(self) -> str | None:
         """Which loop hangs; `None`: none does."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
-from exporter.polling.estimate import Forecast, Limits, Sample, forecast
+from exporter.polling.estimate import Estimate, Limits, Sample, estimate
 from exporter.polling.window import Listing
 from exporter.twilio.protocol import Page
 
@@ -39,7 +39,7 @@ async def check_account(
     except TwilioError as error:
         failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed,))
-    cost = forecast(sample, listing, limits)
+    cost = estimate(sample, listing, limits)
     lines = (f"account {account}: the credential works", *_words(sample, cost))
     return Verdict(good=cost.fits, lines=lines)
 
@@ -63,7 +63,7 @@ async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) 
     return sample
 
 
-def _words(sample: Sample, cost: Forecast) -> Iterator[str]:
+def _words(sample: Sample, cost: Estimate) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
     spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}

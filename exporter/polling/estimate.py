@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class Estimate:
     operations: int
     unfinished: int
     list_requests: int
@@ -82,7 +82,7 @@ class Forecast:
         return rate if at_best <= seconds and rate <= HIGHEST_RATE else None
 
 
-def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:
+def estimate(sample: Sample, listing: Listing, limits: Limits) -> Estimate:
     """Traffic is taken to be even: a sample shorter than the window stands for all of it.
 
     Scheduled operations are taken to be spread over the window, which is rather too many than too few;
@@ -96,7 +96,7 @@ def forecast(sample: Sample, listing: Listing, limits: Limits) -> Forecast:
         (pages + unfinished) / limits.requests_per_second,
         _seconds(pages, unfinished, sample.request_seconds, limits.concurrency),
     )
-    return Forecast(
+    return Estimate(
         operations=round(operations),
         unfinished=unfinished,
         list_requests=pages,

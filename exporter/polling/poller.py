@@ -29,13 +29,13 @@ from exporter.errors import (
     Unreachable,
 )
 from exporter.events import (
-    Listener,
     ListingProgressed,
+    Observer,
     PollFinished,
     PollStarted,
     StateSaved,
 )
-from exporter.ledger.counters import Counts, Tally
+from exporter.ledger.counters import Counters, Counts
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import Changes, Progress, Saved
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
@@ -77,7 +77,7 @@ class PollSettings:
     recent: float
     sweep_interval: float
     concurrency: int
-    worst: int
+    top_failing: int
     """How many of the worst operations a snapshot names."""
     page_size: int = PAGE_SIZE
     max_pages: int = 5000
@@ -106,7 +106,7 @@ class Poller:
         api: Api,
         clock: Clock,
         settings: PollSettings,
-        report: Listener,
+        emit: Observer,
         publish: Publish,
         store: Store | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class Poller:
         self._api = api
         self._clock = clock
         self._settings = settings
-        self._report = report
+        self._emit = emit
         self._publish = publish
         self._store = store
         self._listing = Listing(
@@ -125,7 +125,7 @@ class Poller:
         )
         now = clock.now()
         self._ledger = Ledger(now, settings.lookback, RECENT_AGES, coverage=now)
-        self._progress = Progress(last_success_at=NEVER, stretches=())
+        self._progress = Progress(last_success_at=NEVER, listed_intervals=())
         self._safe_counts = self._ledger.counts()
         self._is_unsaved = False
 
@@ -139,7 +139,7 @@ class Poller:
             self._settings.lookback,
             RECENT_AGES,
             coverage=saved.coverage,
-            tally=Tally(saved.counts),
+            counters=Counters(saved.counts),
         )
         ledger.restore(saved.rows, saved.progress.last_success_at)
         return Resumption(ledger, saved.progress, saved.counts)
@@ -156,7 +156,7 @@ class Poller:
         work = _Work(as_of=self._clock.now(), started=self._clock.monotonic())
         self._is_unsaved = False
         self._begin(work.as_of)
-        self._report(PollStarted(self.account, work.as_of))
+        self._emit(PollStarted(self.account, work.as_of))
         try:
             await self._read_account(work)
         except TwilioError as error:
@@ -177,7 +177,7 @@ class Poller:
 
     def _begin(self, now: float) -> None:
         """Coverage begins with the first poll that lists anything: until then the clock may still be set."""
-        has_listed = self._progress.stretches or len(self._ledger)
+        has_listed = self._progress.listed_intervals or len(self._ledger)
         if self._progress.last_success_at == NEVER and not has_listed:
             self._ledger = Ledger(now, self._settings.lookback, RECENT_AGES, coverage=now)
 
@@ -190,9 +190,9 @@ class Poller:
             try:
                 await self._store.save(self.account, changes, self._progress)
             except StateError as error:
-                self._report(StateSaved(self.account, error, 0))
+                self._emit(StateSaved(self.account, error, 0))
                 return
-            self._report(StateSaved(self.account, None, len(changes.rows)))
+            self._emit(StateSaved(self.account, None, len(changes.rows)))
         self._is_unsaved = False
         self._ledger.saved()
         self._safe_counts = changes.counts
@@ -212,10 +212,10 @@ class Poller:
             raise
 
     def _summarise(self, now: float) -> Snapshot:
-        return summarise(self._ledger, now, worst=self._settings.worst, counts=self._safe_counts)
+        return summarise(self._ledger, now, top_failing=self._settings.top_failing, counts=self._safe_counts)
 
     def _finish(self, work: "_Work", error: TwilioError | None) -> None:
-        self._report(
+        self._emit(
             PollFinished(
                 account=self.account,
                 finished_at=self._clock.now(),
@@ -232,12 +232,12 @@ class Poller:
         refreshed_before = self._ledger.unfinished()
         covered = await self._list_ranges(work)
 
-        def in_turn() -> list[str]:
+        def fetch_order() -> list[str]:
             """What the listing did not speak of goes first, then what waited longest before it."""
             unfinished = self._ledger.unfinished()
             return sorted(unfinished, key=lambda each: (each in covered, refreshed_before.get(each, 0.0)))
 
-        order = deque(await self._beside(in_turn))
+        order = deque(await self._beside(fetch_order))
         await self._fetch_all(order, work.started + FETCH_SHARE * self._settings.interval, work)
 
     async def _list_ranges(self, work: "_Work") -> set[str]:
@@ -245,7 +245,7 @@ class Poller:
         now = work.as_of
         ranges = self._listing.ranges(
             now,
-            self._progress.stretches,
+            self._progress.listed_intervals,
             older_operations=self._ledger.count_created_before(now - self._settings.recent),
             # Not what the last poll took: a slow one would list more the next time, and be slower still.
             spacing=self._settings.interval,
@@ -260,9 +260,9 @@ class Poller:
                     self._absorb_page(page, asked, covered)
                     work.pages += 1
                     work.listed += len(page.operations)
-                    self._report(ListingProgressed(self.account, work.pages, work.listed))
-        stretches = listed(self._progress.stretches, ranges, now, self._listing.start(now))
-        self._progress = replace(self._progress, stretches=stretches)
+                    self._emit(ListingProgressed(self.account, work.pages, work.listed))
+        listed_intervals = listed(self._progress.listed_intervals, ranges, now, self._listing.start(now))
+        self._progress = replace(self._progress, listed_intervals=listed_intervals)
         return covered
 
     async def _move_on(self, work: "_Work") -> None:
@@ -301,10 +301,10 @@ class Poller:
                     covered.add(operation.id)
 
     async def _fetch_all(self, queue: deque[str], stop_at: float, work: "_Work") -> None:
-        deeper: list[TwilioError] = []
+        fatal: list[TwilioError] = []
 
         async def fetch_on() -> None:
-            while queue and not deeper and self._clock.monotonic() < stop_at:
+            while queue and not fatal and self._clock.monotonic() < stop_at:
                 try:
                     fetched = await self._fetch(queue.popleft(), stop_at, work)
                     work.failed_in_a_row = 0 if fetched else work.failed_in_a_row + 1
@@ -314,14 +314,14 @@ class Poller:
                     work.skipped += 1 + len(queue)
                     queue.clear()
                 except TwilioError as error:
-                    deeper.append(error)
+                    fatal.append(error)
 
         # An error raised through the group could swallow a cancellation that comes at the same moment.
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(self._settings.concurrency, len(queue))):
                 workers.create_task(fetch_on())
-        if deeper:
-            raise deeper[0]
+        if fatal:
+            raise fatal[0]
         work.skipped += len(queue)
 
     async def _fetch(self, operation_id: str, stop_at: float, work: "_Work") -> bool:
@@ -336,7 +336,7 @@ class Poller:
             raise
         work.fetched += 1
         if operation is None:
-            self._ledger.lose(operation_id)
+            self._ledger.mark_not_found(operation_id)
         else:
             self._ledger.absorb(operation, self._clock.now())
         return True

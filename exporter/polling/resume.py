@@ -18,7 +18,9 @@ from exporter.storage.sqlite import Storage
 
 
 @asynccontextmanager
-async def opened(settings: Settings, accounts: Iterable[str], clock: Clock) -> AsyncIterator[Storage | None]:
+async def open_storage(
+    settings: Settings, accounts: Iterable[str], clock: Clock
+) -> AsyncIterator[Storage | None]:
     """The open state file, if there is to be one. Raises `RefusedError`."""
     if settings.state.path is None:
         yield None
@@ -28,18 +30,20 @@ async def opened(settings: Settings, accounts: Iterable[str], clock: Clock) -> A
         try:
             await storage.open()
         except DamagedError as error:
-            await _begin_anew(storage, clock, error)
+            await _start_new_file(storage, clock, error)
         yield storage
     finally:
         await storage.close()
 
 
-async def resume(pollers: Sequence[Poller], storage: Storage, clock: Clock) -> list[tuple[str, Snapshot]]:
+async def resume_pollers(
+    pollers: Sequence[Poller], storage: Storage, clock: Clock
+) -> list[tuple[str, Snapshot]]:
     """Let the pollers go on where a former process stopped; gives what it knew, by account."""
     try:
         found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
     except DamagedError as error:
-        await _begin_anew(storage, clock, error)
+        await _start_new_file(storage, clock, error)
         return []
     known = []
     for poller, resumption in zip(pollers, found, strict=True):
@@ -50,7 +54,7 @@ async def resume(pollers: Sequence[Poller], storage: Storage, clock: Clock) -> l
     return known
 
 
-async def _begin_anew(storage: Storage, clock: Clock, error: DamagedError) -> None:
-    aside = await storage.begin_anew(clock.now())
+async def _start_new_file(storage: Storage, clock: Clock, error: DamagedError) -> None:
+    aside = await storage.start_new_file(clock.now())
     if aside is not None:
         line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)

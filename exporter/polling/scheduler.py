@@ -12,7 +12,7 @@ from typing import Final
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
-from exporter.events import Listener, PollCrashed, PollScheduled
+from exporter.events import Observer, PollCrashed, PollScheduled
 
 LONGEST_PAUSE_SECONDS: Final = 900.0
 """A refused credential is tried again at least as often as this, or at every tick if those are rarer."""
@@ -23,7 +23,7 @@ def first_poll_after(index: int, accounts: int, interval: float) -> float:
     return interval * index / accounts
 
 
-class Loop:
+class Scheduler:
     """Of one account; `poll` raises the `TwilioError` that ended it, having reported it."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Loop:
         poll: Callable[[], Awaitable[object]],
         credential_renewed: Callable[[], bool],
         clock: Clock,
-        report: Listener,
+        emit: Observer,
         *,
         interval: float,
         first_after: float = 0.0,
@@ -41,7 +41,7 @@ class Loop:
         self._poll = poll
         self._credential_renewed = credential_renewed
         self._clock = clock
-        self._report = report
+        self._emit = emit
         self._interval = interval
         self._first_after = first_after
         self._refusals = 0  # polls in a row that ended for the credential
@@ -49,7 +49,7 @@ class Loop:
     async def run(self) -> None:
         """Until it is cancelled."""
         due = self._clock.monotonic() + self._first_after
-        await self._rest(due, due)
+        await self._sleep_until(due, due)
         ticks_to_next = 0.0
         while True:
             if ticks_to_next <= 0 or self._credential_renewed():
@@ -59,7 +59,7 @@ class Loop:
             ticks = 1 + max(0.0, late // self._interval)
             due += self._interval * ticks
             ticks_to_next -= ticks
-            await self._rest(due, due + self._interval * max(0.0, ticks_to_next))
+            await self._sleep_until(due, due + self._interval * max(0.0, ticks_to_next))
 
     async def attempt(self) -> bool:
         """One poll; whether it succeeded. What went wrong is reported."""
@@ -69,7 +69,7 @@ class Loop:
             self._refusals = self._refusals + 1 if isinstance(error, Unauthorized) else 0
             return False
         except Exception as error:  # noqa: BLE001 - rule 1
-            self._report(PollCrashed(self.account, self._clock.now(), error))
+            self._emit(PollCrashed(self.account, self._clock.now(), error))
             return False
         self._refusals = 0
         return True
@@ -79,7 +79,7 @@ class Loop:
         longest = max(1.0, LONGEST_PAUSE_SECONDS // self._interval)
         return min(longest, 2.0 ** min(self._refusals, 10))
 
-    async def _rest(self, due: float, next_poll: float) -> None:
+    async def _sleep_until(self, due: float, next_poll: float) -> None:
         now = self._clock.monotonic()
-        self._report(PollScheduled(self.account, self._clock.now() + next_poll - now))
+        self._emit(PollScheduled(self.account, self._clock.now() + next_poll - now))
         await self._clock.sleep(due - now)

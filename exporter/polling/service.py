@@ -11,47 +11,49 @@ from logging import WARNING
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.logs import line
-from exporter.observers.hub import Watchers
-from exporter.polling import resume as revival
+from exporter.observers.hub import Hub
+from exporter.polling import resume
 from exporter.polling.check import Verdict, check_account
 from exporter.polling.estimate import Limits
 from exporter.polling.poller import FETCH_SHARE, Poller, PollSettings
-from exporter.polling.scheduler import Loop, first_poll_after
+from exporter.polling.scheduler import Scheduler, first_poll_after
 from exporter.polling.window import Listing
 from exporter.storage.sqlite import Storage
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.protocol import PAGE_SIZE
-from exporter.twilio.rate_limiter import Pace
+from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_transport
 
 
 class Polling:
     """Of all accounts that fall to this process."""
 
-    def __init__(self, settings: Settings, clock: Clock, watchers: Watchers) -> None:
+    def __init__(self, settings: Settings, clock: Clock, hub: Hub) -> None:
         self._settings = settings
         self._clock = clock
-        self._watchers = watchers
+        self._hub = hub
         accounts = settings.own_accounts
         if not accounts:
             line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
-        self._paces = {account.name: Pace(settings.api.requests_per_second) for account in accounts}
-        for name, pace in self._paces.items():
-            watchers.watch_pace(name, pace)
-        self._credentials = [Credential(each.name, each.credential, watchers.report) for each in accounts]
+        self._rate_limiters = {
+            account.name: RateLimiter(settings.api.requests_per_second) for account in accounts
+        }
+        for name, rate_limiter in self._rate_limiters.items():
+            hub.watch_rate_limiter(name, rate_limiter)
+        self._credentials = [Credential(each.name, each.credential, hub.emit) for each in accounts]
         self.reloads = [credential.reload for credential in self._credentials]
         """Each reads a secret again, or raises `CredentialError` and leaves the old one in use."""
 
     @asynccontextmanager
-    async def loops(self, storage: Storage | None = None) -> AsyncIterator[list[Loop]]:
+    async def schedulers(self, storage: Storage | None = None) -> AsyncIterator[list[Scheduler]]:
         """A loop for each account, which go on where `storage` says; saved at the end."""
         async with self._clients() as clients:
             pollers = [self._poller(client, storage) for client in clients]
             if storage is not None:
                 await self._resume(pollers, storage)
             try:
-                yield [self._loop(index, poller) for index, poller in enumerate(pollers)]
+                yield [self._scheduler(index, poller) for index, poller in enumerate(pollers)]
             finally:
                 await asyncio.gather(*(poller.close() for poller in pollers))
 
@@ -81,41 +83,39 @@ class Polling:
                     credential.account,
                     await sessions.enter_async_context(open_transport(settings)),
                     credential,
-                    self._paces[credential.account],
+                    self._rate_limiters[credential.account],
                     self._clock,
-                    self._watchers.report,
+                    self._hub.emit,
                     concurrency=api.concurrency,
                 )
                 for credential in self._credentials
             ]
 
     def _poller(self, client: Client, storage: Storage | None) -> Poller:
-        poll, watchers = self._settings.poll, self._watchers
+        poll, hub = self._settings.poll, self._hub
         settings = PollSettings(
             interval=poll.interval,
             lookback=poll.lookback,
             recent=poll.recent,
             sweep_interval=poll.sweep_interval,
             concurrency=self._settings.api.concurrency,
-            worst=self._settings.metrics.top_operations,
+            top_failing=self._settings.metrics.top_operations,
         )
-        return Poller(
-            client.account, client, self._clock, settings, watchers.report, watchers.publish, storage
-        )
+        return Poller(client.account, client, self._clock, settings, hub.emit, hub.publish, storage)
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
-        self._watchers.watch_state(storage.bytes_on_disk)
-        for account, snapshot in await revival.resume(pollers, storage, self._clock):
-            self._watchers.restore(account, snapshot)
+        self._hub.watch_state(storage.bytes_on_disk)
+        for account, snapshot in await resume.resume_pollers(pollers, storage, self._clock):
+            self._hub.restore(account, snapshot)
 
-    def _loop(self, index: int, poller: Poller) -> Loop:
+    def _scheduler(self, index: int, poller: Poller) -> Scheduler:
         credential, interval = self._credentials[index], self._settings.poll.interval
-        return Loop(
+        return Scheduler(
             poller.account,
             poller.poll,
             credential.renewed,
             self._clock,
-            self._watchers.report,
+            self._hub.emit,
             interval=interval,
             first_after=first_poll_after(index, len(self._credentials), interval),
         )

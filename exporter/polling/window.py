@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from exporter.ledger.saved import Stretch, Stretches
+from exporter.ledger.saved import ListedInterval, ListedIntervals
 
 SETTLING_SECONDS: Final = 60.0
 """The youngest past counts as unlisted: an operation may take a moment to show up in a list."""
@@ -49,7 +49,7 @@ class Listing:
         return now - self.lookback
 
     def ranges(
-        self, now: float, stretches: Stretches, *, older_operations: int, spacing: float
+        self, now: float, listed_intervals: ListedIntervals, *, older_operations: int, spacing: float
     ) -> tuple[Range, ...]:
         """What this poll must list, newest first.
 
@@ -58,7 +58,7 @@ class Listing:
         window_start = self.start(now)
         whole = (Range(window_start, now),)
         slices = self.slices(older_operations, spacing)
-        past = _gapless(stretches, window_start, now)
+        past = _gapless(listed_intervals, window_start, now)
         recent_start = max(window_start, min(now - self.recent, _first_unlisted_tail(past)))
         older = [piece for piece in past if piece.start < recent_start]
         if slices == 1 or not older:
@@ -74,40 +74,42 @@ class Listing:
         return max(1, min(math.ceil(older_operations / self.page_size), polls))
 
 
-def listed(stretches: Stretches, ranges: Iterable[Range], now: float, window_start: float) -> Stretches:
+def listed(
+    listed_intervals: ListedIntervals, ranges: Iterable[Range], now: float, window_start: float
+) -> ListedIntervals:
     """The stretches after these ranges were listed, without what has left the window."""
-    fresh = [Stretch(start, min(end, now - SETTLING_SECONDS), now) for start, end in ranges]
-    pieces = [piece for piece in stretches if piece.listed_at <= now]
+    fresh = [ListedInterval(start, min(end, now - SETTLING_SECONDS), now) for start, end in ranges]
+    pieces = [piece for piece in listed_intervals if piece.listed_at <= now]
     for cut in fresh:
         pieces = [rest for piece in pieces for rest in _without(piece, cut)]
     pieces = sorted(piece for piece in [*pieces, *fresh] if piece.start < piece.end)
     return tuple(_joined(_clipped(pieces, window_start, now)))
 
 
-def _gapless(stretches: Stretches, start: float, end: float) -> list[Stretch]:
+def _gapless(listed_intervals: ListedIntervals, start: float, end: float) -> list[ListedInterval]:
     """The same past from start to end; what no stretch covers was never listed.
 
     A stretch listed in the future tells of a clock that was set back: it is not believed.
     """
-    filled: list[Stretch] = []
+    filled: list[ListedInterval] = []
     reached = start
-    for piece in _clipped([piece for piece in stretches if piece.listed_at <= end], start, end):
+    for piece in _clipped([piece for piece in listed_intervals if piece.listed_at <= end], start, end):
         if piece.start > reached:
-            filled.append(Stretch(reached, piece.start, NEVER))
+            filled.append(ListedInterval(reached, piece.start, NEVER))
         filled.append(piece)
         reached = piece.end
     if reached < end:
-        filled.append(Stretch(reached, end, NEVER))
+        filled.append(ListedInterval(reached, end, NEVER))
     return filled
 
 
-def _first_unlisted_tail(past: list[Stretch]) -> float:
+def _first_unlisted_tail(past: list[ListedInterval]) -> float:
     """Where the never-listed end of the past begins."""
     tail = past[-1] if past else None
     return tail.start if tail and tail.listed_at == NEVER else math.inf
 
 
-def _stalest(pieces: list[Stretch], width: float) -> list[Range]:
+def _stalest(pieces: list[ListedInterval], width: float) -> list[Range]:
     """All that was never listed, and one run of `width` seconds that begins at the stalest instant."""
     chosen = [Range(piece.start, piece.end) for piece in pieces if piece.listed_at == NEVER]
     rest = [piece for piece in pieces if piece.listed_at != NEVER]
@@ -128,23 +130,25 @@ def _merged(ranges: list[Range]) -> tuple[Range, ...]:
     return tuple(reversed(merged))
 
 
-def _clipped(pieces: Iterable[Stretch], start: float, end: float) -> list[Stretch]:
-    inside = (Stretch(max(piece.start, start), min(piece.end, end), piece.listed_at) for piece in pieces)
+def _clipped(pieces: Iterable[ListedInterval], start: float, end: float) -> list[ListedInterval]:
+    inside = (
+        ListedInterval(max(piece.start, start), min(piece.end, end), piece.listed_at) for piece in pieces
+    )
     return [piece for piece in inside if piece.start < piece.end]
 
 
-def _without(piece: Stretch, cut: Stretch) -> list[Stretch]:
-    left = Stretch(piece.start, min(piece.end, cut.start), piece.listed_at)
-    right = Stretch(max(piece.start, cut.end), piece.end, piece.listed_at)
+def _without(piece: ListedInterval, cut: ListedInterval) -> list[ListedInterval]:
+    left = ListedInterval(piece.start, min(piece.end, cut.start), piece.listed_at)
+    right = ListedInterval(max(piece.start, cut.end), piece.end, piece.listed_at)
     return [rest for rest in (left, right) if rest.start < rest.end]
 
 
-def _joined(pieces: list[Stretch]) -> list[Stretch]:
-    joined: list[Stretch] = []
+def _joined(pieces: list[ListedInterval]) -> list[ListedInterval]:
+    joined: list[ListedInterval] = []
     for piece in pieces:
         last = joined[-1] if joined else None
         if last and last.end == piece.start and last.listed_at == piece.listed_at:
-            joined[-1] = Stretch(last.start, piece.end, piece.listed_at)
+            joined[-1] = ListedInterval(last.start, piece.end, piece.listed_at)
         else:
             joined.append(piece)
     return joined

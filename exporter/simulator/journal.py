@@ -19,7 +19,7 @@ class RequestRecord:
 
     at: float
     """When it came, in the clock's Unix seconds."""
-    endpoint: Endpoint
+    call: Endpoint
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     operation_id: str | None = None
@@ -38,7 +38,7 @@ class Journal:
     """Records by number of arrival."""
 
     def __init__(self, held: int = HELD_RECORDS) -> None:
-        self.by_endpoint: Counter[str] = Counter()
+        self.by_call: Counter[str] = Counter()
         self.in_flight = 0
         self.max_in_flight = 0
         self.arrived = 0
@@ -54,7 +54,7 @@ class Journal:
         self.arrived += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        self.by_endpoint[record.endpoint] += 1
+        self.by_call[record.call] += 1
         self._records[self.arrived] = replace(record, in_flight=self.in_flight)
         if len(self._records) > self._held:
             del self._records[next(iter(self._records))]
@@ -68,5 +68,5 @@ class Journal:
     def clear(self) -> None:
         """Forgets the past; what is in flight stays so."""
         self._records.clear()
-        self.by_endpoint.clear()
+        self.by_call.clear()
         self.max_in_flight = self.in_flight

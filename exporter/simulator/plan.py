@@ -16,7 +16,7 @@ from exporter.simulator.scenarios import Scenario
 @dataclass(slots=True)
 class _Planned:
     fault: Fault
-    endpoint: Endpoint | None
+    call: Endpoint | None
     operation_id: str | None
     times: int | None
 
@@ -35,19 +35,19 @@ class Faults:
         self,
         fault: Fault,
         *,
-        endpoint: Endpoint | None = None,
+        call: Endpoint | None = None,
         times: int | None = 1,
         operation_id: str | None = None,
     ) -> None:
-        """`endpoint` or `operation_id` of None fits every request."""
-        self._planned.append(_Planned(fault, endpoint, operation_id, times))
+        """`call` or `operation_id` of None fits every request."""
+        self._planned.append(_Planned(fault, call, operation_id, times))
 
     def clear(self) -> None:
         self._planned.clear()
 
-    def take(self, endpoint: Endpoint, operation_id: str | None) -> Fault | None:
+    def take(self, call: Endpoint, operation_id: str | None) -> Fault | None:
         for planned in self._planned:
-            if planned.endpoint in {None, endpoint} and planned.operation_id in {None, operation_id}:
+            if planned.call in {None, call} and planned.operation_id in {None, operation_id}:
                 if planned.times is not None:
                     planned.times -= 1
                 if planned.times == 0:

@@ -77,8 +77,8 @@ class Simulator:
         return self.journal.records
 
     @property
-    def requests_by_endpoint(self) -> dict[str, int]:
-        return {"list": 0, "fetch": 0, **self.journal.by_endpoint}
+    def requests_by_call(self) -> dict[str, int]:
+        return {"list": 0, "fetch": 0, **self.journal.by_call}
 
     @property
     def max_in_flight(self) -> int:
@@ -121,10 +121,10 @@ class Simulator:
         return await self._serve(request, "fetch", request.match_info["id"])
 
     async def _serve(
-        self, request: web.Request, endpoint: Endpoint, operation_id: str | None
+        self, request: web.Request, call: Endpoint, operation_id: str | None
     ) -> web.StreamResponse:
-        fault = self.faults.take(endpoint, operation_id) or self._trouble()
-        number = self.journal.arrive(_record(request, self._clock.now(), endpoint, operation_id, fault))
+        fault = self.faults.take(call, operation_id) or self._trouble()
+        number = self.journal.arrive(_record(request, self._clock.now(), call, operation_id, fault))
         crowded = self.max_concurrency is not None and self.journal.in_flight > self.max_concurrency
         status: int | None = None
         try:
@@ -173,11 +173,11 @@ class Simulator:
 
 
 def _record(
-    request: web.Request, at: float, endpoint: Endpoint, operation_id: str | None, fault: Fault | None
+    request: web.Request, at: float, call: Endpoint, operation_id: str | None, fault: Fault | None
 ) -> RequestRecord:
     return RequestRecord(
         at,
-        endpoint,
+        call,
         request.path,
         dict(request.query),
         operation_id,

@@ -27,7 +27,7 @@ from zlib import crc32
 
 from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO, Counts
-from exporter.ledger.saved import Changes, Progress, Row, Saved, Stretch
+from exporter.ledger.saved import Changes, ListedInterval, Progress, Row, Saved
 
 APPLICATION_ID: Final = 0x54454531
 """Tells our files from those of other programs (PRAGMA application_id)."""
@@ -97,13 +97,13 @@ class Storage:
         """All of it, or nothing. Raises `StateError`."""
         await self._run(self._save, account, changes, progress)
 
-    async def begin_anew(self, now: float) -> Path | None:
+    async def start_new_file(self, now: float) -> Path | None:
         """Move a damaged file out of the way and open a new one; gives the old one's new name.
 
         `None`: another process has done so meanwhile, and left a file that can be used; it is open.
         Raises `RefusedError`, also when another process has begun anew and owns the file now.
         """
-        return await self._run(self._begin_anew, now)
+        return await self._run(self._start_new_file, now)
 
     async def close(self) -> None:
         """Waits for a save under way."""
@@ -186,7 +186,7 @@ class Storage:
                 connection.execute("DELETE FROM operations WHERE account = ?", (name,))
                 connection.execute("DELETE FROM accounts WHERE name = ?", (name,))
 
-    def _begin_anew(self, now: float) -> Path | None:
+    def _start_new_file(self, now: float) -> Path | None:
         if self._connection is None:  # the file was never ours, and may be another process's new one by now
             with contextlib.suppress(DamagedError):
                 self._open()
@@ -396,17 +396,19 @@ def _read_counts(text: str) -> Counts:
 
 def _progress_text(progress: Progress) -> str:
     return json.dumps(
-        {"last_success_at": progress.last_success_at, "stretches": progress.stretches}, allow_nan=False
+        {"last_success_at": progress.last_success_at, "stretches": progress.listed_intervals}, allow_nan=False
     )
 
 
 def _read_progress(text: str) -> Progress:
     written = json.loads(text)
-    stretches = tuple([Stretch(*map(_finite, (start, end, at))) for start, end, at in written["stretches"]])
+    listed_intervals = tuple(
+        [ListedInterval(*map(_finite, (start, end, at))) for start, end, at in written["stretches"]]
+    )
     last_success_at = _finite(written["last_success_at"])
-    if not 0 <= last_success_at <= _LATEST or any(piece.start >= piece.end for piece in stretches):
+    if not 0 <= last_success_at <= _LATEST or any(piece.start >= piece.end for piece in listed_intervals):
         raise ValueError("progress that no poll can make")
-    return Progress(last_success_at, stretches)
+    return Progress(last_success_at, listed_intervals)
 
 
 def _free_name(path: Path, now: float) -> Path:

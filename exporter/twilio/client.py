@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from exporter.clock import Clock
 from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unreachable
-from exporter.events import Listener, RequestFinished, RequestRetried, RequestsHeld, RequestsReleased
+from exporter.events import Observer, RequestFinished, RequestRetried, RequestsPaused, RequestsResumed
 from exporter.operation import Operation
 from exporter.twilio.protocol import (
     MAX_REPLY_BYTES,
@@ -30,11 +30,11 @@ from exporter.twilio.protocol import (
     read_page,
     read_status,
 )
-from exporter.twilio.rate_limiter import Pace
+from exporter.twilio.rate_limiter import RateLimiter
 
 MAX_ATTEMPTS: Final = 5
 
-HOLD_JITTER_SECONDS: Final = 0.5
+PAUSE_JITTER_SECONDS: Final = 0.5
 """Accounts that were told to wait together do not come back together."""
 
 
@@ -66,18 +66,18 @@ class Client:
         account: str,
         transport: Transport,
         credential: Credential,
-        pace: Pace,
+        rate_limiter: RateLimiter,
         clock: Clock,
-        report: Listener,
+        emit: Observer,
         *,
         concurrency: int,
     ) -> None:
         self.account = account
         self._transport = transport
         self._credential = credential
-        self._pace = pace
+        self._rate_limiter = rate_limiter
         self._clock = clock
-        self._report = report
+        self._emit = emit
         self._slots = asyncio.Semaphore(concurrency)
         self._throttled_since: float | None = None
 
@@ -89,7 +89,7 @@ class Client:
         """One operation; `None` when Twilio no longer knows it."""
         try:
             body = await self._send(fetch_request(operation_id), give_up_at)
-        except _Gone:
+        except _NotFound:
             return None
         return read_operation(body, operation_id)
 
@@ -123,7 +123,7 @@ class Client:
             self._note_request(request, str(reply.status), left_at, reply)
         try:
             body = _judge(request, reply, self._clock.now())
-        except _Gone:
+        except _NotFound:
             self._speed_up(left_at)
             raise
         except Unauthorized as error:
@@ -138,55 +138,55 @@ class Client:
 
     async def _await_turn(self, give_up_at: float) -> None:
         """Wait until the pace lets a request leave; several may wait, so look again after each wait."""
-        while (wait := self._pace.wait(now := self._clock.monotonic())) > 0:
-            if now + max(0.0, self._pace.held_for(now)) > give_up_at:
+        while (delay := self._rate_limiter.delay(now := self._clock.monotonic())) > 0:
+            if now + max(0.0, self._rate_limiter.paused_for(now)) > give_up_at:
                 raise Throttled("the pause that Twilio asks for, or the rate it allows, outlasts this poll")
-            await self._clock.sleep(wait)
-        self._pace.take(now)
+            await self._clock.sleep(delay)
+        self._rate_limiter.acquire(now)
 
     def _slow_down(self, error: TwilioError, refused: bool, left_at: float, give_up_at: float) -> None:
         """Draw the conclusions for every request of the account; raises when the poll cannot wait."""
         now = self._clock.monotonic()
         if refused:
-            self._pace.refused(left_at, now)
+            self._rate_limiter.throttled(left_at, now)
         asked = error.retry_after_seconds
         if asked is not None:
-            self._pace.hold(now + asked + random.uniform(0, HOLD_JITTER_SECONDS))  # noqa: S311 - no secret
+            self._rate_limiter.pause(now + asked + random.uniform(0, PAUSE_JITTER_SECONDS))  # noqa: S311 - no secret
         if self._throttled_since is None and (refused or asked is not None):
             self._throttled_since = self._clock.now()
             until = None if asked is None else self._throttled_since + asked
-            self._report(RequestsHeld(self.account, self._throttled_since, until, error.request_id))
+            self._emit(RequestsPaused(self.account, self._throttled_since, until, error.request_id))
         if asked is not None and now + asked > give_up_at:
             message = f"{error}: it asks for {asked:.0f} s, longer than this poll"
             raise Throttled(message, request_id=error.request_id) from None
 
     def _speed_up(self, left_at: float) -> None:
-        self._pace.accepted(left_at)
+        self._rate_limiter.succeeded(left_at)
         if self._throttled_since is not None:
-            self._report(RequestsReleased(self.account, self._throttled_since, self._clock.now()))
+            self._emit(RequestsResumed(self.account, self._throttled_since, self._clock.now()))
             self._throttled_since = None
 
     def _note_request(self, request: Request, code: str, started: float, reply: Reply | None) -> None:
         seconds = self._clock.monotonic() - started
         date = read_http_date(reply.headers.get("Date")) if reply else None
         skew = self._clock.now() - date if date is not None else None
-        self._report(RequestFinished(self.account, request.endpoint, code, seconds, skew))
+        self._emit(RequestFinished(self.account, request.call, code, seconds, skew))
 
     def _note_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TwilioError):
             reason = error.reason if isinstance(error, Unreachable) else error.outcome
-            self._report(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
+            self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
-class _Gone(Exception):
+class _NotFound(Exception):
     """Twilio no longer knows an operation; not a failure, so not of the tree in `errors`."""
 
 
 def _judge(request: Request, reply: Reply, now: float) -> bytes:
     """The body of a good reply; raises for every other."""
-    if request.endpoint == "fetch" and reply.status == 404:
-        raise _Gone
+    if request.call == "fetch" and reply.status == 404:
+        raise _NotFound
     error = read_status(reply.status, reply.headers, now)
     if error is not None:
         raise error

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from exporter.errors import CredentialError, Unauthorized
-from exporter.events import CredentialChanged, CredentialUnreadable, Listener
+from exporter.events import CredentialChanged, CredentialUnreadable, Observer
 from exporter.twilio.protocol import Secret
 
 Pair: TypeAlias = tuple[str, Secret]
@@ -21,10 +21,10 @@ Pair: TypeAlias = tuple[str, Secret]
 class Credential:
     """Of one account; `read` gives the pair or raises `CredentialError`."""
 
-    def __init__(self, account: str, read: Callable[[], Pair], report: Listener) -> None:
+    def __init__(self, account: str, read: Callable[[], Pair], emit: Observer) -> None:
         self.account = account
         self._read = read
-        self._report = report
+        self._emit = emit
         self._pair: Pair | None = None
         self._refused: Pair | None = None
         self._problem = ""
@@ -54,9 +54,9 @@ class Credential:
         except CredentialError as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                self._report(CredentialUnreadable(self.account, self._problem, self._pair is not None))
+                self._emit(CredentialUnreadable(self.account, self._problem, self._pair is not None))
             raise
         self._problem = ""
         if self._pair not in {None, pair}:
-            self._report(CredentialChanged(self.account))
+            self._emit(CredentialChanged(self.account))
         self._pair = pair

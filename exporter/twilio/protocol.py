@@ -41,9 +41,9 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET: `endpoint` is our name for it in metrics, `path` stands behind the base URL."""
+    """A GET: `call` is our name for it in metrics, `path` stands behind the base URL."""
 
-    endpoint: str
+    call: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
 

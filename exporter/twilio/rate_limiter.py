@@ -18,12 +18,12 @@ STEPS: Final = 20
 """So many successes lead from nothing to the ceiling."""
 
 
-def longest_spacing(ceiling: float) -> float:
+def longest_spacing_seconds(ceiling: float) -> float:
     """Seconds that the slowest pace below a ceiling puts between two requests."""
     return 1 / min(ceiling, FLOOR_PER_SECOND)
 
 
-class Pace:
+class RateLimiter:
     """Between a floor and a ceiling, in requests per second."""
 
     def __init__(self, ceiling: float) -> None:
@@ -32,36 +32,36 @@ class Pace:
         self._rate = ceiling
         self._left_at = -math.inf
         self._cut_at = -math.inf
-        self._held_until = -math.inf
+        self._paused_until = -math.inf
 
     @property
     def requests_per_second(self) -> float:
         """What is now allowed."""
         return self._rate
 
-    def hold(self, until: float) -> None:
+    def pause(self, until: float) -> None:
         """Let nothing leave before `until`; a shorter hold does not undo a longer one."""
-        self._held_until = max(self._held_until, until)
+        self._paused_until = max(self._paused_until, until)
 
-    def held_for(self, now: float) -> float:
+    def paused_for(self, now: float) -> float:
         """Seconds until the hold is over; zero and less: there is none."""
-        return self._held_until - now
+        return self._paused_until - now
 
-    def wait(self, now: float) -> float:
+    def delay(self, now: float) -> float:
         """Seconds until a request may leave; zero and less: now."""
-        return max(self._left_at + 1 / self._rate, self._held_until) - now
+        return max(self._left_at + 1 / self._rate, self._paused_until) - now
 
-    def take(self, now: float) -> None:
+    def acquire(self, now: float) -> None:
         """A request leaves now; the caller has seen that it may."""
         self._left_at = now
 
-    def refused(self, left_at: float, now: float) -> None:
+    def throttled(self, left_at: float, now: float) -> None:
         """Twilio refused what left at `left_at`: halve, once for all that were under way together."""
         if left_at > self._cut_at:
             self._rate = max(self._floor, self._rate / 2)
             self._cut_at = now
 
-    def accepted(self, left_at: float) -> None:
+    def succeeded(self, left_at: float) -> None:
         """Twilio answered what left at `left_at`: a step up."""
         if left_at > self._cut_at:
             self._rate = min(self._ceiling, self._rate + self._ceiling / STEPS)

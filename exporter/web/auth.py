@@ -15,13 +15,13 @@ from typing import Final, TypeAlias
 from exporter.clock import Clock
 from exporter.config.sources import Problem, SettingsError
 from exporter.web.passwords import Passwords
-from exporter.web.tls import LivingContext, living_context, server_context
+from exporter.web.tls import ReloadableContext, reloadable_context, server_context
 from exporter.web.web_config import RateLimit, WebConfig, read_web_config
 
 _Stamp: TypeAlias = tuple[int, int, int] | None
 
 
-class Access:
+class Authenticator:
     """Raises `SettingsError` when the web config is broken from the start."""
 
     def __init__(self, file: Path | None, clock: Clock) -> None:
@@ -31,7 +31,7 @@ class Access:
         self._bucket: _Bucket | None = None
         self._seen: dict[Path, _Stamp] = {}
         self.config = WebConfig()
-        self.tls: LivingContext | None = None
+        self.tls: ReloadableContext | None = None
         """For listeners; stays the same object."""
         if file is not None:
             self._take(file, first=True)
@@ -49,7 +49,7 @@ class Access:
         """Whether one more request may come in now; it then counts."""
         return self._bucket is None or self._bucket.take(self._clock.monotonic())
 
-    async def admits(self, authorization: str | None) -> bool:
+    async def authenticates(self, authorization: str | None) -> bool:
         """Whether the header of that name opens the door; without users it stands open."""
         if not self.config.users:
             return True
@@ -68,7 +68,7 @@ class Access:
         if context is not None and self.tls is not None:
             self.tls.current = context
         elif context is not None:
-            self.tls = living_context(context)
+            self.tls = reloadable_context(context)
         if config.rate_limit != self.config.rate_limit:
             self._bucket = _Bucket(config.rate_limit) if config.rate_limit else None
         if config.users != self.config.users:

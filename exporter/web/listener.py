@@ -38,30 +38,30 @@ HEADERS: Final = 100
 """In one request."""
 
 
-class Visitors:
+class Connections:
     """The open connections; those that keep us waiting are cut off."""
 
     def __init__(self) -> None:
         self._server: web.Server | None = None
-        self._spoken: set[web.RequestHandler] = set()
+        self._active: set[web.RequestHandler] = set()
         self._waiting_since: dict[web.RequestHandler, float] = {}
 
-    def come_to(self, server: web.Server | None) -> None:
+    def attach(self, server: web.Server | None) -> None:
         self._server = server
 
-    def hear(self, request: web.Request) -> None:
+    def request_received(self, request: web.Request) -> None:
         """A request has come in whole."""
-        self._spoken.add(request.protocol)
+        self._active.add(request.protocol)
 
     def sweep(self, now: float) -> None:
         """Cut off who has kept us waiting for too long; `now` counts seconds, from any instant."""
         open_now = set(self._server.connections) if self._server else set()
-        self._spoken &= open_now
+        self._active &= open_now
         before, self._waiting_since = self._waiting_since, {}
         for protocol in open_now:
             transport = protocol.transport
             reading = transport is not None and transport.get_write_buffer_size() > 0
-            if transport is None or (protocol in self._spoken and not reading):
+            if transport is None or (protocol in self._active and not reading):
                 continue
             since = self._waiting_since[protocol] = before.get(protocol, now)
             if now - since >= (READ_SECONDS if reading else REQUEST_SECONDS):
@@ -76,7 +76,7 @@ def is_of_this_machine(transport: BaseTransport | None) -> bool:
     return bool(peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
 
 
-class _FaultsOfVisitors(logging.Filter):
+class _ClientFaults(logging.Filter):
     """Keeps a broken request, which got its 400, and who left before the reply from filling the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -88,7 +88,7 @@ class _FaultsOfVisitors(logging.Filter):
 async def serving(
     application: web.Application,
     addresses: Iterable[tuple[str | None, int]],
-    visitors: Visitors | None = None,
+    connections: Connections | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[list[tuple[str, int]]]:
     """Serve on every address (host `None`: all of them); gives those bound, with their real ports."""
@@ -101,11 +101,11 @@ async def serving(
         max_field_size=HEADER_BYTES,
         max_headers=HEADERS,
     )
-    server_logger.addFilter(_FAULTS_OF_VISITORS)
+    server_logger.addFilter(_CLIENT_FAULTS)
     await runner.setup()
     try:
-        if visitors is not None:
-            visitors.come_to(runner.server)
+        if connections is not None:
+            connections.attach(runner.server)
         for host, port in addresses:
             try:
                 await web.TCPSite(runner, host, port, ssl_context=tls).start()
@@ -116,7 +116,7 @@ async def serving(
         await runner.cleanup()
 
 
-_FAULTS_OF_VISITORS: Final = _FaultsOfVisitors()
+_CLIENT_FAULTS: Final = _ClientFaults()
 
 
 def _shown(host: str | None) -> str:

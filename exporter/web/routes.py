@@ -16,8 +16,8 @@ from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aioht
 
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format
-from exporter.web.auth import Access
-from exporter.web.listener import Visitors, is_of_this_machine
+from exporter.web.auth import Authenticator
+from exporter.web.listener import Connections, is_of_this_machine
 
 CONCURRENT_SCRAPES: Final = 20
 """Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
@@ -51,13 +51,13 @@ def build(
     pages: Mapping[str, Callable[[], Page]],
     on_scrape: Callable[[], object],
     telemetry_path: str,
-    access: Access,
-    visitors: Visitors,
+    authenticator: Authenticator,
+    connections: Connections,
     reload: Callable[[], Sequence[str]],
 ) -> web.Application:
     """`pages` makes the document at each path; `reload` reads files again and gives what is wrong."""
-    application = web.Application(middlewares=[_guard(access, visitors)])
-    application.on_response_prepare.append(_configured_headers(access))
+    application = web.Application(middlewares=[_guard(authenticator, connections)])
+    application.on_response_prepare.append(_configured_headers(authenticator))
     application.add_routes(
         [
             web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
@@ -75,15 +75,15 @@ _PROBES: Final = frozenset({"/-/healthy", "/-/ready"})
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _guard(access: Access, visitors: Visitors) -> Middleware:
+def _guard(authenticator: Authenticator, connections: Connections) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visitors.hear(request)
+        connections.request_received(request)
         if request.path in _PROBES and is_of_this_machine(request.transport):
             return await handler(request)
-        if not access.within_rate():
+        if not authenticator.within_rate():
             return web.Response(text="Too Many Requests\n", status=429)
-        if not await access.admits(request.headers.get("Authorization")):
+        if not await authenticator.authenticates(request.headers.get("Authorization")):
             headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
             return web.Response(text="Unauthorized\n", status=401, headers=headers)
         return await handler(request)
@@ -91,9 +91,11 @@ def _guard(access: Access, visitors: Visitors) -> Middleware:
     return guard
 
 
-def _configured_headers(access: Access) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def _configured_headers(
+    authenticator: Authenticator,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def add(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(access.config.headers)
+        response.headers.update(authenticator.config.headers)
 
     return add
 

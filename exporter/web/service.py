@@ -17,60 +17,60 @@ from exporter.errors import CredentialError
 from exporter.logs import LOG, line
 from exporter.metrics.exposition import Exposition, Part
 from exporter.metrics.registry import Metrics
-from exporter.observers.hub import Watchers
-from exporter.supervisor import Tasks
-from exporter.web.auth import Access
-from exporter.web.listener import Visitors, serving
+from exporter.observers.hub import Hub
+from exporter.supervisor import Supervisor
+from exporter.web.auth import Authenticator
+from exporter.web.listener import Connections, serving
 from exporter.web.routes import Health, Page, build
 from exporter.web.status_page import status_page, style_sheet
 
-TEND_SECONDS: Final = 5.0
+MAINTENANCE_SECONDS: Final = 5.0
 """Between two looks at files that may have changed and at visitors who keep us waiting."""
 
 
-class Door:
+class WebService:
     """`reloads` read again what others keep of files; each raises what is wrong, and keeps the old then."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
-        watchers: Watchers,
-        tasks: Tasks,
+        hub: Hub,
+        tasks: Supervisor,
         reloads: Iterable[Callable[[], None]],
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._watchers = watchers
-        self._access = Access(settings.web.config_file, clock)
-        self._visitors = Visitors()
-        self._reloads = [self._access.reload, *reloads]
-        self.exposition = exposition_of(watchers.metrics, clock)
-        self.health = Health(dead=lambda: tasks.dead() or watchers.vigil.reason())
+        self._hub = hub
+        self._authenticator = Authenticator(settings.web.config_file, clock)
+        self._connections = Connections()
+        self._reloads = [self._authenticator.reload, *reloads]
+        self.exposition = exposition_of(hub.metrics, clock)
+        self.health = Health(dead=lambda: tasks.dead() or hub.watchdog.reason())
         self.application = build(
             self.exposition,
             self.health,
             {"/": self.status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
-            watchers.metrics.release_counters,
+            hub.metrics.release_counters,
             settings.web.telemetry_path,
-            self._access,
-            self._visitors,
+            self._authenticator,
+            self._connections,
             self.reload,
         )
 
     def opened(self) -> AbstractAsyncContextManager[list[tuple[str, int]]]:
         """Serve; gives the addresses that are bound. Raises `ListenError`."""
         addresses = [(each.host, each.port) for each in self._settings.web.listen_address]
-        return serving(self.application, addresses, self._visitors, self._access.tls)
+        return serving(self.application, addresses, self._connections, self._authenticator.tls)
 
     def status_page(self) -> Page:
         return Page(
             status_page(
-                self._watchers.board.accounts.values(),
+                self._hub.statuses.accounts.values(),
                 version=__version__,
                 telemetry_path=self._settings.web.telemetry_path,
                 now=self._clock.now(),
-                paces=self._watchers.paces(),
+                rate_limits=self._hub.rate_limits(),
             )
         )
 
@@ -84,20 +84,20 @@ class Door:
                 problems += map(str, error.problems)
             except (CredentialError, OSError) as error:
                 problems.append(str(error))
-        self._watchers.metrics.reloaded(self._clock.now(), successful=not problems)
+        self._hub.metrics.reloaded(self._clock.now(), successful=not problems)
         for problem in problems:
             line(ERROR, "reload failed; what was in force stays", problem=problem)
         if not problems:
             line(INFO, "reloaded")
         return problems
 
-    async def tend(self) -> None:
+    async def maintain(self) -> None:
         """What must be looked at from time to time. A mistake of ours is told, and the next look comes."""
         while True:
-            await self._clock.sleep(TEND_SECONDS)
+            await self._clock.sleep(MAINTENANCE_SECONDS)
             try:
-                self._visitors.sweep(self._clock.monotonic())
-                if self._access.changed():
+                self._connections.sweep(self._clock.monotonic())
+                if self._authenticator.changed():
                     self.reload()
             except Exception:  # noqa: BLE001 - it must not end the watch
                 LOG.exception("a look at files and visitors failed")
@@ -108,7 +108,7 @@ class Door:
 
         async def release() -> None:
             await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
-            self._watchers.metrics.release_counters()
+            self._hub.metrics.release_counters()
 
         releasing = asyncio.create_task(release())
         try:

@@ -12,15 +12,15 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 - home of jinja2
 
 from exporter.ledger.snapshot import Snapshot
-from exporter.ledger.totals import Sums
-from exporter.observers.status import AccountStatus, PaceView
+from exporter.ledger.totals import Totals
+from exporter.observers.status import AccountStatus, RateLimitStatus
 from exporter.operation import EMAIL_STATUSES, STAT_INDEX, Operation
 
-WORST_SHOWN: Final = 10
+TOP_FAILING_SHOWN: Final = 10
 
 _COLUMNS: Final = ("total", *EMAIL_STATUSES)
 _MAIL: Final = ("delivered", "undelivered", "failed", "total")
-_WORST: Final = ("failed", "undelivered", "delivered", "total")
+_TOP_FAILING: Final = ("failed", "undelivered", "delivered", "total")
 _KINDS: Final = ("bad", "wait", "good")
 """How an account may fare; what needs a look comes first."""
 
@@ -35,10 +35,10 @@ class _View:
     kind: str
     """One of `_KINDS`."""
     condition: str
-    pace: PaceView | None
+    rate_limit: RateLimitStatus | None
     mail: dict[str, dict[str, int]]
     """Emails by span and stat."""
-    worst: list[tuple[Operation, list[int | None]]]
+    top_failing: list[tuple[Operation, list[int | None]]]
     window: list[tuple[str, int, list[int]]]
 
 
@@ -48,10 +48,10 @@ def status_page(
     version: str,
     telemetry_path: str,
     now: float,
-    paces: Mapping[str, PaceView] | None = None,
+    rate_limits: Mapping[str, RateLimitStatus] | None = None,
 ) -> str:
     """HTML; `now` is Unix time."""
-    views = [_view(status, (paces or {}).get(status.account)) for status in accounts]
+    views = [_view(status, (rate_limits or {}).get(status.account)) for status in accounts]
     views.sort(key=lambda view: _KINDS.index(view.kind))
     failing = [view.status.account for view in views if view.kind == "bad"]
     title = "twilio-email-exporter"
@@ -64,7 +64,7 @@ def status_page(
         failing=failing,
         total=_total(views),
         mail_columns=_MAIL,
-        worst_columns=_WORST,
+        top_failing_columns=_TOP_FAILING,
         window_columns=_COLUMNS,
     )
 
@@ -93,23 +93,24 @@ def table(snapshots: Mapping[str, Snapshot]) -> str:
     )
 
 
-def _view(status: AccountStatus, pace: PaceView | None) -> _View:
+def _view(status: AccountStatus, rate_limit: RateLimitStatus | None) -> _View:
     kind, condition = _condition(status)
     snapshot = status.snapshot
     if snapshot is None:
-        return _View(status, kind, condition, pace, {}, [], [])
+        return _View(status, kind, condition, rate_limit, {}, [], [])
     return _View(
         status,
         kind,
         condition,
-        pace,
+        rate_limit,
         mail={
             span: dict(zip(_MAIL, _numbers(snapshot.recent[age], _MAIL), strict=True))
             for age, span in _SPANS.items()
             if age in snapshot.recent
         },
-        worst=[
-            (each, [each.stats[STAT_INDEX[stat]] for stat in _WORST]) for each in snapshot.worst[:WORST_SHOWN]
+        top_failing=[
+            (each, [each.stats[STAT_INDEX[stat]] for stat in _TOP_FAILING])
+            for each in snapshot.top_failing[:TOP_FAILING_SHOWN]
         ],
         window=[(name, sums.operations, _numbers(sums, _COLUMNS)) for name, sums in snapshot.window.items()],
     )
@@ -139,7 +140,7 @@ def _condition(status: AccountStatus) -> tuple[str, str]:
     return "wait", f"First poll under way: {listed}" if status.polling_since else "Waiting for the first poll"
 
 
-def _numbers(sums: Sums, stats: Iterable[str]) -> list[int]:
+def _numbers(sums: Totals, stats: Iterable[str]) -> list[int]:
     return [sums.stats[STAT_INDEX[stat]] for stat in stats]
 
 

@@ -39,7 +39,7 @@ _VERIFY_MODES: Final = {
 }
 
 
-class LivingContext(ssl.SSLContext):
+class ReloadableContext(ssl.SSLContext):
     """What listeners are given: each new connection gets the context of the moment."""
 
     current: ssl.SSLContext
@@ -48,8 +48,8 @@ class LivingContext(ssl.SSLContext):
         return self.current.wrap_bio(*args, **kwargs)
 
 
-def living_context(current: ssl.SSLContext) -> LivingContext:
-    context = LivingContext(ssl.PROTOCOL_TLS_SERVER)
+def reloadable_context(current: ssl.SSLContext) -> ReloadableContext:
+    context = ReloadableContext(ssl.PROTOCOL_TLS_SERVER)
     context.current = current
     return context
 

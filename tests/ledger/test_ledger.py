@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.ledger.counters import ZERO, Tally
+from exporter.ledger.counters import ZERO, Counters
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, summarise
-from exporter.ledger.totals import Sums
+from exporter.ledger.totals import Totals
 from exporter.operation import STATS, STATUSES, Operation, stats_of
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, drawn_stats, operation, statuses
@@ -28,7 +28,7 @@ def ledger_of(*operations: Operation, lookback: float = WEEK) -> Ledger:
 def test_absorbing_twice_is_absorbing_once() -> None:
     """A duplicated row changes nothing."""
     once, twice = ledger_of(operation(failed=3)), ledger_of(operation(failed=3), operation(failed=3))
-    assert once.window_sums() == twice.window_sums()
+    assert once.window_totals() == twice.window_totals()
 
 
 @given(st.permutations(range(5)))
@@ -80,10 +80,10 @@ def test_creation_does_not_move() -> None:
 def test_operation_that_answered_404_leaves_the_sums_and_may_come_back() -> None:
     """Even a stale reply shows that it is there; what was known of it counts again."""
     ledger = ledger_of(operation(updated_after=60, status="processing", queued=4))
-    ledger.lose(IDS[0])
+    ledger.mark_not_found(IDS[0])
     assert len(ledger) == 0
     assert not ledger.unfinished()
-    assert ledger.window_sums()["processing"] == Sums(0, (0,) * len(STATS))
+    assert ledger.window_totals()["processing"] == Totals(0, (0,) * len(STATS))
     ledger.absorb(operation(updated_after=0, status="scheduled"), SATURDAY)
     assert list(ledger) == [operation(updated_after=60, status="processing", queued=4)]
 
@@ -92,7 +92,7 @@ def test_losing_what_is_not_known_changes_nothing() -> None:
     """Nor does losing twice."""
     ledger = ledger_of(operation())
     for each in (IDS[0], IDS[0], IDS[1]):
-        ledger.lose(each)
+        ledger.mark_not_found(each)
     assert len(ledger) == 0
 
 
@@ -100,7 +100,7 @@ def test_operations_leaving_the_window_leave_the_sums() -> None:
     """To the instant: what was created a week ago is in, what was created before it is out."""
     ledger = ledger_of(operation(0, age=WEEK - 10, failed=1), operation(1, age=WEEK - 9.5, failed=2))
     ledger.advance(SATURDAY + 10)
-    assert ledger.window_sums()["completed"].stats == tuple(int(stat == "failed") for stat in STATS)
+    assert ledger.window_totals()["completed"].stats == tuple(int(stat == "failed") for stat in STATS)
     ledger.advance(SATURDAY + 11)
     assert len(ledger) == 0
     assert ledger.count_created_before(SATURDAY) == 0
@@ -109,7 +109,7 @@ def test_operations_leaving_the_window_leave_the_sums() -> None:
 def test_older_operations_are_counted_to_the_minute() -> None:
     """Those that answered 404, too: a listing may hold them again."""
     ledger = ledger_of(operation(0, age=6000), operation(1, age=600), operation(2, age=30))
-    ledger.lose(IDS[0])
+    ledger.mark_not_found(IDS[0])
     assert [ledger.count_created_before(SATURDAY - ago) for ago in (6000, 600, 540, -60)] == [0, 1, 2, 3]
 
 
@@ -120,16 +120,16 @@ def test_what_is_older_than_the_window_is_not_taken_in() -> None:
 
 def test_ages_longer_than_the_window_have_no_sums() -> None:
     """Sums labelled 24h over a window of 6h would claim too much."""
-    assert list(ledger_of(lookback=6 * 3600.0).recent_sums()) == ["1h", "6h"]
+    assert list(ledger_of(lookback=6 * 3600.0).recent_totals()) == ["1h", "6h"]
 
 
 def test_clock_set_back_brings_back_recent_sums() -> None:
     """What had left the last hour is in it again."""
     ledger = ledger_of(operation(age=3500, failed=1))
     ledger.advance(SATURDAY + 200)
-    assert ledger.recent_sums()["1h"].operations == 0
+    assert ledger.recent_totals()["1h"].operations == 0
     ledger.advance(SATURDAY)
-    assert ledger.recent_sums()["1h"].operations == 1
+    assert ledger.recent_totals()["1h"].operations == 1
 
 
 def test_what_is_forgotten_leaves_nothing_behind() -> None:
@@ -137,11 +137,18 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     ledger = ledger_of(
         operation(0, failed=9), operation(0, failed=3), operation(1, status="processing"), operation(2)
     )
-    ledger.lose(IDS[2])
+    ledger.mark_not_found(IDS[2])
     ledger.advance(SATURDAY + 2 * WEEK)
-    ledger.worst(1), ledger.oldest_unfinished()
-    kept = [ledger._packed, ledger._marks, ledger._buckets, ledger._gone, ledger._refreshed, ledger._changed]
-    heaps = [ledger._troubled._heap, *(ranking._heap for ranking in ledger._oldest.values())]
+    ledger.top_failing(1), ledger.oldest_unfinished()
+    kept = [
+        ledger._packed,
+        ledger._marks,
+        ledger._buckets,
+        ledger._not_found,
+        ledger._refreshed,
+        ledger._changed,
+    ]
+    heaps = [ledger._failing._heap, *(ranking._heap for ranking in ledger._oldest.values())]
     assert not any([*kept, *heaps])
     assert sorted(ledger.unsaved().forgotten) == IDS[:3]
 
@@ -181,9 +188,9 @@ def test_worst_are_by_failed_and_undelivered_then_the_newer() -> None:
     """None without either, and no more than asked for."""
     mild, bad, newer = operation(0, failed=1), operation(1, undelivered=5, age=900), operation(2, failed=5)
     ledger = ledger_of(mild, bad, newer, operation(3, delivered=100))
-    assert ledger.worst(10) == [newer, bad, mild]
-    assert ledger.worst(2) == [newer, bad]
-    assert ledger.worst(0) == []
+    assert ledger.top_failing(10) == [newer, bad, mild]
+    assert ledger.top_failing(2) == [newer, bad]
+    assert ledger.top_failing(0) == []
 
 
 def test_unknown_status_is_counted_once() -> None:
@@ -234,7 +241,7 @@ def test_what_leaves_the_window_unfinished_is_counted() -> None:
         operation(1, status="processing", age=WEEK - 5),
         operation(2, status="completed", age=WEEK - 5),
     )
-    ledger.lose(IDS[1])
+    ledger.mark_not_found(IDS[1])
     ledger.advance(SATURDAY + 10)
     assert ledger.counts()["expired_unfinished", ""] == 2
 
@@ -255,7 +262,7 @@ def test_restored_operations_that_look_the_same_keep_their_own_times() -> None:
     alike = [operation(number, age=age, failed=2) for number, age in enumerate((500.0, 100.0, 300.0))]
     after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY)
     after.restore(ledger_of(*alike).unsaved().rows, SATURDAY)
-    assert after.worst(3) == [alike[1], alike[2], alike[0]]
+    assert after.top_failing(3) == [alike[1], alike[2], alike[0]]
 
 
 def test_restored_ledger_is_the_one_that_was_saved() -> None:
@@ -264,12 +271,12 @@ def test_restored_ledger_is_the_one_that_was_saved() -> None:
         operation(0, delivered=9), operation(1, status="processing", failed=900), operation(2, age=WEEK - 60)
     )
     before.absorb(operation(0, delivered=7, opened=2), SATURDAY)
-    before.lose(IDS[2])
+    before.mark_not_found(IDS[2])
     saved = before.unsaved()
-    after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, tally=Tally(saved.counts))
+    after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, counters=Counters(saved.counts))
     after.restore(saved.rows, SATURDAY)
-    assert summarise(after, SATURDAY, worst=9, counts=ZERO) == summarise(
-        before, SATURDAY, worst=9, counts=ZERO
+    assert summarise(after, SATURDAY, top_failing=9, counts=ZERO) == summarise(
+        before, SATURDAY, top_failing=9, counts=ZERO
     )
     assert after.unfinished().keys() == {IDS[1]}
     assert not after.unsaved().rows
@@ -286,7 +293,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
         self.lookback = 2 * 86400.0
         self.ledger = Ledger(self.now, self.lookback, RECENT_AGES, coverage=self.now)
         self.known: dict[str, Operation] = {}
-        self.gone: set[str] = set()
+        self.not_found: set[str] = set()
 
     @rule(number=st.integers(0, 7), status=statuses, age=st.floats(0, 200_000), update=st.integers(0, 5),
           stats=drawn_stats())  # fmt: skip
@@ -296,15 +303,15 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
         reply = Operation(IDS[number], status, created_at, SATURDAY + update, stats)
         self.ledger.absorb(reply, self.now)
         if created_at >= self.now - self.lookback:
-            self.gone.discard(reply.id)
+            self.not_found.discard(reply.id)
             if known is None or reply.updated_at >= known.updated_at:
                 self.known[reply.id] = reply
 
     @rule(number=st.integers(0, 7))
-    def lose(self, number: int) -> None:
-        self.ledger.lose(IDS[number])
+    def mark_not_found(self, number: int) -> None:
+        self.ledger.mark_not_found(IDS[number])
         if IDS[number] in self.known:
-            self.gone.add(IDS[number])
+            self.not_found.add(IDS[number])
 
     @rule(seconds=st.floats(0, 100_000))
     def time_passes(self, seconds: float) -> None:
@@ -312,14 +319,14 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
         self.ledger.advance(self.now)
         start = self.now - self.lookback
         self.known = {each: known for each, known in self.known.items() if known.created_at >= start}
-        self.gone &= self.known.keys()
+        self.not_found &= self.known.keys()
 
     def present(self) -> list[Operation]:
-        return [known for each, known in self.known.items() if each not in self.gone]
+        return [known for each, known in self.known.items() if each not in self.not_found]
 
     @invariant()
     def sums_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, worst=3, counts=ZERO)
+        snapshot = summarise(self.ledger, self.now, top_failing=3, counts=ZERO)
         assert snapshot.window == plain_sums(self.present())
         for name, age in RECENT_AGES.items():
             young = [each for each in self.present() if each.created_at >= self.now - age]
@@ -328,7 +335,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @invariant()
     def views_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, worst=3, counts=ZERO)
+        snapshot = summarise(self.ledger, self.now, top_failing=3, counts=ZERO)
         assert snapshot.tracked_operations == len(self.present())
         unfinished = [each for each in self.present() if not each.is_final]
         assert self.ledger.unfinished().keys() == {each.id for each in unfinished}
@@ -336,16 +343,16 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
             ages = [each.created_at for each in unfinished if each.status == status]
             assert snapshot.oldest_created_at.get(status) == min(ages, default=None)
         badness = sorted((trouble(each) for each in self.present() if trouble(each)), reverse=True)
-        assert [trouble(each) for each in snapshot.worst] == badness[:3]
+        assert [trouble(each) for each in snapshot.top_failing] == badness[:3]
 
 
 def plain_total(operations: list[Operation]) -> tuple[int, ...]:
     return tuple(sum(each.stats[i] or 0 for each in operations) for i in range(len(STATS)))
 
 
-def plain_sums(operations: list[Operation]) -> Mapping[str, Sums]:
+def plain_sums(operations: list[Operation]) -> Mapping[str, Totals]:
     by_status = {status: [each for each in operations if each.status == status] for status in STATUSES}
-    return {status: Sums(len(some), plain_total(some)) for status, some in by_status.items()}
+    return {status: Totals(len(some), plain_total(some)) for status, some in by_status.items()}
 
 
 def trouble(each: Operation) -> int:

@@ -23,7 +23,7 @@ entries = st.builds(
         stats=st.tuples(*[counts for _ in STATS]),
     ),
     finished=st.booleans(),
-    gone=st.booleans(),
+    not_found=st.booleans(),
 )
 
 

@@ -26,7 +26,7 @@ def snapshot_of(*operations: Operation) -> Snapshot:
     ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, worst=20, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=20, counts=ledger.counts())
 
 
 def metrics(*accounts: str) -> Metrics:
@@ -73,8 +73,8 @@ def test_polled_data_appears_with_every_known_label_value() -> None:
 def test_values_are_those_of_the_snapshot() -> None:
     """Each family shows the stat that it is named after."""
     published = metrics()
-    worst = operation(0, status="processing", total=9, recipients=8, attempts=7, failed=2, age=5000)
-    published.publish("a", snapshot_of(worst, operation(1, delivered=4)))
+    top_failing = operation(0, status="processing", total=9, recipients=8, attempts=7, failed=2, age=5000)
+    published.publish("a", snapshot_of(top_failing, operation(1, delivered=4)))
     value = published.polled.get_sample_value
     processing = {"account": "a", "operation_status": "processing"}
     assert value("twilio_email_window_operations", processing) == 1
@@ -89,7 +89,7 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value("twilio_email_recent_total_emails", hours) == 9
     assert value("twilio_email_recent_attempts", hours) == 7
     assert value("twilio_email_recent_attempts", {"account": "a", "created_within": "1h"}) == 0
-    top = processing | {"operation_id": worst.id}
+    top = processing | {"operation_id": top_failing.id}
     assert value("twilio_email_top_operation_emails", top | {"status": "failed"}) == 2
     missing = value("twilio_email_top_operation_emails", top | {"status": "delivered"})
     assert missing is None, "a stat that no reply named is absent, not zero"
@@ -117,9 +117,9 @@ def test_reports_are_counted() -> None:
     def value(name: str, **labels: str) -> float | None:
         return seen.own.get_sample_value(f"twilio_email_{name}", {"account": "a", **labels})
 
-    assert value("exporter_requests_total", endpoint="list", code="200") == 1
-    assert value("exporter_requests_total", endpoint="fetch", code="timeout") == 1
-    assert value("exporter_request_duration_seconds_sum", endpoint="fetch") == 30
+    assert value("exporter_requests_total", call="list", code="200") == 1
+    assert value("exporter_requests_total", call="fetch", code="timeout") == 1
+    assert value("exporter_request_duration_seconds_sum", call="fetch") == 30
     assert value("exporter_retries_total", reason="timeout") == 1
     assert value("exporter_clock_skew_seconds") == -3
     assert value("exporter_polls_total", outcome="success") == 1

@@ -97,11 +97,11 @@ class Accounts:
 
     async def _fail_three_of_four(self, simulator: Simulator) -> None:
         """Polls: counted, not timed, so that the numbers do not grow old however slow the machine is."""
-        simulator.faults.add(faults.status(500), endpoint="list", times=3)
+        simulator.faults.add(faults.status(500), call="list", times=3)
         while len(simulator.faults) and not self._over.is_set():
             await asyncio.sleep(0.05)
-        asked = simulator.journal.by_endpoint["list"]
-        while simulator.journal.by_endpoint["list"] == asked and not self._over.is_set():
+        asked = simulator.journal.by_call["list"]
+        while simulator.journal.by_call["list"] == asked and not self._over.is_set():
             await asyncio.sleep(0.05)
 
     @contextmanager

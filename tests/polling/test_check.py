@@ -13,7 +13,7 @@ from exporter import app
 from exporter.clock import SystemClock
 from exporter.config.settings import Api, Settings
 from exporter.polling.check import take_sample
-from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, forecast
+from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, estimate
 from exporter.polling.window import Listing
 from exporter.simulator import faults
 from exporter.simulator.scenarios import SCENARIOS
@@ -31,7 +31,7 @@ SMALL = Sample(WEEK, operations=900, scheduled=3, processing=1, request_seconds=
 
 def test_small_account_costs_one_request_and_its_fetches() -> None:
     """Everything fits one page."""
-    cost = forecast(SMALL, LISTING, LIMITS)
+    cost = estimate(SMALL, LISTING, LIMITS)
     assert (cost.list_requests, cost.fetch_requests, cost.first_poll_requests) == (1, 4, 5)
     assert cost.requests_per_minute == 5
     assert cost.fits
@@ -40,7 +40,7 @@ def test_small_account_costs_one_request_and_its_fetches() -> None:
 def test_sample_stands_for_the_window() -> None:
     """An hour of 6,000 operations is a week of a million: about 80 list requests a minute."""
     hour = Sample(3600.0, operations=5952, scheduled=0, processing=9, request_seconds=0.2)
-    cost = forecast(hour, LISTING, LIMITS)
+    cost = estimate(hour, LISTING, LIMITS)
     assert cost.operations == pytest.approx(1e6, rel=0.001)
     assert cost.fetch_requests == 9
     assert 80 <= cost.list_requests <= 95
@@ -60,14 +60,14 @@ def test_what_is_advised_would_do(
     """The advised rate makes the poll fit; the advised interval is never shorter than the present one."""
     sample = Sample(WEEK, operations, 0, processing, seconds)
     limits = replace(LIMITS, requests_per_second=rate, concurrency=concurrency)
-    cost = forecast(sample, LISTING, limits)
+    cost = estimate(sample, LISTING, limits)
     if cost.fits:
         return
     assert cost.sufficient_interval > limits.interval
     if cost.sufficient_rate is not None:
         assert cost.sufficient_rate > rate
         enough = replace(limits, requests_per_second=cost.sufficient_rate)
-        assert forecast(sample, LISTING, enough).fits
+        assert estimate(sample, LISTING, enough).fits
 
 
 def fresh(count: int = 1, status: str = "completed") -> World:
@@ -82,12 +82,12 @@ def fresh(count: int = 1, status: str = "completed") -> World:
 
 def test_advice_stays_within_bounds() -> None:
     """No rate is advised that the settings would refuse; and a listing that cannot keep up is seen."""
-    crowded = forecast(replace(SMALL, processing=10_000, request_seconds=0.0), LISTING, LIMITS)
+    crowded = estimate(replace(SMALL, processing=10_000, request_seconds=0.0), LISTING, LIMITS)
     assert crowded.sufficient_rate is None
     assert not crowded.overruns
     with pytest.raises(ValueError, match="less than or equal to 100"):
         Api(requests_per_second=HIGHEST_RATE + 1)
-    assert forecast(
+    assert estimate(
         replace(SMALL, operations=2_000_000), LISTING, replace(LIMITS, requests_per_second=1)
     ).overruns
 
@@ -162,14 +162,14 @@ async def test_sample_is_near_the_truth(name: str) -> None:
         assert sample.span_seconds < WEEK
         assert sum(rig.requests().values()) <= 4
         truth = SCENARIOS[name].operations_per_hour * 24 * 7
-        assert forecast(sample, LISTING, LIMITS).operations == pytest.approx(truth, rel=0.2)
+        assert estimate(sample, LISTING, LIMITS).operations == pytest.approx(truth, rel=0.2)
 
 
 async def test_forecast_is_what_a_poll_then_costs() -> None:
     """The second poll, when the first has told how much there is."""
     clock = ManualClock()
     async with rigged(World(SCENARIOS["steady"], started=clock.now()), clock) as rig:
-        cost = forecast(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS)
+        cost = estimate(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS)
         await rig.poll()
         rig.requests()
         clock.advance(60)

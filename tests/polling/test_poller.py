@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
-from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, Report
+from exporter.events import Event, ListingProgressed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import STATS, Operation, stats_of
@@ -62,7 +62,7 @@ async def test_snapshot_holds_what_the_fetches_found(rig: Rig) -> None:
     before = operation(1, "processing", queued=5)
     after = replace_stats(before, "completed", delivered=5)
     rig.simulator.world.put(before)
-    rig.simulator.faults.add(in_between(rig, after), endpoint="list")
+    rig.simulator.faults.add(in_between(rig, after), call="list")
     snapshot = await rig.poll()
     assert snapshot.window["completed"].operations == 1
     assert rig.published == [snapshot]
@@ -103,7 +103,7 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
 async def test_operation_that_answers_404_leaves_the_sums_and_comes_back(rig: Rig) -> None:
     """As long as the listing shows it, it is asked for again."""
     rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(faults.status(404), endpoint="fetch")
+    rig.simulator.faults.add(faults.status(404), call="fetch")
     assert (await rig.poll()).tracked_operations == 0
     rig.clock.advance(60)
     assert (await rig.poll()).tracked_operations == 1
@@ -115,7 +115,7 @@ async def test_operation_that_answers_404_leaves_the_sums_and_comes_back(rig: Ri
 async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) -> None:
     """The poll succeeds: what the listing said is true."""
     rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(fault, endpoint="fetch", times=None)
+    rig.simulator.faults.add(fault, call="fetch", times=None)
     snapshot = await rig.poll()
     assert snapshot.window["processing"].operations == 1
     assert rig.last_poll.outcome == "success"
@@ -124,7 +124,7 @@ async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) 
 async def test_ill_twilio_is_left_alone_after_a_few_failures(rig: Rig) -> None:
     """Hundreds of fetches that fail help nobody; those not tried are counted as skipped."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(faults.status(500), endpoint="fetch", times=None)
+    rig.simulator.faults.add(faults.status(500), call="fetch", times=None)
     snapshot = await rig.poll()
     assert rig.requests()["fetch"] <= 6
     assert rig.last_poll.skipped_fetches >= 44
@@ -134,7 +134,7 @@ async def test_ill_twilio_is_left_alone_after_a_few_failures(rig: Rig) -> None:
 async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
     """They are counted; the next poll, inside the hold, ends as throttled without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
-    rig.simulator.faults.add(faults.status(429, retry_after=600), endpoint="fetch")
+    rig.simulator.faults.add(faults.status(429, retry_after=600), call="fetch")
     await rig.poll()
     assert rig.last_poll.skipped_fetches >= 4
     rig.requests()
@@ -153,7 +153,7 @@ async def test_fetch_that_shows_something_deeper_fails_the_poll(
 ) -> None:
     """A refused credential or a reply we cannot read would meet every other fetch too."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(fault, endpoint="fetch", times=None)
+    rig.simulator.faults.add(fault, call="fetch", times=None)
     assert isinstance(await rig.fail(), kind)
     assert rig.requests()["fetch"] <= 2
 
@@ -176,7 +176,7 @@ async def test_listing_that_breaks_off_publishes_nothing(fault: Fault, kind: typ
     async with rigged(World.empty(), ManualClock(), max_pages=20) as rig:
         rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
         await rig.poll()
-        rig.simulator.faults.add(fault, endpoint="list", times=None)
+        rig.simulator.faults.add(fault, call="list", times=None)
         rig.clock.advance(60)
         error = await rig.fail()
         assert isinstance(error, kind)
@@ -191,7 +191,7 @@ async def test_fault_on_a_later_page_publishes_nothing(rig: Rig) -> None:
     """All or nothing, also when most of it was read."""
     rig.simulator.world.put(*(operation(n) for n in range(2500)))
     for fault in (faults.status(200, body="errors"), faults.status(500)):
-        rig.simulator.faults.add(fault, endpoint="list")
+        rig.simulator.faults.add(fault, call="list")
     assert isinstance(await rig.fail(), Malformed)
 
 
@@ -211,9 +211,9 @@ async def test_rows_that_were_not_asked_for_are_dropped(rig: Rig) -> None:
     """Twilio ignores a parameter that it does not know; duplicates count once."""
     ancient, future = operation(1, age=30 * DAY, failed=1), operation(2, age=-30 * DAY, failed=1)
     rig.simulator.world.put(operation(3, failed=1))
-    rig.simulator.faults.add(faults.extra_rows(ancient, future), endpoint="list")
+    rig.simulator.faults.add(faults.extra_rows(ancient, future), call="list")
     assert (await rig.poll()).tracked_operations == 1
-    rig.simulator.faults.add(faults.duplicated_rows(), endpoint="list")
+    rig.simulator.faults.add(faults.duplicated_rows(), call="list")
     snapshot = await rig.poll()
     assert snapshot.tracked_operations == 1
     assert dict(zip(STATS, snapshot.window["completed"].stats, strict=True))["failed"] == 1
@@ -253,7 +253,7 @@ async def test_listing_reaches_back_over_failed_polls() -> None:
     async with rigged(World.empty(), ManualClock(), page_size=5) as rig:
         rig.simulator.world.put(*(operation(n, age=3 * DAY + n) for n in range(40)))
         await rig.poll()
-        rig.simulator.faults.add(faults.status(500), endpoint="list", times=None)
+        rig.simulator.faults.add(faults.status(500), call="list", times=None)
         for _ in range(5):
             rig.clock.advance(3600)
             await rig.fail()
@@ -261,13 +261,13 @@ async def test_listing_reaches_back_over_failed_polls() -> None:
         missed = Operation(new_id("missed", created), "completed", created, created, stats_of(failed=9))
         rig.simulator.world.put(missed)
         rig.simulator.faults.clear()
-        assert missed in (await rig.poll()).worst
+        assert missed in (await rig.poll()).top_failing
 
 
 async def test_coverage_begins_with_the_first_listing_that_is_whole(rig: Rig) -> None:
     """A machine that starts before its clock is set must not take a week of mail for new."""
     rig.simulator.world.put(operation(1, failed=500))
-    rig.simulator.faults.add(faults.status(500), endpoint="list")
+    rig.simulator.faults.add(faults.status(500), call="list")
     rig.clock.advance(-10 * 365 * DAY)
     await rig.fail()
     rig.clock.advance(10 * 365 * DAY)
@@ -281,7 +281,7 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
     rig.simulator.world.put(operation(1, "scheduled", age=7 * DAY - 90))
     assert (await rig.poll()).tracked_operations == 1
     rig.clock.advance(60)
-    rig.simulator.faults.add(faults.status(410), endpoint="fetch", times=None)
+    rig.simulator.faults.add(faults.status(410), call="fetch", times=None)
     assert (await rig.poll()).tracked_operations == 1, "the listing's numbers stand"
     rig.clock.advance(60)
     rig.requests()
@@ -326,7 +326,7 @@ async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
 async def test_polls_start_at_every_tick() -> None:
     """From start to start; one that overran waits for the next tick, and a failed one changes nothing."""
     async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
-        rig.simulator.faults.add(faults.status(500), endpoint="list")
+        rig.simulator.faults.add(faults.status(500), call="list")
         polling = asyncio.create_task(rig.loop.run())
         while len(rig.reported(PollStarted)) < 4:
             await asyncio.sleep(0)
@@ -364,7 +364,7 @@ def in_between(rig: Rig, after: Operation) -> Fault:
 
 
 def fetched(rig: Rig) -> list[str | None]:
-    return [request.operation_id for request in rig.simulator.requests if request.endpoint == "fetch"]
+    return [request.operation_id for request in rig.simulator.requests if request.call == "fetch"]
 
 
 class SlowTwilio(PlainTwilio):
@@ -522,7 +522,7 @@ async def test_stop_saves_only_what_is_not_yet_saved() -> None:
 
 async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
     """What has aged out and shows up again behind a longer window is a baseline: it was counted once."""
-    clock, twilio, reports = ManualClock(), PlainTwilio(), list[Report]()
+    clock, twilio, reports = ManualClock(), PlainTwilio(), list[Event]()
 
     async def poll_with(lookback: float) -> Snapshot:
         storage = Storage(tmp_path / "state", keep=["a"], window=7 * DAY)

@@ -14,7 +14,7 @@ from exporter.ledger.counters import ZERO
 from exporter.ledger.packing import pack
 from exporter.ledger.saved import Changes, Progress, Row
 from exporter.ledger.snapshot import Snapshot
-from exporter.polling import resume as revival
+from exporter.polling import resume
 from exporter.polling.poller import Poller
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
@@ -46,7 +46,7 @@ def settings(path: Path | None) -> Settings:
 
 
 async def save_both(path: Path) -> None:
-    async with revival.opened(settings(path), ACCOUNTS, ManualClock()) as storage:
+    async with resume.open_storage(settings(path), ACCOUNTS, ManualClock()) as storage:
         assert storage is not None
         for account in ACCOUNTS:
             await save(storage, account)
@@ -61,13 +61,13 @@ async def save(storage: Storage, account: str) -> None:
 async def revived(path: Path) -> list[tuple[str, Snapshot]]:
     """What a start shows, after which everything can be saved again."""
     clock = ManualClock()
-    async with revival.opened(settings(path), ACCOUNTS, clock) as storage:
+    async with resume.open_storage(settings(path), ACCOUNTS, clock) as storage:
         assert storage is not None
         pollers = [
             Poller(account, PlainTwilio(), clock, SETTINGS, lambda _: None, lambda _, __: None, storage)
             for account in ACCOUNTS
         ]
-        known = await revival.resume(pollers, storage, clock)
+        known = await resume.resume_pollers(pollers, storage, clock)
         for poller in pollers:
             await poller.poll()
         return known
@@ -91,7 +91,7 @@ async def test_every_account_goes_on(path: Path, log: io.StringIO) -> None:
 
 async def test_without_a_path_there_is_no_file() -> None:
     """The counters then live as long as the process."""
-    async with revival.opened(settings(None), ACCOUNTS, ManualClock()) as storage:
+    async with resume.open_storage(settings(None), ACCOUNTS, ManualClock()) as storage:
         assert storage is None
 
 

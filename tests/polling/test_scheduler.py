@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import TwilioError, Unauthorized, Unavailable
-from exporter.events import Listener, PollCrashed, PollScheduled, Report
-from exporter.observers.watchdog import SILENT_INTERVALS, Vigil
-from exporter.polling.scheduler import LONGEST_PAUSE_SECONDS, Loop, first_poll_after
+from exporter.events import Event, Observer, PollCrashed, PollScheduled
+from exporter.observers.watchdog import SILENT_INTERVALS, Watchdog
+from exporter.polling.scheduler import LONGEST_PAUSE_SECONDS, Scheduler, first_poll_after
 from tests.support.clock import SATURDAY, ManualClock
 
 
@@ -22,8 +22,8 @@ class Script:
         self.ends = list(ends)
         self.began: list[float] = []
         self.renewed = False
-        self.reports: list[Report] = []
-        self.listen: Listener = self.reports.append
+        self.reports: list[Event] = []
+        self.listen: Observer = self.reports.append
 
     async def poll(self) -> None:
         self.began.append(self.clock.monotonic())
@@ -32,7 +32,7 @@ class Script:
             raise end
 
     async def run(self, seconds: float, interval: float = 60.0) -> None:
-        loop = Loop("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
+        loop = Scheduler("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
         running = asyncio.create_task(loop.run())
         await self.clock.sleep(seconds)
         running.cancel()
@@ -104,20 +104,20 @@ async def test_mistake_of_ours_ends_a_poll_only() -> None:
 async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
     """However its polls end, and however far apart they are."""
     script = Script(ManualClock(), end)
-    vigil = Vigil(["a"], script.clock, interval=60, patience=0)
-    script.listen = vigil.observe
+    watchdog = Watchdog(["a"], script.clock, interval=60, patience=0)
+    script.listen = watchdog.observe
     await script.run(3600)
-    assert vigil.reason() is None
+    assert watchdog.reason() is None
 
 
 def test_silence_over_several_intervals_is_told() -> None:
     """With the account and for how long; any sign of life of that account ends it."""
     clock = ManualClock()
-    vigil = Vigil(["a", "b"], clock, interval=60, patience=40)
+    watchdog = Watchdog(["a", "b"], clock, interval=60, patience=40)
     clock.advance(SILENT_INTERVALS * 60 + 40)
-    assert vigil.reason() is None
-    vigil.observe(PollScheduled("a", 0.0))
+    assert watchdog.reason() is None
+    watchdog.observe(PollScheduled("a", 0.0))
     clock.advance(1)
-    assert vigil.reason() == "the poll loop of account b has shown no sign of life for 341 s"
-    vigil.observe(PollScheduled("b", 0.0))
-    assert vigil.reason() is None
+    assert watchdog.reason() == "the poll loop of account b has shown no sign of life for 341 s"
+    watchdog.observe(PollScheduled("b", 0.0))
+    assert watchdog.reason() is None

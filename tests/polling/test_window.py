@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.ledger.saved import Stretch, Stretches
+from exporter.ledger.saved import ListedInterval, ListedIntervals
 from exporter.polling.window import SETTLING_SECONDS, Listing, Range, listed
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -17,10 +17,10 @@ WEEK = Listing(lookback=7 * DAY, recent=2 * HOUR, sweep_interval=15 * MINUTE, pa
 
 
 def poll(
-    listing: Listing, now: float, stretches: Stretches, *, older: int, spacing: float = MINUTE
-) -> tuple[tuple[Range, ...], Stretches]:
-    ranges = listing.ranges(now, stretches, older_operations=older, spacing=spacing)
-    return ranges, listed(stretches, ranges, now, listing.start(now))
+    listing: Listing, now: float, listed_intervals: ListedIntervals, *, older: int, spacing: float = MINUTE
+) -> tuple[tuple[Range, ...], ListedIntervals]:
+    ranges = listing.ranges(now, listed_intervals, older_operations=older, spacing=spacing)
+    return ranges, listed(listed_intervals, ranges, now, listing.start(now))
 
 
 def test_first_poll_lists_the_whole_window() -> None:
@@ -31,33 +31,33 @@ def test_first_poll_lists_the_whole_window() -> None:
 @pytest.mark.parametrize("older", [0, 1, 1000])
 def test_small_account_is_read_whole_on_every_poll(older: int) -> None:
     """What fits one page costs one listing."""
-    _, stretches = poll(WEEK, NOW, (), older=0)
-    ranges, _ = poll(WEEK, NOW + MINUTE, stretches, older=older)
+    _, listed_intervals = poll(WEEK, NOW, (), older=0)
+    ranges, _ = poll(WEEK, NOW + MINUTE, listed_intervals, older=older)
     assert ranges == (Range(NOW + MINUTE - 7 * DAY, NOW + MINUTE),)
 
 
 def test_large_account_lists_the_recent_part_and_one_slice() -> None:
     """Two pages of older operations make two slices, a poll each."""
-    _, stretches = poll(WEEK, NOW, (), older=0)
+    _, listed_intervals = poll(WEEK, NOW, (), older=0)
     now = NOW + MINUTE
-    ranges, stretches = poll(WEEK, now, stretches, older=2000)
+    ranges, listed_intervals = poll(WEEK, now, listed_intervals, older=2000)
     older = 7 * DAY - 2 * HOUR
     assert ranges == (Range(now - 2 * HOUR, now), Range(now - 7 * DAY, now - 7 * DAY + older / 2))
-    ranges, stretches = poll(WEEK, now + MINUTE, stretches, older=2000)
+    ranges, listed_intervals = poll(WEEK, now + MINUTE, listed_intervals, older=2000)
     assert ranges[1].start == pytest.approx(now - 7 * DAY + older / 2)
 
 
 def test_slices_are_no_more_than_polls_of_a_sweep() -> None:
     """A million operations make 13 slices of a 15-minute sweep, not a thousand."""
-    _, stretches = poll(WEEK, NOW, (), older=0)
-    ranges, _ = poll(WEEK, NOW + MINUTE, stretches, older=1_000_000)
+    _, listed_intervals = poll(WEEK, NOW, (), older=0)
+    ranges, _ = poll(WEEK, NOW + MINUTE, listed_intervals, older=1_000_000)
     assert ranges[1].end - ranges[1].start == pytest.approx((7 * DAY - 2 * HOUR) / 13)
 
 
 def test_recent_part_reaches_back_over_an_outage() -> None:
     """After five hours of failures the recent part begins where the last success ended."""
-    _, stretches = poll(WEEK, NOW, (), older=0)
-    ranges, _ = poll(WEEK, NOW + 5 * HOUR, stretches, older=5000)
+    _, listed_intervals = poll(WEEK, NOW, (), older=0)
+    ranges, _ = poll(WEEK, NOW + 5 * HOUR, listed_intervals, older=5000)
     assert ranges[0] == Range(NOW - SETTLING_SECONDS, NOW + 5 * HOUR)
     assert len(ranges) == 2, "and the sweep goes on with one slice, not with everything at once"
 
@@ -65,26 +65,26 @@ def test_recent_part_reaches_back_over_an_outage() -> None:
 def test_longer_lookback_lists_what_was_never_listed() -> None:
     """The part that a longer window adds is due at once."""
     day = Listing(lookback=DAY, recent=2 * HOUR, sweep_interval=15 * MINUTE, page_size=1000)
-    _, stretches = poll(day, NOW, (), older=0)
+    _, listed_intervals = poll(day, NOW, (), older=0)
     now = NOW + MINUTE
-    ranges, stretches = poll(WEEK, now, stretches, older=50_000)
+    ranges, listed_intervals = poll(WEEK, now, listed_intervals, older=50_000)
     assert ranges[-1].start == now - 7 * DAY
     assert ranges[-1].end >= NOW - DAY
-    assert stretches[0].start == now - 7 * DAY
+    assert listed_intervals[0].start == now - 7 * DAY
 
 
 def test_clock_set_back_lists_the_window_anew() -> None:
     """A stretch that was listed in the future is not believed."""
-    _, stretches = poll(WEEK, NOW + 30 * DAY, (), older=0)
-    ranges, stretches = poll(WEEK, NOW, stretches, older=5000)
+    _, listed_intervals = poll(WEEK, NOW + 30 * DAY, (), older=0)
+    ranges, listed_intervals = poll(WEEK, NOW, listed_intervals, older=5000)
     assert ranges == (Range(NOW - 7 * DAY, NOW),)
-    assert stretches == (Stretch(NOW - 7 * DAY, NOW - SETTLING_SECONDS, NOW),)
+    assert listed_intervals == (ListedInterval(NOW - 7 * DAY, NOW - SETTLING_SECONDS, NOW),)
 
 
 def test_interval_longer_than_the_sweep_lists_everything() -> None:
     """With no poll to spare there is one slice."""
-    _, stretches = poll(WEEK, NOW, (), older=0)
-    ranges, _ = poll(WEEK, NOW + HOUR, stretches, older=1_000_000, spacing=HOUR)
+    _, listed_intervals = poll(WEEK, NOW, (), older=0)
+    ranges, _ = poll(WEEK, NOW + HOUR, listed_intervals, older=1_000_000, spacing=HOUR)
     assert ranges == (Range(NOW + HOUR - 7 * DAY, NOW + HOUR),)
 
 
@@ -108,14 +108,14 @@ def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
 ) -> None:
     """Whatever the account's size does in between; held against instants looked at one by one."""
     seen = {NOW - listing.lookback + listing.lookback * i / 200: -math.inf for i in range(201)}
-    stretches: Stretches = ()
+    listed_intervals: ListedIntervals = ()
     for number, count in enumerate(older):
         now = NOW + number * interval
         seen = {at: when for at, when in seen.items() if at >= listing.start(now)}
         if number:
             stale = [at for at, when in seen.items() if now - when > max(listing.sweep_interval, interval)]
             assert not stale
-        ranges, stretches = poll(listing, now, stretches, older=count, spacing=interval)
+        ranges, listed_intervals = poll(listing, now, listed_intervals, older=count, spacing=interval)
         assert list(ranges) == sorted(ranges, reverse=True)
         assert all(listing.start(now) <= each.start < each.end <= now for each in ranges)
         assert len(ranges) <= 2, "one listing for the recent part, one for a slice"
@@ -128,9 +128,9 @@ def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
 def test_stretches_are_ordered_disjoint_and_few(listing: Listing, older: int, minutes: list[int]) -> None:
     """What is remembered of the past is a handful of stretches inside the window."""
     now = NOW
-    stretches: Stretches = ()
+    listed_intervals: ListedIntervals = ()
     for each in minutes:
         now += each * MINUTE
-        _, stretches = poll(listing, now, stretches, older=older)
-        assert all(one.end <= next_.start for one, next_ in itertools.pairwise(stretches))
-        assert all(listing.start(now) <= one.start < one.end <= now for one in stretches)
+        _, listed_intervals = poll(listing, now, listed_intervals, older=older)
+        assert all(one.end <= next_.start for one, next_ in itertools.pairwise(listed_intervals))
+        assert all(listing.start(now) <= one.start < one.end <= now for one in listed_intervals)

@@ -249,11 +249,11 @@ async def test_an_empty_page_with_next() -> None:
 
 
 async def test_faults_are_taken_in_order() -> None:
-    """Each request takes the first fault that fits its endpoint and operation."""
+    """Each request takes the first fault that fits its call and operation."""
     simulator = Simulator(a_world(3), ManualClock())
     first, second = (operation.id for operation in simulator.world.visible(SATURDAY)[:2])
-    simulator.faults.add(faults.status(500), endpoint="list")
-    simulator.faults.add(faults.status(503), endpoint="fetch", operation_id=second)
+    simulator.faults.add(faults.status(500), call="list")
+    simulator.faults.add(faults.status(503), call="fetch", operation_id=second)
     simulator.faults.add(faults.status(429), times=2)
     assert len(simulator.faults) == 3
     async with asking(simulator) as ask:

@@ -362,20 +362,20 @@ async def test_the_journal() -> None:
     first, second = simulator.requests
     assert first == RequestRecord(
         at=SATURDAY,
-        endpoint="list",
+        call="list",
         path="/v1/Emails/Operations",
         query={"pageSize": "5"},
         user_agent="someone/1",
         authorized=True,
         status=200,
     )
-    assert (second.at, second.endpoint, second.operation_id, second.status) == (
+    assert (second.at, second.call, second.operation_id, second.status) == (
         SATURDAY + 5,
         "fetch",
         new_id(9),
         404,
     )
-    assert simulator.requests_by_endpoint == {"list": 1, "fetch": 1}
+    assert simulator.requests_by_call == {"list": 1, "fetch": 1}
 
 
 def test_the_journal_is_bounded_and_can_be_cleared() -> None:
@@ -385,7 +385,7 @@ def test_the_journal_is_bounded_and_can_be_cleared() -> None:
     journal.leave(numbers[0], 200)
     assert [(record.at, record.in_flight) for record in journal.records] == [(1, 2), (2, 3)]
     journal.clear()
-    assert (journal.records, journal.by_endpoint.total(), journal.max_in_flight) == ((), 0, 2)
+    assert (journal.records, journal.by_call.total(), journal.max_in_flight) == ((), 0, 2)
     journal.leave(numbers[2], 200)
     assert journal.in_flight == 1
 

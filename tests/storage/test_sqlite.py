@@ -15,17 +15,17 @@ from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.packing import pack, pack_marks
-from exporter.ledger.saved import Changes, Progress, Row, Saved, Stretch
+from exporter.ledger.saved import Changes, ListedInterval, Progress, Row, Saved
 from exporter.storage.sqlite import APPLICATION_ID, SCHEMA_VERSION, Storage, account_checksum
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, operation
 from tests.support.program import environment
 
 WEEK = 7 * 86400.0
-PROGRESS = Progress(SATURDAY, (Stretch(SATURDAY - WEEK, SATURDAY - 60, SATURDAY),))
+PROGRESS = Progress(SATURDAY, (ListedInterval(SATURDAY - WEEK, SATURDAY - 60, SATURDAY),))
 ROWS = [
     Row(IDS[0], pack(operation(0, failed=3), finished=True), None),
-    Row(IDS[1], pack(operation(1, status="processing", sent=900), gone=True), pack_marks((1,) * 8)),
+    Row(IDS[1], pack(operation(1, status="processing", sent=900), not_found=True), pack_marks((1,) * 8)),
 ]
 
 
@@ -340,7 +340,7 @@ async def set_aside(path: Path, at: float = SATURDAY) -> Path:
     storage = storage_at(path)
     with pytest.raises(DamagedError):
         await storage.open()
-    aside = await storage.begin_anew(at)
+    aside = await storage.start_new_file(at)
     assert aside is not None
     assert await storage.load("a", whole) is None
     await storage.save("a", changes(), PROGRESS)
@@ -400,13 +400,13 @@ async def test_file_that_another_process_began_anew_is_its_own(path: Path) -> No
     for each in (first, second):
         with pytest.raises(DamagedError):
             await each.open()
-    await first.begin_anew(SATURDAY)
+    await first.start_new_file(SATURDAY)
     await first.save("a", changes(), PROGRESS)
     with pytest.raises(RefusedError, match="in use by another process"):
-        await second.begin_anew(SATURDAY + 1)
+        await second.start_new_file(SATURDAY + 1)
     await first.save("a", changes(), PROGRESS)
     await first.close()
-    assert await second.begin_anew(SATURDAY + 2) is None, "it can be used"
+    assert await second.start_new_file(SATURDAY + 2) is None, "it can be used"
     assert await second.load("a", whole) is not None
     await second.close()
 
@@ -425,7 +425,7 @@ async def test_damaged_file_that_cannot_be_renamed_is_told(
         await storage.open()
     monkeypatch.setattr(Path, "rename", fail)  # root may rename anything
     with pytest.raises(RefusedError, match="Permission denied; move it away"):
-        await storage.begin_anew(SATURDAY)
+        await storage.start_new_file(SATURDAY)
     await storage.close()
 
 

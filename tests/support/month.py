@@ -25,13 +25,13 @@ from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Api, Poll, Settings, State, Web
 from exporter.errors import StateError
-from exporter.events import PollFinished, PollStarted, Report
+from exporter.events import Event, PollFinished, PollStarted
 from exporter.ledger.counters import COUNTED
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
-from exporter.observers.hub import Watchers
+from exporter.observers.hub import Hub
 from exporter.operation import Operation, stats_of
-from exporter.polling import resume as revival
+from exporter.polling import resume
 from exporter.polling.service import Polling
 from exporter.simulator import faults
 from exporter.simulator.faults import HOSTILE_IDS, Fault
@@ -41,9 +41,9 @@ from exporter.simulator.scenarios import SCENARIOS, Episode, Scenario
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import RETENTION_SECONDS, World
 from exporter.storage.sqlite import Storage
-from exporter.supervisor import Tasks
+from exporter.supervisor import Supervisor
 from exporter.twilio.protocol import MAX_REPLY_BYTES
-from exporter.web.service import Door
+from exporter.web.service import WebService
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.whole import Scrape, sid, switchboard
 from tests.support.witness import Witness
@@ -265,24 +265,24 @@ class Exporter:
 async def exporting(
     settings: Settings,
     clock: ManualClock,
-    on_report: Callable[[Report], None],
+    on_report: Callable[[Event], None],
     on_publish: Callable[[str, Snapshot], None],
 ) -> AsyncIterator[Exporter]:
-    tasks = Tasks()
-    watchers = Watchers(settings, clock)
-    watchers.listeners.append(on_report)
-    watchers.readers.append(on_publish)
-    polling = Polling(settings, clock, watchers)
-    door = Door(settings, clock, watchers, tasks, polling.reloads)
+    tasks = Supervisor()
+    hub = Hub(settings, clock)
+    hub.observers.append(on_report)
+    hub.snapshot_observers.append(on_publish)
+    polling = Polling(settings, clock, hub)
+    web_service = WebService(settings, clock, hub, tasks, polling.reloads)
     async with (
-        door.opened() as bound,
-        revival.opened(settings, watchers.board.accounts, clock) as storage,
-        polling.loops(storage) as loops,
-        door.counters_released_in_time(),
-        tasks.turning({loop.account: loop.run() for loop in loops}),
+        web_service.opened() as bound,
+        resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
+        polling.schedulers(storage) as schedulers,
+        web_service.counters_released_in_time(),
+        tasks.running({loop.account: loop.run() for loop in schedulers}),
     ):
         assert storage is not None
-        door.health.loaded = door.health.ready = True
+        web_service.health.loaded = web_service.health.ready = True
         yield Exporter(f"http://127.0.0.1:{bound[0][1]}/metrics", storage, clock)
     # aiohttp keeps the handlers of up to 1,024 applications; a real process has one.
     _cached_build_middleware.cache_clear()
@@ -329,7 +329,7 @@ class Month:
 
     # What the exporter tells.
 
-    def _hear(self, report: Report) -> None:
+    def _hear(self, report: Event) -> None:
         player = self.players[report.account]
         if isinstance(report, PollStarted):
             player.is_polled = True
@@ -487,10 +487,8 @@ class Month:
         self.happened["scripted faults"] += 1
         fault, times = FAULTS[name]
         player = self._dice.choice(self._configured)
-        endpoint: Endpoint | None = (
-            "list" if name in ONLY_LISTS else self._dice.choice((None, "list", "fetch"))
-        )
-        player.simulator.faults.add(fault(), endpoint=endpoint, times=self._dice.choice(times))
+        call: Endpoint | None = "list" if name in ONLY_LISTS else self._dice.choice((None, "list", "fetch"))
+        player.simulator.faults.add(fault(), call=call, times=self._dice.choice(times))
 
     async def _exchange(self, player: Player) -> None:
         """Of a secret: Twilio takes the new one at once, we have it at once or after some polls."""

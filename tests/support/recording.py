@@ -119,6 +119,6 @@ async def scrape_for(seconds: float, exporter: Whole, recording: Recording, proc
     """The first scrape is half a step from now, and the end half a step after the last."""
     for _ in range(round(seconds / recording.step)):
         await exporter.clock.sleep(recording.step / 2)
-        recording.add((await exporter.door.exposition.page(TEXT)).decode(), process_started)
-        exporter.watchers.metrics.release_counters()
+        recording.add((await exporter.web_service.exposition.page(TEXT)).decode(), process_started)
+        exporter.hub.metrics.release_counters()
         await exporter.clock.sleep(recording.step / 2)

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from exporter.errors import TwilioError
-from exporter.events import PollFinished, Report
+from exporter.events import Event, PollFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.polling.poller import Poller, PollSettings
-from exporter.polling.scheduler import Loop
+from exporter.polling.scheduler import Scheduler
 from exporter.simulator.listing import Rules
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
-from exporter.twilio.rate_limiter import Pace
+from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_transport
 from tests.support.clock import ManualClock
 
@@ -30,10 +30,10 @@ SETTINGS = PollSettings(
     recent=7200.0,
     sweep_interval=900.0,
     concurrency=2,
-    worst=20,
+    top_failing=20,
 )
 
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=Event)
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Rig:
     simulator: Simulator
     clock: ManualClock
     client: Client
-    pace: Pace
+    rate_limiter: RateLimiter
     credential: Credential
     settings: PollSettings
-    reports: list[Report] = field(default_factory=list)
+    reports: list[Event] = field(default_factory=list)
     published: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class Rig:
             self.reports.append,
             lambda _, snapshot: self.published.append(snapshot),
         )
-        self.loop = Loop(
+        self.loop = Scheduler(
             ACCOUNT,
             self.poller.poll,
             self.credential.renewed,
@@ -87,8 +87,8 @@ class Rig:
 
     def requests(self) -> dict[str, int]:
         """Since the last call."""
-        counted = self.simulator.requests_by_endpoint
-        self.simulator.journal.by_endpoint.clear()
+        counted = self.simulator.requests_by_call
+        self.simulator.journal.by_call.clear()
         return counted
 
 
@@ -109,11 +109,17 @@ async def rigged(
     async with Simulator(world, clock, rules=rules) as simulator:
         wanted = TransportSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
         async with open_transport(wanted) as transport:
-            pace = Pace(requests_per_second)
-            reports: list[Report] = []
+            rate_limiter = RateLimiter(requests_per_second)
+            reports: list[Event] = []
             pair = (simulator.credential[0], SecretStr(secret or simulator.credential[1]))
             credential = Credential(ACCOUNT, lambda: pair, reports.append)
             client = Client(
-                ACCOUNT, transport, credential, pace, clock, reports.append, concurrency=settings.concurrency
+                ACCOUNT,
+                transport,
+                credential,
+                rate_limiter,
+                clock,
+                reports.append,
+                concurrency=settings.concurrency,
             )
-            yield Rig(simulator, clock, client, pace, credential, settings, reports)
+            yield Rig(simulator, clock, client, rate_limiter, credential, settings, reports)

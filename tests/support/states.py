@@ -5,18 +5,18 @@ from typing import Final
 
 from exporter.errors import Unauthorized, Unreachable
 from exporter.events import (
+    Event,
     ListingProgressed,
     PollFinished,
     PollScheduled,
     PollStarted,
-    Report,
     RequestFinished,
     RequestRetried,
 )
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.metrics.registry import Metrics
-from exporter.observers.status import Board, PaceView
+from exporter.observers.status import AccountStatuses, RateLimitStatus
 from exporter.operation import Operation
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
@@ -31,11 +31,11 @@ SHOP: Final = (
 NEWSLETTER: Final = (operation(4, age=100_000.0, total=9000, recipients=9000, delivered=8999, failed=1),)
 
 
-def snapshot_of(operations: Iterable[Operation], *, worst: int = 20) -> Snapshot:
+def snapshot_of(operations: Iterable[Operation], *, top_failing: int = 20) -> Snapshot:
     ledger = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY - WEEK)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, worst=worst, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=top_failing, counts=ledger.counts())
 
 
 class State:
@@ -43,17 +43,17 @@ class State:
 
     def __init__(self, *accounts: str) -> None:
         self.metrics = Metrics(accounts, version="1.2.3", interval=60.0)
-        self.board = Board(accounts)
-        self.paces = {account: PaceView(5.0, 0.0) for account in accounts}
+        self.statuses = AccountStatuses(accounts)
+        self.rate_limiters = {account: RateLimitStatus(5.0, 0.0) for account in accounts}
 
-    def report(self, *reports: Report) -> None:
+    def report(self, *reports: Event) -> None:
         for each in reports:
             self.metrics.observe(each)
-            self.board.observe(each)
+            self.statuses.observe(each)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)
-        self.board.publish(account, snapshot)
+        self.statuses.publish(account, snapshot)
 
     def succeed(self, account: str, operations: Iterable[Operation]) -> None:
         self.publish(account, snapshot_of(operations))
@@ -95,7 +95,7 @@ def failing() -> State:
         RequestFinished("newsletter", "list", "401", 0.1, 0.0),
         PollFinished("newsletter", SATURDAY + 60, 0.1, Unauthorized("the credential was refused")),
     )
-    state.paces["shop"] = PaceView(0.625, SATURDAY + 400)
+    state.rate_limiters["shop"] = RateLimitStatus(0.625, SATURDAY + 400)
     return state
 
 

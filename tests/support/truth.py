@@ -4,16 +4,18 @@ from collections.abc import Iterable
 
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot
-from exporter.ledger.totals import Sums
+from exporter.ledger.totals import Totals
 from exporter.operation import STATS, STATUSES, Operation
 
 
-def total(operations: Iterable[Operation]) -> Sums:
+def total(operations: Iterable[Operation]) -> Totals:
     some = list(operations)
-    return Sums(len(some), tuple(sum(each.stats[index] or 0 for each in some) for index in range(len(STATS))))
+    return Totals(
+        len(some), tuple(sum(each.stats[index] or 0 for each in some) for index in range(len(STATS)))
+    )
 
 
-def by_status(operations: Iterable[Operation]) -> dict[str, Sums]:
+def by_status(operations: Iterable[Operation]) -> dict[str, Totals]:
     some = list(operations)
     return {status: total(each for each in some if each.status == status) for status in STATUSES}
 
@@ -23,7 +25,7 @@ def badness(operation: Operation) -> int:
     return (stats["failed"] or 0) + (stats["undelivered"] or 0)
 
 
-def worst(operations: Iterable[Operation], count: int) -> tuple[Operation, ...]:
+def top_failing(operations: Iterable[Operation], count: int) -> tuple[Operation, ...]:
     bad = [each for each in operations if badness(each)]
     return tuple(sorted(bad, key=lambda each: (-badness(each), -each.created_at, each.id))[:count])
 
@@ -49,7 +51,7 @@ def snapshot_of(
             for name, age in RECENT_AGES.items()
         },
         oldest_created_at=oldest(inside),
-        worst=worst(inside, count),
+        top_failing=top_failing(inside, count),
         tracked_operations=len(inside),
         counts=counts,
     )

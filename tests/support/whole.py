@@ -18,36 +18,36 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter import logs
 from exporter.config.accounts import Account
 from exporter.config.settings import Api, Poll, Settings, State
-from exporter.events import Report
+from exporter.events import Event
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.negotiation import TEXT
-from exporter.observers.hub import Watchers
-from exporter.polling import resume as revival
-from exporter.polling.scheduler import Loop
+from exporter.observers.hub import Hub
+from exporter.polling import resume
+from exporter.polling.scheduler import Scheduler
 from exporter.polling.service import Polling
 from exporter.simulator.listener import Listener
 from exporter.simulator.server import OPERATIONS_PATH, Simulator
 from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
-from exporter.supervisor import Tasks
-from exporter.web.service import Door
+from exporter.supervisor import Supervisor
+from exporter.web.service import WebService
 from tests.support.clock import ManualClock
 
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=Event)
 
 
 @dataclass
 class Whole:
-    watchers: Watchers
+    hub: Hub
     polling: Polling
-    tasks: Tasks
-    door: Door
+    tasks: Supervisor
+    web_service: WebService
     clock: ManualClock
     simulators: Mapping[str, Simulator]
     log: io.StringIO
     storage: Storage | None = None
-    loops: Mapping[str, Loop] = field(default_factory=dict)
-    reports: list[Report] = field(default_factory=list)
+    schedulers: Mapping[str, Scheduler] = field(default_factory=dict)
+    reports: list[Event] = field(default_factory=list)
 
     @property
     def simulator(self) -> Simulator:
@@ -57,22 +57,24 @@ class Whole:
 
     async def poll(self) -> bool:
         """Of the only account; whether it succeeded."""
-        (loop,) = self.loops.values()
+        (loop,) = self.schedulers.values()
         return await loop.attempt()
 
     @asynccontextmanager
-    async def turning(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    async def running(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
         """Every account's loop turns; none ends by itself."""
-        async with self.tasks.turning({loop.account: loop.run() for loop in self.loops.values()}) as tasks:
+        async with self.tasks.running(
+            {loop.account: loop.run() for loop in self.schedulers.values()}
+        ) as tasks:
             yield tasks
         assert all(task.cancelled() for task in tasks), tasks
 
     async def run_for(self, seconds: float) -> None:
-        async with self.turning():
+        async with self.running():
             await self.clock.sleep(seconds)
 
     async def scrape(self) -> "Scrape":
-        text = (await self.door.exposition.page(TEXT)).decode()
+        text = (await self.web_service.exposition.page(TEXT)).decode()
         return Scrape(text)
 
     def reported(self, kind: type[R], account: str | None = None) -> list[R]:
@@ -146,22 +148,22 @@ async def whole(
             ),
         )
         with logging_to(level, log_format) as log:
-            tasks = Tasks()
-            watchers = Watchers(settings, clock)
-            watchers.readers.append(on_publish)
-            polling = Polling(settings, clock, watchers)
-            door = Door(settings, clock, watchers, tasks, polling.reloads)
+            tasks = Supervisor()
+            hub = Hub(settings, clock)
+            hub.snapshot_observers.append(on_publish)
+            polling = Polling(settings, clock, hub)
+            web_service = WebService(settings, clock, hub, tasks, polling.reloads)
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
-            made = Whole(watchers, polling, tasks, door, clock, by_name, log)
-            watchers.listeners.append(made.reports.append)
+            made = Whole(hub, polling, tasks, web_service, clock, by_name, log)
+            hub.observers.append(made.reports.append)
             async with (
-                revival.opened(settings, watchers.board.accounts, clock) as storage,
-                polling.loops(storage) as loops,
+                resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
+                polling.schedulers(storage) as schedulers,
             ):
                 made.storage = storage
                 if storage is not None:
                     _hold(clock, storage)
-                made.loops = dict(zip(by_name, loops, strict=True))
+                made.schedulers = dict(zip(by_name, schedulers, strict=True))
                 yield made
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.errors import Malformed, StateError, Throttled, TwilioError, Unavailable
-from exporter.events import Report
+from exporter.events import Event
 from exporter.ledger.counters import COUNTED, ZERO, Counts
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
@@ -37,7 +37,7 @@ SETTINGS = PollSettings(
     recent=HOUR,
     sweep_interval=300.0,
     concurrency=2,
-    worst=3,
+    top_failing=3,
     page_size=2,
 )
 
@@ -78,7 +78,7 @@ class Model:
         self.born: dict[str, float] = {}
         self.newest: dict[str, float] = {}
 
-    def hear(self, reply: Operation, window_start: float) -> None:
+    def request_received(self, reply: Operation, window_start: float) -> None:
         if reply.created_at < window_start:
             return
         baseline = reply.created_at < self.coverage
@@ -159,7 +159,7 @@ class CountersThatSurvive(RuleBasedStateMachine):
         self.run(self.storage.open())
         self.store = CrashingStore(self.storage)
         poll_settings = replace(SETTINGS, lookback=self.lookback)
-        reports: list[Report] = []
+        reports: list[Event] = []
         self.poller = Poller(
             "a", self.twilio, self.clock, poll_settings, reports.append, self.publish, self.store
         )
@@ -188,28 +188,28 @@ class CountersThatSurvive(RuleBasedStateMachine):
         assert all(snapshot.counts[key] >= self.shown[key] for key in ZERO)
         self.shown = snapshot.counts
 
-    def hear(self) -> None:
+    def request_received(self) -> None:
         for reply in self.twilio.replies:
-            self.model.hear(reply, self.window_start)
+            self.model.request_received(reply, self.window_start)
         self.twilio.replies.clear()
 
     def poll(self) -> bool:
         """Whether it was published; afterwards the model has heard what the poller has."""
         crashed = False
-        if not self.model.born and not self.poller._progress.stretches:
+        if not self.model.born and not self.poller._progress.listed_intervals:
             self.model = Model(self.clock.now())  # coverage begins with the first poll that lists anything
             self.window_start = self.clock.now() - self.lookback
         try:
             snapshot = self.run(self.poller.poll())
         except TwilioError:
-            self.hear()
+            self.request_received()
             self.is_settled = False
             self.window_start = self.poller._ledger._window.start  # it moves when the listing is whole
             self.model.forget(self.window_start)
             return False
         except CrashError:
             snapshot, crashed = None, True
-        self.hear()
+        self.request_received()
         self.is_settled = True
         self.window_start = self.clock.now() - self.lookback
         self.model.forget(self.window_start)

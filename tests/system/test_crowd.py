@@ -15,8 +15,8 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.ids import new_id
 from exporter.simulator.server import Simulator
 from exporter.twilio.protocol import MAX_REPLY_BYTES
-from exporter.web.auth import Access
-from exporter.web.service import TEND_SECONDS
+from exporter.web.auth import Authenticator
+from exporter.web.service import MAINTENANCE_SECONDS
 from tests.simulator.ask import a_world, an_operation
 from tests.support.clock import SATURDAY
 from tests.support.whole import Whole, whole
@@ -98,7 +98,7 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
     assert not any(up[account] for account in {*broken, STUMBLING})
     assert all(up[account] for account in accounts[len(SICK) + 1 :])
-    assert exporter.watchers.vigil.reason() is None
+    assert exporter.hub.watchdog.reason() is None
 
 
 async def the_mistake_is_told(exporter: Whole) -> None:
@@ -119,13 +119,13 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
     async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
-        client = TestClient(TestServer(exporter.door.application))
+        client = TestClient(TestServer(exporter.web_service.application))
         stuck = asyncio.Event()
-        async with client, exporter.turning() as tasks:
-            exporter.door.health.loaded = True
+        async with client, exporter.running() as tasks:
+            exporter.web_service.health.loaded = True
             await exporter.clock.sleep(20 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
-            monkeypatch.setattr(exporter.loops["a0"], "_poll", stuck.wait)
+            monkeypatch.setattr(exporter.schedulers["a0"], "_poll", stuck.wait)
             await exporter.clock.sleep(7 * INTERVAL)
             reply = await client.get("/-/healthy")
             assert reply.status == 503
@@ -146,7 +146,7 @@ async def test_long_first_listing_is_no_hang() -> None:
         exporter.simulator.faults.add(faults.empty_page(), times=30)
         watching = asyncio.create_task(exporter.run_for(1000))
         while not watching.done():
-            assert exporter.watchers.vigil.reason() is None
+            assert exporter.hub.watchdog.reason() is None
             await asyncio.sleep(0)
         assert len(exporter.simulator.requests) >= 15
 
@@ -155,16 +155,16 @@ async def test_watch_over_files_survives_a_mistake(monkeypatch: pytest.MonkeyPat
     """It is told with its traceback, and the next look comes."""
     looks = iter([True, ZeroDivisionError, False])
 
-    def changed(_: Access) -> bool:
+    def changed(_: Authenticator) -> bool:
         look = next(looks, False)
         if look is ZeroDivisionError:
             raise ZeroDivisionError
         return bool(look)
 
-    monkeypatch.setattr(Access, "changed", changed)
+    monkeypatch.setattr(Authenticator, "changed", changed)
     async with whole([]) as exporter:
-        watching = asyncio.create_task(exporter.door.tend())
-        await exporter.clock.sleep(5 * TEND_SECONDS)
+        watching = asyncio.create_task(exporter.web_service.maintain())
+        await exporter.clock.sleep(5 * MAINTENANCE_SECONDS)
         assert not watching.done()
         watching.cancel()
     assert next(looks, None) is None
@@ -173,8 +173,8 @@ async def test_watch_over_files_survives_a_mistake(monkeypatch: pytest.MonkeyPat
 
 async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
-    async with whole([]) as exporter, exporter.turning():
-        assert exporter.door.health.dead() is None
+    async with whole([]) as exporter, exporter.running():
+        assert exporter.web_service.health.dead() is None
         assert len(exporter.logged("no account falls to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text
 
@@ -183,9 +183,9 @@ async def test_scrapes_cost_twilio_nothing() -> None:
     """However many there are, in whatever format: only polls ask."""
     async with whole([a_world()]) as exporter:
         assert await exporter.poll()
-        exporter.door.health.loaded = True
+        exporter.web_service.health.loaded = True
         asked = len(exporter.simulator.requests)
-        async with TestClient(TestServer(exporter.door.application)) as client:
+        async with TestClient(TestServer(exporter.web_service.application)) as client:
             for accept in ("text/plain", "application/openmetrics-text") * 10:
                 reply = await client.get("/metrics", headers={"Accept": accept})
                 assert reply.status == 200

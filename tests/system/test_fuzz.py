@@ -12,7 +12,7 @@ import pytest
 from exporter.errors import Malformed
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES
-from exporter.ledger.totals import Sums
+from exporter.ledger.totals import Totals
 from exporter.operation import STATS, STATUSES
 from exporter.simulator.faults import HOSTILE_IDS
 from exporter.twilio.protocol import read_operation, read_page
@@ -127,12 +127,12 @@ def take_in(body: bytes, ledger: Ledger) -> str:
 def sums_are_those_of_the_operations(ledger: Ledger) -> None:
     operations = list(ledger)
     assert len(operations) == len(ledger)
-    for status, sums in ledger.window_sums().items():
+    for status, sums in ledger.window_totals().items():
         mine = [[value or 0 for value in each.stats] for each in operations if each.status == status]
-        assert sums == Sums(
+        assert sums == Totals(
             len(mine), tuple(map(sum, zip(*mine, strict=True))) if mine else (0,) * len(STATS)
         )
-    assert set(ledger.window_sums()) == set(STATUSES)
+    assert set(ledger.window_totals()) == set(STATUSES)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

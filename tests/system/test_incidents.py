@@ -141,7 +141,7 @@ async def test_incident_is_caught(incident: Incident, tmp_path: Path) -> None:
     started = clock.now()
     async with (
         whole([world], clock=clock, poll={"lookback": "6h"}, state=state) as exporter,
-        exporter.turning(),
+        exporter.running(),
     ):
         await scrape_for(CALM, exporter, recording, started)
         await incident.strike(exporter)

@@ -53,7 +53,7 @@ async def test_month_of_steady_traffic_fires_no_mail_alert(tmp_path: Path) -> No
         poll = {"lookback": "1d", "interval": INTERVAL}
         async with (
             whole([world], clock=clock, api={"requests_per_second": 100}, poll=poll, state=state) as exporter,
-            exporter.turning(),
+            exporter.running(),
         ):
             await scrape_for(days * DAY, exporter, recording, started)
         if not keeps_state:

@@ -81,7 +81,7 @@ async def test_reaction(row: Row) -> None:
         before = await exporter.scrape()
         exporter.clock.advance(60)
         exporter.simulator.journal.clear()
-        exporter.simulator.faults.add(row.fault, endpoint="list", times=None)
+        exporter.simulator.faults.add(row.fault, call="list", times=None)
 
         assert not await exporter.poll()
         broken = await exporter.scrape()
@@ -89,7 +89,7 @@ async def test_reaction(row: Row) -> None:
         assert broken.polled() == before.polled() != ""
         assert broken.value("twilio_email_up") == 0
         assert broken.value("twilio_email_exporter_polls_total", outcome=row.outcome) == 1
-        codes = broken.values("twilio_email_exporter_requests_total", endpoint="list", code=row.code)
+        codes = broken.values("twilio_email_exporter_requests_total", call="list", code=row.code)
         assert sum(codes.values()) == row.requests + (row.code == "200")
         retries = broken.values("twilio_email_exporter_retries_total")
         assert sum(retries.values()) == (row.requests - 1 if row.retries else 0)

@@ -101,10 +101,10 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
             *(repr(each) for each in exporter.reports if not isinstance(each, PollCrashed)),
             *(
                 repr(part) + str(part)
-                for wired in (exporter.watchers, exporter.polling, exporter.tasks, exporter.door)
+                for wired in (exporter.hub, exporter.polling, exporter.tasks, exporter.web_service)
                 for part in (wired, *vars(wired).values())
             ),
-            *map(repr, exporter.loops.values()),
+            *map(repr, exporter.schedulers.values()),
             *(str(vars(credential)) for credential in exporter.polling._credentials),
         ]
     )
@@ -113,8 +113,8 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
 async def pages_of(exporter: Whole) -> list[str]:
     return [
         (await exporter.scrape()).text,
-        (await exporter.door.exposition.page(OPENMETRICS)).decode(),
-        exporter.door.status_page().text,
+        (await exporter.web_service.exposition.page(OPENMETRICS)).decode(),
+        exporter.web_service.status_page().text,
     ]
 
 
@@ -134,7 +134,7 @@ async def test_nothing_tells_a_secret_or_a_token(tmp_path: Path, log_format: str
         exporter.simulator.rotate_credential(SECRET)
         told = ""
         for fault in EVERY:
-            exporter.simulator.faults.add(fault, endpoint="list", times=None)
+            exporter.simulator.faults.add(fault, call="list", times=None)
             await exporter.poll()
             exporter.simulator.faults.clear()
             exporter.clock.advance(4000)
@@ -157,7 +157,7 @@ async def test_mistake_of_ours_tells_none_either(log_format: str) -> None:
         assert "KeyError" in told
         assert SECRET not in told
         assert TOKEN not in told
-        assert "ValueError" in exporter.door.status_page().text
+        assert "ValueError" in exporter.web_service.status_page().text
 
 
 async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -
         [a_world()], account=lambda _: {"auth_token_file": str(file)}, level="debug"
     ) as exporter:
         file.write_bytes(SECRET.encode() + b"\xff")
-        exporter.door.reload()
+        exporter.web_service.reload()
         told = everything_told(exporter, await pages_of(exporter))
         assert "is not a text file" in told
         assert str(file) in told

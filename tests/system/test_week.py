@@ -25,7 +25,7 @@ async def follow(rig: Rig, days: float, step: float) -> int:
         truth: list[Operation] = rig.simulator.world.visible(now)
         settings = rig.settings
         expected = snapshot_of(
-            truth, now, lookback=settings.lookback, count=settings.worst, counts=snapshot.counts
+            truth, now, lookback=settings.lookback, count=settings.top_failing, counts=snapshot.counts
         )
         assert snapshot == expected
         assert rig.last_poll.skipped_fetches == 0

@@ -32,7 +32,7 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
 from exporter.twilio.client import MAX_ATTEMPTS
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
-from exporter.twilio.rate_limiter import Pace
+from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_session, proxy_for
 from tests.simulator.ask import an_operation
 from tests.support.certificates import make_certificates
@@ -62,7 +62,7 @@ async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) ->
     for request in rig.simulator.requests:
         assert request.user_agent == f"twilio-email-exporter/{__version__}"
         assert request.authorized
-    codes = [(each.endpoint, each.code) for each in rig.reported(RequestFinished)]
+    codes = [(each.call, each.code) for each in rig.reported(RequestFinished)]
     assert codes == [("list", "200"), ("fetch", "200")]
 
 
@@ -109,7 +109,7 @@ async def test_what_a_retry_would_not_mend_is_asked_once(
     rig: Rig, fault: Fault, kind: type[TwilioError], code: str
 ) -> None:
     """One request, one typed error, no wait."""
-    rig.simulator.faults.add(fault, endpoint="list", times=None)
+    rig.simulator.faults.add(fault, call="list", times=None)
     with pytest.raises(kind) as caught:
         await list_page(rig)
     assert type(caught.value) is kind
@@ -125,7 +125,7 @@ async def test_what_may_pass_is_retried_with_back_off(
     rig: Rig, fault: Fault, kind: type[TwilioError], code: str, reason: str
 ) -> None:
     """Up to a number of attempts, ever further apart; then the last error is told."""
-    rig.simulator.faults.add(fault, endpoint="list", times=None)
+    rig.simulator.faults.add(fault, call="list", times=None)
     with pytest.raises(kind):
         await list_page(rig)
     requests = rig.simulator.requests
@@ -208,13 +208,13 @@ async def test_404_on_a_fetch_is_no_error(rig: Rig) -> None:
 async def test_ceilings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests a second and requests in flight, whatever is asked for at once."""
     left: list[float] = []  # departures: when it arrives is up to a clock that jumps meanwhile
-    take = Pace.take
+    take = RateLimiter.acquire
 
-    def noting(pace: Pace, now: float) -> None:
+    def noting(rate_limiter: RateLimiter, now: float) -> None:
         left.append(now)
-        take(pace, now)
+        take(rate_limiter, now)
 
-    monkeypatch.setattr(Pace, "take", noting)
+    monkeypatch.setattr(RateLimiter, "acquire", noting)
     async with rigged(World.empty(), ManualClock(), requests_per_second=5, concurrency=2) as rig:
         rig.simulator.overlap_turns = 20
         await asyncio.gather(*(list_page(rig, patience=1e6) for _ in range(20)))
@@ -243,7 +243,7 @@ async def test_no_error_tells_a_secret_a_token_or_a_body(rig: Rig) -> None:
     secret = rig.simulator.credential[1]
     spoilers = [*(row[0] for row in NO_RETRY), *(row[0] for row in RETRIED)]
     for fault in spoilers:
-        rig.simulator.faults.add(fault, endpoint="list", times=MAX_ATTEMPTS)
+        rig.simulator.faults.add(fault, call="list", times=MAX_ATTEMPTS)
         with pytest.raises(TwilioError) as caught:
             await rig.client.list_page(0, 1, "dG9rZW4+/w==", give_up_at=1e9)
         rig.simulator.faults.clear()

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from exporter.errors import CredentialError, Unauthorized
-from exporter.events import CredentialChanged, CredentialUnreadable, Report
+from exporter.events import CredentialChanged, CredentialUnreadable, Event
 from exporter.twilio.credentials import Credential
 from tests.simulator.ask import a_world
 from tests.support.whole import Whole, whole
@@ -19,7 +19,7 @@ class Source:
 
     def __init__(self, content: str | CredentialError) -> None:
         self.content = content
-        self.reports: list[Report] = []
+        self.reports: list[Event] = []
 
     def read(self) -> tuple[str, SecretStr]:
         if isinstance(self.content, CredentialError):
@@ -129,7 +129,7 @@ async def test_reload_changes_the_secret_before_it_is_refused(secret: Path) -> N
         put(secret, "another")
         assert await exporter.poll()
         exporter.simulator.rotate_credential("another")
-        async with TestClient(TestServer(exporter.door.application)) as client:
+        async with TestClient(TestServer(exporter.web_service.application)) as client:
             assert (await client.post("/-/reload")).status == 200
             assert (await client.get("/-/reload")).status == 405
         assert await exporter.poll()
@@ -141,8 +141,8 @@ async def test_unreadable_file_leaves_the_old_secret(secret: Path, content: str 
     """A line in the log says so and names the file."""
     async with whole([a_world()], account=lambda _: from_file(secret)) as exporter:
         put(secret, content)
-        exporter.door.reload()
-        exporter.door.reload()
+        exporter.web_service.reload()
+        exporter.web_service.reload()
         assert await exporter.poll()
         (told,) = exporter.logged("the old one stays in use")
         assert str(secret) in told

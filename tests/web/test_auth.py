@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from exporter.config.sources import SettingsError
 from exporter.web import passwords
 from exporter.web import routes as web
-from exporter.web.auth import Access, basic_credential
+from exporter.web.auth import Authenticator, basic_credential
 from exporter.web.listener import is_of_this_machine
 from exporter.web.passwords import REMEMBERED_SECONDS, Passwords
 from tests.support.clock import ManualClock
-from tests.support.door import ask, opened
+from tests.support.web_service import ask, opened
 
 LONG = "x" * 80
 
@@ -198,24 +198,24 @@ PROBES = ["/-/healthy", "/-/ready"]
 async def test_every_path_is_guarded(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes from elsewhere needs a password for health and readiness, too, as exporter-toolkit has it."""
     monkeypatch.setattr(web, "is_of_this_machine", lambda _: False)
-    async with opened(config_file=config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}")) as door:
-        reply = await ask(door.port, path)
+    async with opened(config_file=config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}")) as web_service:
+        reply = await ask(web_service.port, path)
         assert reply.status == 401
         assert reply.headers["WWW-Authenticate"].startswith("Basic ")
-        assert (await ask(door.port, path, headers=[basic("alice", "wrong")])).status == 401
+        assert (await ask(web_service.port, path, headers=[basic("alice", "wrong")])).status == 401
         expected = 404 if path == "/nothing" else 200
-        assert (await ask(door.port, path, headers=[basic("alice", "secret")])).status == expected
+        assert (await ask(web_service.port, path, headers=[basic("alice", "secret")])).status == expected
 
 
 @pytest.mark.parametrize("path", PROBES)
 async def test_probe_from_this_machine_needs_no_password(tmp_path: Path, path: str) -> None:
     """Nor does it count for the rate limit: a restart because others scrape much would be no help."""
     text = f"rate_limit: {{interval: 1h, burst: 1}}\nbasic_auth_users: {{alice: {ALICE}}}"
-    async with opened(config_file=config(tmp_path, text)) as door:
-        assert [(await ask(door.port, path)).status for _ in range(3)] == [200] * 3
-        assert (await ask(door.port, f"{path}/")).status == 401
-        assert (await ask(door.port, path)).status == 200
-        assert (await ask(door.port)).status == 429
+    async with opened(config_file=config(tmp_path, text)) as web_service:
+        assert [(await ask(web_service.port, path)).status for _ in range(3)] == [200] * 3
+        assert (await ask(web_service.port, f"{path}/")).status == 401
+        assert (await ask(web_service.port, path)).status == 200
+        assert (await ask(web_service.port)).status == 429
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_who_is_gone_is_of_no_machine() -> None:
 
 async def test_reload_is_guarded(tmp_path: Path) -> None:
     """Who may not read may not reload."""
-    async with opened(config_file=config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}")) as door:
-        assert (await ask(door.port, "/-/reload", method="POST")).status == 401
+    async with opened(config_file=config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}")) as web_service:
+        assert (await ask(web_service.port, "/-/reload", method="POST")).status == 401
 
 
 async def test_headers_are_added_to_every_reply(tmp_path: Path) -> None:
@@ -257,9 +257,9 @@ async def test_headers_are_added_to_every_reply(tmp_path: Path) -> None:
     text = (
         "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: default-src 'self'}}"
     )
-    async with opened(config_file=config(tmp_path, text)) as door:
+    async with opened(config_file=config(tmp_path, text)) as web_service:
         for path in ("/metrics", "/", "/nothing"):
-            reply = await ask(door.port, path)
+            reply = await ask(web_service.port, path)
             assert reply.headers["X-Frame-Options"] == "deny"
             assert reply.headers["Content-Security-Policy"] == "default-src 'self'"
 
@@ -267,27 +267,27 @@ async def test_headers_are_added_to_every_reply(tmp_path: Path) -> None:
 async def test_rate_limit(tmp_path: Path) -> None:
     """A burst, then one at a time, then a burst again after a pause; before a password is looked at."""
     text = f"rate_limit: {{interval: 10s, burst: 2}}\nbasic_auth_users: {{alice: {ALICE}}}"
-    async with opened(config_file=config(tmp_path, text)) as door:
+    async with opened(config_file=config(tmp_path, text)) as web_service:
 
         async def statuses(count: int) -> list[int]:
-            return [(await ask(door.port)).status for _ in range(count)]
+            return [(await ask(web_service.port)).status for _ in range(count)]
 
         assert await statuses(3) == [401, 401, 429]
-        door.clock.advance(10)
+        web_service.clock.advance(10)
         assert await statuses(2) == [401, 429]
-        door.clock.advance(1000)
+        web_service.clock.advance(1000)
         assert await statuses(3) == [401, 401, 429]
 
 
 async def test_users_headers_and_rate_change_while_running(tmp_path: Path) -> None:
     """From the next request on."""
     file = config(tmp_path, f"basic_auth_users: {{alice: {ALICE}}}\nrate_limit: {{interval: 1s, burst: 100}}")
-    async with opened(config_file=file) as door:
-        assert (await ask(door.port)).status == 401
+    async with opened(config_file=file) as web_service:
+        assert (await ask(web_service.port)).status == 401
         config(tmp_path, "http_server_config: {headers: {X-XSS-Protection: '0'}}")
-        assert door.access.changed()
-        door.access.reload()
-        reply = await ask(door.port)
+        assert web_service.authenticator.changed()
+        web_service.authenticator.reload()
+        reply = await ask(web_service.port)
         assert reply.status == 200
         assert reply.headers["X-XSS-Protection"] == "0"
 
@@ -295,17 +295,17 @@ async def test_users_headers_and_rate_change_while_running(tmp_path: Path) -> No
 def test_missing_file_is_told(tmp_path: Path) -> None:
     """It may vanish while running; from the start it is a wrong setting."""
     file = config(tmp_path, "")
-    access = Access(file, ManualClock())
+    authenticator = Authenticator(file, ManualClock())
     file.unlink()
-    assert access.changed()
+    assert authenticator.changed()
     with pytest.raises(SettingsError, match=r"web\.config_file: .*web\.yml: cannot be read: No such file"):
-        access.reload()
-    assert not access.changed()
+        authenticator.reload()
+    assert not authenticator.changed()
 
 
 def test_without_a_file_there_is_nothing_to_reload() -> None:
     """And nothing that could change."""
-    access = Access(None, ManualClock())
-    access.reload()
-    assert not access.changed()
-    assert access.within_rate()
+    authenticator = Authenticator(None, ManualClock())
+    authenticator.reload()
+    assert not authenticator.changed()
+    assert authenticator.within_rate()

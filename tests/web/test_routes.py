@@ -17,7 +17,7 @@ from exporter.web.listener import HEADER_BYTES, HEADERS, READ_SECONDS, REQUEST_S
 from exporter.web.routes import CONCURRENT_SCRAPES, Health
 from tests.metrics.test_exposition import Source
 from tests.metrics.test_negotiation import CHROMIUM, CURL, PROMETHEUS_2_42, PROMETHEUS_3
-from tests.support.door import Door, ask, opened
+from tests.support.web_service import WebService, ask, opened
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,8 +35,8 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 async def test_scrape(accept: str, encoding: str | None, content_type: str) -> None:
     """Each client gets what it reads best, and caches are told what it depended on."""
     headers = [f"Accept: {accept}", *([f"Accept-Encoding: {encoding}"] if encoding else [])]
-    async with opened() as door:
-        reply = await ask(door.port, headers=headers)
+    async with opened() as web_service:
+        reply = await ask(web_service.port, headers=headers)
     assert reply.status == 200
     assert reply.headers["Content-Type"] == content_type
     assert reply.headers["Vary"] == "Accept, Accept-Encoding"
@@ -51,9 +51,9 @@ async def test_scrape(accept: str, encoding: str | None, content_type: str) -> N
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_head_has_the_headers_and_no_body(encoding: str) -> None:
     """A probe that asks for less gets less."""
-    async with opened(exposition=Exposition([Source("g").part])) as door:
-        head = await ask(door.port, method="HEAD", headers=[f"Accept-Encoding: {encoding}"])
-        whole = await ask(door.port, headers=[f"Accept-Encoding: {encoding}"])
+    async with opened(exposition=Exposition([Source("g").part])) as web_service:
+        head = await ask(web_service.port, method="HEAD", headers=[f"Accept-Encoding: {encoding}"])
+        whole = await ask(web_service.port, headers=[f"Accept-Encoding: {encoding}"])
     assert head.status == 200
     assert head.body == b""
     assert head.headers["Content-Length"] == whole.headers["Content-Length"] == str(len(whole.body))
@@ -63,39 +63,39 @@ async def test_head_has_the_headers_and_no_body(encoding: str) -> None:
 async def test_probes() -> None:
     """Healthy speaks of the process, ready of whether it can be asked."""
     health = Health(dead=lambda: None, loaded=True)
-    async with opened(health=health) as door:
-        assert (await ask(door.port, "/-/healthy")).status == 200
-        assert (await ask(door.port, "/-/ready")).status == 503
+    async with opened(health=health) as web_service:
+        assert (await ask(web_service.port, "/-/healthy")).status == 200
+        assert (await ask(web_service.port, "/-/ready")).status == 503
         health.ready = True
-        assert (await ask(door.port, "/-/ready")).body == b"OK\n"
+        assert (await ask(web_service.port, "/-/ready")).body == b"OK\n"
         health.dead = lambda: "a poll loop has died"
-        reply = await ask(door.port, "/-/healthy")
+        reply = await ask(web_service.port, "/-/healthy")
         assert (reply.status, reply.body) == (503, b"a poll loop has died\n")
 
 
 async def test_loading_is_no_death() -> None:
     """However long it takes: before the loops turn, nobody can tell that one hangs."""
     health = Health(dead=lambda: "no sign of life")
-    async with opened(health=health) as door:
-        assert (await ask(door.port, "/-/healthy")).status == 200
+    async with opened(health=health) as web_service:
+        assert (await ask(web_service.port, "/-/healthy")).status == 200
         health.loaded = True
-        assert (await ask(door.port, "/-/healthy")).status == 503
+        assert (await ask(web_service.port, "/-/healthy")).status == 503
 
 
 async def test_reload_says_what_is_wrong() -> None:
     """A line for each problem; only POST reloads."""
-    async with opened() as door:
-        assert (await ask(door.port, "/-/reload", method="POST")).status == 200
-        door.problems = ["one", "two"]
-        reply = await ask(door.port, "/-/reload", method="POST")
+    async with opened() as web_service:
+        assert (await ask(web_service.port, "/-/reload", method="POST")).status == 200
+        web_service.problems = ["one", "two"]
+        reply = await ask(web_service.port, "/-/reload", method="POST")
         assert (reply.status, reply.body) == (500, b"one\ntwo\n")
-        assert (await ask(door.port, "/-/reload")).status == 405
+        assert (await ask(web_service.port, "/-/reload")).status == 405
 
 
 async def test_status_page_takes_nothing_from_elsewhere() -> None:
     """No script, no inline style, no other host, and no frame around it."""
-    async with opened() as door:
-        page, style = await ask(door.port, "/"), await ask(door.port, "/status.css")
+    async with opened() as web_service:
+        page, style = await ask(web_service.port, "/"), await ask(web_service.port, "/status.css")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'; style-src 'self'" in policy
     assert "unsafe" not in policy
@@ -109,8 +109,8 @@ async def test_status_page_takes_nothing_from_elsewhere() -> None:
 
 async def test_unknown_path_is_not_found() -> None:
     """And says no more."""
-    async with opened() as door:
-        assert (await ask(door.port, "/nothing")).status == 404
+    async with opened() as web_service:
+        assert (await ask(web_service.port, "/nothing")).status == 404
 
 
 class Canned(Exposition):
@@ -134,27 +134,27 @@ class Canned(Exposition):
 async def test_scrapes_beyond_the_limit_are_sent_away() -> None:
     """With a hint when to come again; when the others are done, the door is open again."""
     canned = Canned(awaited=CONCURRENT_SCRAPES)
-    async with opened(exposition=canned) as door:
-        waiting = [asyncio.create_task(ask(door.port)) for _ in range(CONCURRENT_SCRAPES)]
+    async with opened(exposition=canned) as web_service:
+        waiting = [asyncio.create_task(ask(web_service.port)) for _ in range(CONCURRENT_SCRAPES)]
         await canned.full.wait()
-        reply = await ask(door.port)
+        reply = await ask(web_service.port)
         assert reply.status == 503
         assert reply.headers["Retry-After"] == "1"
-        assert (await ask(door.port, "/-/healthy")).status == 200
+        assert (await ask(web_service.port, "/-/healthy")).status == 200
         canned.let_go.set()
         assert {reply.status for reply in await asyncio.gather(*waiting)} == {200}
-        assert (await ask(door.port)).status == 200
+        assert (await ask(web_service.port)).status == 200
 
 
 @pytest.mark.parametrize("size", [4, 64 * 1024 * 1024], ids=["before the page", "within the page"])
 async def test_who_leaves_is_not_in_the_log(size: int, caplog: pytest.LogCaptureFixture) -> None:
     """A scrape that timed out is the scraper's to tell."""
     canned = Canned(bytes(size), awaited=1)
-    async with opened(exposition=canned) as door:
-        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with opened(exposition=canned) as web_service:
+        _, writer = await asyncio.open_connection("127.0.0.1", web_service.port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await canned.full.wait()
-        server = door.visitors._server
+        server = web_service.connections._server
         assert server is not None
         (visitor,) = server.connections
         assert visitor.transport is not None
@@ -171,11 +171,11 @@ async def test_who_leaves_is_not_in_the_log(size: int, caplog: pytest.LogCapture
     assert not caplog.records
 
 
-async def sweep_until(door: Door, done: Callable[[], bool]) -> int:
+async def sweep_until(web_service: WebService, done: Callable[[], bool]) -> int:
     """Look after the visitors second by second; gives the second in which it was done."""
     second = 0
     while not done():
-        door.visitors.sweep(second)
+        web_service.connections.sweep(second)
         second += 1
         for _ in range(20):  # turns of the loop, in which a socket may be accepted or closed
             await asyncio.sleep(0)
@@ -185,11 +185,11 @@ async def sweep_until(door: Door, done: Callable[[], bool]) -> int:
 @pytest.mark.parametrize("said", [b"", b"GET /metrics HTTP/1.1\r\nHost:"], ids=["silent", "slow"])
 async def test_who_does_not_ask_is_cut_off(said: bytes) -> None:
     """A connection costs memory; headers that never end are a known way to have many."""
-    async with opened() as door:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with opened() as web_service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web_service.port)
         writer.write(said)
         end = asyncio.create_task(reader.read())
-        assert REQUEST_SECONDS <= await sweep_until(door, end.done) <= REQUEST_SECONDS + 5
+        assert REQUEST_SECONDS <= await sweep_until(web_service, end.done) <= REQUEST_SECONDS + 5
         with suppress(ConnectionResetError):
             assert await end == b""
         writer.close()
@@ -199,26 +199,26 @@ async def test_who_does_not_read_is_cut_off() -> None:
     """A scrape that is never taken would keep its place and its page for ever."""
     canned = Canned(bytes(64 * 1024 * 1024))
     canned.let_go.set()
-    async with opened(exposition=canned) as door:
-        with socket.create_connection(("127.0.0.1", door.port)) as client:
+    async with opened(exposition=canned) as web_service:
+        with socket.create_connection(("127.0.0.1", web_service.port)) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            server = door.visitors._server
+            server = web_service.connections._server
             assert server is not None
             while not server.connections:
                 await asyncio.sleep(0)
-            assert await sweep_until(door, lambda: not server.connections) >= READ_SECONDS
+            assert await sweep_until(web_service, lambda: not server.connections) >= READ_SECONDS
 
 
 async def test_who_asks_and_reads_may_stay() -> None:
     """A scraper keeps its connection between scrapes."""
-    async with opened() as door, ClientSession() as session:
+    async with opened() as web_service, ClientSession() as session:
         for minute in range(5):
-            door.visitors.sweep(60.0 * minute)
-            async with session.get(f"{door.url}/metrics") as reply:
+            web_service.connections.sweep(60.0 * minute)
+            async with session.get(f"{web_service.url}/metrics") as reply:
                 assert reply.status == 200
                 await reply.read()
-        assert door.visitors._server is not None
-        assert len(door.visitors._server.connections) == 1
+        assert web_service.connections._server is not None
+        assert len(web_service.connections._server.connections) == 1
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ async def test_who_asks_and_reads_may_stay() -> None:
 )
 async def test_too_much_head_is_refused(path: str, header: str) -> None:
     """Nobody fills the memory before a handler has looked."""
-    async with opened() as door:
-        assert (await ask(door.port, path, headers=[header])).status == 400
+    async with opened() as web_service:
+        assert (await ask(web_service.port, path, headers=[header])).status == 400
 
 
 # -- listening ----------------------------------------------------------------------------------------------

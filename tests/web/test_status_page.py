@@ -10,7 +10,6 @@ from exporter.events import PollFinished
 from exporter.web.status_page import status_page
 from tests.support.browser import Tab, browser
 from tests.support.clock import SATURDAY
-from tests.support.door import opened
 from tests.support.operations import operation
 from tests.support.states import (
     SHOP,
@@ -21,6 +20,7 @@ from tests.support.states import (
     one_account,
     several_accounts,
 )
+from tests.support.web_service import opened
 
 PHONE, DESK = 360, 1280
 
@@ -59,9 +59,9 @@ def hostile() -> State:
     state = State("<script>alert(1)</script>")
     bad = operation(0, failed=1)._replace(id="<img src=x onerror=alert(2)>", status='"><b>bold</b>')
     state.succeed("<script>alert(1)</script>", [])
-    snapshot = state.board.accounts["<script>alert(1)</script>"].snapshot
+    snapshot = state.statuses.accounts["<script>alert(1)</script>"].snapshot
     assert snapshot
-    object.__setattr__(snapshot, "worst", (bad,))
+    object.__setattr__(snapshot, "top_failing", (bad,))
     error = Malformed("<svg onload=alert(3)>")
     state.report(PollFinished("<script>alert(1)</script>", SATURDAY + 60, 1.0, error))
     return state
@@ -80,13 +80,17 @@ async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
 async def test_in_a_browser(tab: Tab) -> None:
     """In every state: nothing to complain of, nothing from elsewhere, no overflow, and readable."""
     for state in STATES:
-        async with opened(state=state()) as door:
+        async with opened(state=state()) as web_service:
             for width in (PHONE, DESK):
                 for scheme in ("light", "dark"):
-                    await show(tab, f"{door.url}/", width, scheme)
+                    await show(tab, f"{web_service.url}/", width, scheme)
                     seen = f"{state.__name__}, {width} px, {scheme}"
                     assert tab.complaints() == [], seen
-                    assert set(tab.requested()) <= {f"{door.url}/", f"{door.url}/status.css", "data:,"}, seen
+                    assert set(tab.requested()) <= {
+                        f"{web_service.url}/",
+                        f"{web_service.url}/status.css",
+                        "data:,",
+                    }, seen
                     assert await tab.value("document.documentElement.scrollWidth") <= width, seen
                     assert await tab.value("document.scripts.length") == 0, seen
                     assert await tab.value(CONTRAST) >= 4.5, seen
@@ -99,8 +103,8 @@ async def test_in_a_browser(tab: Tab) -> None:
 @pytest.mark.needs("chromium")
 async def test_content_in_a_browser(tab: Tab) -> None:
     """What fails is named first, with its reason and since when; the numbers and the hold are there."""
-    async with opened(state=failing()) as door:
-        await show(tab, f"{door.url}/", PHONE, "light")
+    async with opened(state=failing()) as web_service:
+        await show(tab, f"{web_service.url}/", PHONE, "light")
         text = " ".join((await tab.value("document.body.innerText")).split())
         title = await tab.value("document.title")
     assert title == "(2 failing) twilio-email-exporter"
@@ -116,8 +120,8 @@ async def test_content_in_a_browser(tab: Tab) -> None:
 @pytest.mark.needs("chromium")
 async def test_page_is_accessible(tab: Tab) -> None:
     """Landmarks, one first heading, names for regions, headers for every table, words beside colours."""
-    async with opened(state=several_accounts()) as door:
-        await show(tab, f"{door.url}/", DESK, "light")
+    async with opened(state=several_accounts()) as web_service:
+        await show(tab, f"{web_service.url}/", DESK, "light")
         tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
         roles = [node["role"]["value"] for node in tree if not node.get("ignored")]
         assert {"main", "banner", "contentinfo", "navigation", "article", "region"} <= set(roles)
@@ -141,9 +145,13 @@ async def show(tab: Tab, url: str, width: int, scheme: str) -> None:
 
 
 def html(state: State) -> str:
-    accounts = state.board.accounts.values()
+    accounts = state.statuses.accounts.values()
     return status_page(
-        accounts, version="1", telemetry_path="/metrics", now=SATURDAY + 100, paces=state.paces
+        accounts,
+        version="1",
+        telemetry_path="/metrics",
+        now=SATURDAY + 100,
+        rate_limits=state.rate_limiters,
     )
 
 

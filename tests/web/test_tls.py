@@ -12,12 +12,12 @@ import bcrypt
 import pytest
 
 from exporter.config.sources import SettingsError
-from exporter.web.auth import Access
+from exporter.web.auth import Authenticator
 from exporter.web.tls import server_context
 from exporter.web.web_config import TLS12_SUITES, Tls
 from tests.support.certificates import CLIENT_NAMES, make_certificates
 from tests.support.clock import ManualClock
-from tests.support.door import Door, Reply, ask, opened
+from tests.support.web_service import Reply, WebService, ask, opened
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -67,10 +67,10 @@ def trusting(
     return context
 
 
-async def tried(door: Door, context: ssl.SSLContext, *headers: str) -> Reply | None:
+async def tried(web_service: WebService, context: ssl.SSLContext, *headers: str) -> Reply | None:
     """`None`: the server, or the client, did not want to."""
     try:
-        return await ask(door.port, "/metrics", tls=context, headers=headers)
+        return await ask(web_service.port, "/metrics", tls=context, headers=headers)
     except OSError:
         return None
 
@@ -80,14 +80,14 @@ async def tried(door: Door, context: ssl.SSLContext, *headers: str) -> Reply | N
 
 async def test_certificate_from_files(folder: Path) -> None:
     """TLS 1.3 by default, with the certificate that was asked for; plain HTTP is no longer spoken."""
-    async with opened(config_file=configured(folder)) as door:
-        reply = await ask(door.port, tls=trusting(folder))
+    async with opened(config_file=configured(folder)) as web_service:
+        reply = await ask(web_service.port, tls=trusting(folder))
         assert reply.status == 200
         assert reply.tls
         assert reply.tls[0] == "TLSv1.3"
         assert reply.certificate == "server"
         with pytest.raises(ConnectionResetError):
-            await ask(door.port)
+            await ask(web_service.port)
 
 
 async def test_certificate_as_text(folder: Path) -> None:
@@ -106,9 +106,9 @@ async def test_certificate_as_text(folder: Path) -> None:
         f"tls_server_config:\n{''.join(blocks)}  client_auth_type: RequireAndVerifyClientCert\n",
         encoding="utf-8",
     )
-    async with opened(config_file=file) as door:
-        assert await tried(door, trusting(folder, client="client"))
-        assert await tried(door, trusting(folder)) is None
+    async with opened(config_file=file) as web_service:
+        assert await tried(web_service, trusting(folder, client="client"))
+        assert await tried(web_service, trusting(folder)) is None
 
 
 # -- client certificates ------------------------------------------------------------------------------------
@@ -131,19 +131,23 @@ async def test_client_auth_types(
 ) -> None:
     """Without a certificate, with one of the authority, with one of another authority."""
     ca = "" if client_auth_type == "NoClientCert" else "\nclient_ca_file: ca.pem"
-    async with opened(config_file=configured(folder, f"client_auth_type: {client_auth_type}{ca}")) as door:
+    async with opened(
+        config_file=configured(folder, f"client_auth_type: {client_auth_type}{ca}")
+    ) as web_service:
         let_in = {
             client
             for client in (None, "client", "strange-client")
-            if await tried(door, trusting(folder, client=client, version=version))
+            if await tried(web_service, trusting(folder, client=client, version=version))
         }
         assert let_in == welcome
 
 
 async def test_client_authorities_of_the_system(folder: Path) -> None:
     """Without a client_ca_file the system's authorities count, as in Go; ours is none of them."""
-    async with opened(config_file=configured(folder, "client_auth_type: RequireAndVerifyClientCert")) as door:
-        assert await tried(door, trusting(folder, client="client")) is None
+    async with opened(
+        config_file=configured(folder, "client_auth_type: RequireAndVerifyClientCert")
+    ) as web_service:
+        assert await tried(web_service, trusting(folder, client="client")) is None
 
 
 @pytest.mark.parametrize("name", [*CLIENT_NAMES, "2001:DB8::7"])
@@ -151,10 +155,10 @@ async def test_allowed_names(folder: Path, name: str) -> None:
     """One of DNS, IP, e-mail and URI is enough, and must match exactly."""
     verify = "client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem"
     tls = f'{verify}\nclient_allowed_sans: ["x", "{name}"]'
-    async with opened(config_file=configured(folder, tls)) as door:
-        assert bool(await tried(door, trusting(folder, client="client"))) is (name in CLIENT_NAMES)
-        assert await tried(door, trusting(folder, client="other-client")) is None
-        assert await tried(door, trusting(folder)) is None
+    async with opened(config_file=configured(folder, tls)) as web_service:
+        assert bool(await tried(web_service, trusting(folder, client="client"))) is (name in CLIENT_NAMES)
+        assert await tried(web_service, trusting(folder, client="other-client")) is None
+        assert await tried(web_service, trusting(folder)) is None
 
 
 # -- versions, ciphers, curves ------------------------------------------------------------------------------
@@ -180,11 +184,11 @@ VERSIONS = {
 )
 async def test_versions(folder: Path, tls: str, spoken: set[str]) -> None:
     """Those between the two bounds, and no others."""
-    async with opened(config_file=configured(folder, tls)) as door:
+    async with opened(config_file=configured(folder, tls)) as web_service:
         let_in = {
             name
             for name, version in VERSIONS.items()
-            if await tried(door, trusting(folder, version=version, ciphers="DEFAULT:@SECLEVEL=0"))
+            if await tried(web_service, trusting(folder, version=version, ciphers="DEFAULT:@SECLEVEL=0"))
         }
         assert let_in == spoken
 
@@ -208,13 +212,15 @@ SUITES = {
 async def test_cipher_suites(folder: Path, suite: str) -> None:
     """Each by its name in Go; a client that can do every other one stays outside."""
     server = "rsa-server" if "_RSA_" in suite else "server"
-    async with opened(config_file=configured(folder, f"cipher_suites: [{suite}]", server=server)) as door:
+    async with opened(
+        config_file=configured(folder, f"cipher_suites: [{suite}]", server=server)
+    ) as web_service:
         able = trusting(folder, version=ssl.TLSVersion.TLSv1_2, ciphers="ALL")
-        reply = await tried(door, able)
+        reply = await tried(web_service, able)
         assert reply
         assert reply.tls == ("TLSv1.2", SUITES[suite])
         unable = trusting(folder, version=ssl.TLSVersion.TLSv1_2, ciphers=f"ALL:!{SUITES[suite]}")
-        assert await tried(door, unable) is None
+        assert await tried(web_service, unable) is None
 
 
 @pytest.mark.parametrize(("prefer", "expected"), [("true", "AES256"), ("false", "AES128")])
@@ -227,8 +233,8 @@ async def test_whose_cipher_preference_counts(folder: Path, prefer: str, expecte
         version=ssl.TLSVersion.TLSv1_2,
         ciphers="ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384",
     )
-    async with opened(config_file=configured(folder, tls)) as door:
-        reply = await tried(door, client)
+    async with opened(config_file=configured(folder, tls)) as web_service:
+        reply = await tried(web_service, client)
         assert reply
         assert reply.tls
         assert expected in reply.tls[1]
@@ -247,11 +253,11 @@ async def test_curves(folder: Path, curve: str, same: str, other: str) -> None:
     """A client that knows only another curve stays outside."""
     async with opened(
         config_file=configured(folder, f"curve_preferences: [{curve}]", server="rsa-server")
-    ) as door:
+    ) as web_service:
         for name, welcome in ((same, True), (other, False)):
             client = trusting(folder)
             client.set_ecdh_curve(name)
-            assert bool(await tried(door, client)) is welcome
+            assert bool(await tried(web_service, client)) is welcome
 
 
 # -- mistakes -----------------------------------------------------------------------------------------------
@@ -290,7 +296,7 @@ def test_name_of_no_file_is_told(folder: Path) -> None:
     file = folder / "web.yml"
     file.write_text('tls_server_config: {cert_file: "a\\0b", key_file: server.key}')
     with pytest.raises(SettingsError, match=r"cert_file: .*web.yml: is no name of a file"):
-        Access(file, ManualClock())
+        Authenticator(file, ManualClock())
 
 
 @pytest.mark.skipif(hasattr(ssl.SSLContext, "set_groups"), reason="this Python can keep to several")
@@ -320,17 +326,17 @@ def test_text_that_cannot_be_kept_in_a_file(folder: Path, monkeypatch: pytest.Mo
 async def test_new_certificate_is_picked_up(folder: Path) -> None:
     """Without a restart; connections that stand are not dropped."""
     file = configured(folder)
-    async with opened(config_file=file) as door:
-        assert not door.access.changed()
+    async with opened(config_file=file) as web_service:
+        assert not web_service.authenticator.changed()
         for kind in ("pem", "key"):
             (folder / f"next-server.{kind}").replace(folder / f"server.{kind}")
-        assert door.access.changed()
-        reply = await tried(door, trusting(folder))
+        assert web_service.authenticator.changed()
+        reply = await tried(web_service, trusting(folder))
         assert reply
         assert reply.certificate == "server"
-        door.access.reload()
-        assert not door.access.changed()
-        reply = await tried(door, trusting(folder))
+        web_service.authenticator.reload()
+        assert not web_service.authenticator.changed()
+        reply = await tried(web_service, trusting(folder))
         assert reply
         assert reply.certificate == "next-server"
 
@@ -339,20 +345,20 @@ async def test_broken_files_leave_the_old_ones_in_force(folder: Path) -> None:
     """TLS, users and headers stay as they were; a file that is mended counts as changed."""
     users = f"basic_auth_users: {{alice: {HASH}}}\n"
     file = configured(folder, more=users)
-    async with opened(config_file=file) as door:
+    async with opened(config_file=file) as web_service:
         (folder / "server.key").write_text("half a k")
         file.write_text(file.read_text().replace("alice", "bob"))
         with pytest.raises(SettingsError):
-            door.access.reload()
-        assert not door.access.changed()
-        reply = await tried(door, trusting(folder), GOOD)
+            web_service.authenticator.reload()
+        assert not web_service.authenticator.changed()
+        reply = await tried(web_service, trusting(folder), GOOD)
         assert reply
         assert reply.status == 200
         (folder / "next-server.key").replace(folder / "server.key")
         (folder / "next-server.pem").replace(folder / "server.pem")
-        assert door.access.changed()
-        door.access.reload()
-        reply = await tried(door, trusting(folder), GOOD)
+        assert web_service.authenticator.changed()
+        web_service.authenticator.reload()
+        reply = await tried(web_service, trusting(folder), GOOD)
         assert reply
         assert (reply.status, reply.certificate) == (401, "next-server")
 
@@ -360,12 +366,12 @@ async def test_broken_files_leave_the_old_ones_in_force(folder: Path) -> None:
 async def test_client_certificates_can_be_asked_for_while_running(folder: Path) -> None:
     """Every TLS setting counts from the next connection on."""
     file = configured(folder)
-    async with opened(config_file=file) as door:
-        assert await tried(door, trusting(folder))
+    async with opened(config_file=file) as web_service:
+        assert await tried(web_service, trusting(folder))
         configured(folder, "client_auth_type: RequireAndVerifyClientCert\nclient_ca_file: ca.pem")
-        door.access.reload()
-        assert await tried(door, trusting(folder)) is None
-        assert await tried(door, trusting(folder, client="client"))
+        web_service.authenticator.reload()
+        assert await tried(web_service, trusting(folder)) is None
+        assert await tried(web_service, trusting(folder, client="client"))
 
 
 @pytest.mark.parametrize("tls_first", [True, False])
@@ -375,8 +381,8 @@ def test_tls_is_not_switched_while_running(folder: Path, tls_first: bool) -> Non
     texts = [file.read_text(), ""]
     first, second = texts if tls_first else reversed(texts)
     file.write_text(first)
-    access = Access(file, ManualClock())
+    authenticator = Authenticator(file, ManualClock())
     file.write_text(second)
     with pytest.raises(SettingsError, match="TLS is switched on and off by a restart only"):
-        access.reload()
-    assert (access.tls is not None) is tls_first
+        authenticator.reload()
+    assert (authenticator.tls is not None) is tls_first

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.saved import Progress, Stretch
+from exporter.ledger.saved import ListedInterval, Progress
 from exporter.ledger.snapshot import RECENT_AGES
 from exporter.operation import STATS, Operation, Stats
 from exporter.storage.sqlite import SCHEMA_VERSION, Storage
@@ -20,8 +20,8 @@ WEEK: Final = 604800.0
 COVERAGE: Final = 1_772_841_600.0
 SAVED_AT: Final = COVERAGE + 7200.0
 STRETCHES: Final = (
-    Stretch(SAVED_AT - WEEK, SAVED_AT - 600.0, SAVED_AT - 60.0),
-    Stretch(SAVED_AT - 600.0, SAVED_AT, SAVED_AT),
+    ListedInterval(SAVED_AT - WEEK, SAVED_AT - 600.0, SAVED_AT - 60.0),
+    ListedInterval(SAVED_AT - 600.0, SAVED_AT, SAVED_AT),
 )
 
 
@@ -105,7 +105,7 @@ def shop() -> Ledger:
     ledger.absorb(operation(4, "scheduled", COVERAGE + 80, COVERAGE + 80, total=9, scheduled=9), at)
     ledger.absorb(operation(5, "unknown", COVERAGE + 90, COVERAGE + 99, total=1, sent=1), at)
     ledger.absorb(operation(6, "completed", COVERAGE + 100, COVERAGE + 110, total=3, delivered=3), at)
-    ledger.lose(operation(6, "", 0, 0).id)
+    ledger.mark_not_found(operation(6, "", 0, 0).id)
     ledger.absorb(operation(7, "canceled", COVERAGE + 110, COVERAGE + 130, total=5, canceled=5), at)
     ledger.absorb(operation(7, "canceled", COVERAGE + 110, COVERAGE + 140, total=5, canceled=5, failed=1), at)
     return ledger
@@ -138,7 +138,7 @@ def contents(ledger: Ledger, progress: Progress) -> dict[str, Any]:
     """What an account's state says, by names, so that later versions can be compared with it."""
     return {
         "last_success_at": progress.last_success_at,
-        "stretches": [list(each) for each in progress.stretches],
+        "stretches": [list(each) for each in progress.listed_intervals],
         "coverage": ledger.unsaved().coverage,
         "counts": counts_by_name(ledger.counts()),
         "operations": {

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.metrics.exposition import Exposition
-from exporter.web.auth import Access
-from exporter.web.listener import Visitors, serving
+from exporter.web.auth import Authenticator
+from exporter.web.listener import Connections, serving
 from exporter.web.routes import Health, Page, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
@@ -18,12 +18,12 @@ from tests.support.states import State, one_account
 
 
 @dataclass
-class Door:
+class WebService:
     """The parts that a test touches."""
 
     clock: ManualClock
-    access: Access
-    visitors: Visitors
+    authenticator: Authenticator
+    connections: Connections
     health: Health
     exposition: Exposition
     port: int = 0
@@ -42,37 +42,43 @@ async def opened(
     state: State | None = None,
     health: Health | None = None,
     exposition: Exposition | None = None,
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[WebService]:
     state = state or one_account()
     clock = ManualClock()
-    door = Door(
+    web_service = WebService(
         clock,
-        Access(config_file, clock),
-        Visitors(),
+        Authenticator(config_file, clock),
+        Connections(),
         health or Health(dead=lambda: None, ready=True, loaded=True),
         exposition or exposition_of(state.metrics, ManualClock()),
     )
     application = build(
-        door.exposition,
-        door.health,
+        web_service.exposition,
+        web_service.health,
         pages_of(state),
         state.metrics.release_counters,
         "/metrics",
-        door.access,
-        door.visitors,
-        lambda: door.problems,
+        web_service.authenticator,
+        web_service.connections,
+        lambda: web_service.problems,
     )
-    async with serving(application, [("127.0.0.1", 0)], door.visitors, door.access.tls) as bound:
-        door.port = bound[0][1]
-        yield door
+    async with serving(
+        application, [("127.0.0.1", 0)], web_service.connections, web_service.authenticator.tls
+    ) as bound:
+        web_service.port = bound[0][1]
+        yield web_service
 
 
 def pages_of(state: State) -> dict[str, Callable[[], Page]]:
     def status() -> Page:
-        accounts = state.board.accounts.values()
+        accounts = state.statuses.accounts.values()
         return Page(
             status_page(
-                accounts, version="1.2.3", telemetry_path="/metrics", now=SATURDAY + 100, paces=state.paces
+                accounts,
+                version="1.2.3",
+                telemetry_path="/metrics",
+                now=SATURDAY + 100,
+                rate_limits=state.rate_limiters,
             )
         )
 
