@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from exporter.operation import STATS, Operation, Stats, stats_of
+from exporter.operation import STATS, Operation, Stats
 from exporter.simulator.ids import operation_id
 from exporter.twilio.protocol import PAGE_SIZE
 from exporter.web.listener import serving
@@ -60,7 +60,7 @@ def _stats(dice: random.Random) -> Stats:
     mails = dice.randint(100, 900) if dice.random() < 0.02 else dice.choice((1, 1, 1, 1, 2, 2, 3))
     failed = sum(dice.random() < 0.02 for _ in range(min(mails, 10)))
     opened = (mails - failed) // 2
-    return stats_of(
+    return Stats(
         total=mails,
         recipients=mails,
         attempts=mails,

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from bench.table import TIMES, Row
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.polling.poller import Poller
 from exporter.simulator.ids import created_ms
 from exporter.simulator.journal import RequestRecord
@@ -87,9 +87,9 @@ class EvenTwilio:
 
 
 ONE_MAIL: Final = {
-    "scheduled": stats_of(total=1, recipients=1, attempts=0, scheduled=1),
-    "processing": stats_of(total=1, recipients=1, attempts=1, scheduled=0, sent=1),
-    "completed": stats_of(total=1, recipients=1, attempts=1, scheduled=0, sent=0, delivered=1),
+    "scheduled": Stats(total=1, recipients=1, attempts=0, scheduled=1),
+    "processing": Stats(total=1, recipients=1, attempts=1, scheduled=0, sent=1),
+    "completed": Stats(total=1, recipients=1, attempts=1, scheduled=0, sent=0, delivered=1),
 }
 
 

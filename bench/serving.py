@@ -27,7 +27,7 @@ from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
 from exporter.metrics.registry import Metrics
-from exporter.operation import STATS, Operation
+from exporter.operation import STATS, Operation, Stats
 from exporter.web.auth import Authenticator
 from exporter.web.listener import Connections, serving
 from exporter.web.routes import Health, build
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 def filled(top_failing: int) -> Snapshot:
-    stats = tuple(range(1, len(STATS) + 1))
+    stats = Stats(*range(1, len(STATS) + 1))
     ids = (f"comms_operation_{number:026}" for number in range(top_failing))
     return snapshot_of(
         (Operation(each, "completed", SATURDAY - 60, SATURDAY, stats) for each in ids),

@@ -1,39 +1,44 @@
-"""Twilio's words: an Email Operation, its status and its stats, as plain values.
+"""An Email Operation, its status and its stats as plain values, in Twilio's words.
 
-Knows nothing of JSON, HTTP or Prometheus. Names are Twilio's, in lower case and snake case.
+Must not know of JSON, HTTP or Prometheus. Names are Twilio's, in lower case and snake case.
 Source: https://www.twilio.com/docs/email (Email Operations).
 """
 
 import re
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 ID_PATTERN: Final = re.compile(r"comms_operation_[0-7][a-hjkmnpqrstv-z0-9]{25,34}")
 
 STATUSES: Final = ("scheduled", "processing", "completed", "canceled", "unknown")
-"""Statuses of an operation; `unknown` stands for every word that Twilio may add one day."""
+"""Statuses of an operation; `unknown` replaces every word that this version does not know."""
 
 FINAL_STATUSES: Final = frozenset({"completed", "canceled"})
-"""No more fetches after one of these. Final is not frozen: bounces and opens still arrive."""
+"""Operations in one of these are not fetched. Their stats still change: bounces and opens arrive later."""
 
-EMAIL_STATUSES: Final = (
-    "scheduled",
-    "queued",
-    "sent",
-    "delivered",
-    "opened",
-    "undelivered",
-    "failed",
-    "canceled",
-)
-"""The states of a single mail that an operation counts."""
 
-STATS: Final = ("total", "recipients", "attempts", *EMAIL_STATUSES)
-"""The eleven stats, in the order in which `Stats` holds them."""
+class Stats(NamedTuple):
+    """The stats of an operation. `None`: the reply did not contain the stat, which is not zero."""
+
+    total: int | None = None
+    recipients: int | None = None
+    attempts: int | None = None
+    scheduled: int | None = None
+    queued: int | None = None
+    sent: int | None = None
+    delivered: int | None = None
+    opened: int | None = None
+    undelivered: int | None = None
+    failed: int | None = None
+    canceled: int | None = None
+
+
+STATS: Final = Stats._fields
+"""The names of the stats, in the order of `Stats`."""
 
 STAT_INDEX: Final = {stat: index for index, stat in enumerate(STATS)}
 
-Stats: TypeAlias = tuple[int | None, ...]
-"""Eleven values in the order of `STATS`. `None`: the reply did not name the stat, which is not zero."""
+EMAIL_STATUSES: Final = STATS[STATS.index("scheduled") :]
+"""The states of a single email; an operation counts its emails by these."""
 
 
 class Operation(NamedTuple):
@@ -48,11 +53,3 @@ class Operation(NamedTuple):
     @property
     def is_final(self) -> bool:
         return self.status in FINAL_STATUSES
-
-
-def stats_of(**values: int) -> Stats:
-    """Stats by name; what is not named is absent."""
-    unknown = values.keys() - STAT_INDEX.keys()
-    if unknown:
-        raise ValueError(f"no such stat: {', '.join(sorted(unknown))}")
-    return tuple(values.get(stat) for stat in STATS)

@@ -1,27 +1,31 @@
-"""The counters that survive: what adds to them, and by how much. Pure.
+"""The counters that survive restarts: what adds to them, and how much. Pure.
 
-Rule 1: of each operation and counted stat the highest value seen is kept, its mark; only what exceeds the
-mark is added. So nothing is counted twice, in whatever order replies come, and a value that falls takes
-nothing away.
-Rule 2: an operation that was created before coverage began is a baseline: what a stat shows when it is
-first named is its mark, and adds nothing. One created afterwards counts from zero.
-Must not know where marks are kept, or what forgetting is.
+Rule 1: for each operation and counted stat the highest value seen is kept, its high-water mark. Only what
+exceeds the mark is added, so nothing is counted twice, in whatever order replies arrive, and a value that
+falls subtracts nothing.
+Rule 2: an operation created before coverage began is a baseline: the first value of each of its stats becomes
+the mark and adds nothing. An operation created afterwards counts from zero.
+Must not know where high-water marks are kept, or when operations are forgotten.
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from exporter.operation import STAT_INDEX, Operation, Stats
+from exporter.operation import Operation, Stats
 
 OUTCOME_STATUSES: Final = ("delivered", "opened", "undelivered", "failed", "canceled")
-"""The states of an email that are counted when they are reached."""
+"""The states of an email that are counted when an email reaches them."""
 
 COUNTED: Final = ("total", "recipients", "attempts", *OUTCOME_STATUSES)
-"""The stats that have marks, in the order in which marks hold them."""
+"""The stats that have high-water marks, in the order of `Marks`."""
 
 DURATION_BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0)
-"""Upper edges in seconds, of the time from `createdAt` to `updatedAt` of a completed operation."""
+"""Upper bounds in seconds, for the time from `createdAt` to `updatedAt` of a completed operation."""
+
+Marks: TypeAlias = tuple[int | None, ...]
+"""The high-water marks of one operation, in the order of `COUNTED`. `None`: the stat was never seen."""
 
 Key: TypeAlias = tuple[str, str]
 """The name of a counter and its label value, which may be empty."""
@@ -34,7 +38,7 @@ ZERO: Final[Counts] = MappingProxyType(
         ("operations", ""): 0,
         ("finished", "completed"): 0,
         ("finished", "canceled"): 0,
-        **{("duration", str(edge)): 0 for edge in (*DURATION_BUCKETS, "+Inf")},
+        **{("duration", str(bound)): 0 for bound in (*DURATION_BUCKETS, "+Inf")},
         ("duration_sum", ""): 0.0,
         **{("regressions", status): 0 for status in OUTCOME_STATUSES},
         ("changed_after_final", ""): 0,
@@ -42,19 +46,16 @@ ZERO: Final[Counts] = MappingProxyType(
         ("unknown", "status"): 0,
     }
 )
-"""Every counter there is; durations by upper edge, not cumulative."""
+"""Every counter, at zero. Durations are by upper bound and not cumulative."""
 
-_INDEXES: Final = tuple(STAT_INDEX[stat] for stat in COUNTED)
-_OUTCOME_INDEXES: Final = tuple((status, STAT_INDEX[status]) for status in OUTCOME_STATUSES)
+counted: Final = attrgetter(*COUNTED)
+"""The counted stats of `Stats`: the high-water marks of an operation whose values never fell."""
 
-
-def counted(stats: Stats) -> Stats:
-    """Of all the stats those that have marks: the marks of an operation whose values never fell."""
-    return tuple([stats[index] for index in _INDEXES])
+_outcomes: Final = attrgetter(*OUTCOME_STATUSES)
 
 
 class Counters:
-    """The counters of one account, counting."""
+    """The counters of one account."""
 
     def __init__(self, counts: Counts = ZERO) -> None:
         self._counts = {**ZERO, **counts}
@@ -65,8 +66,8 @@ class Counters:
     def add(self, name: str, label: str = "", amount: float = 1) -> None:
         self._counts[name, label] += amount
 
-    def raise_marks(self, marks: Stats, values: Stats, *, baseline: bool) -> Stats:
-        """Count what exceeds the marks; returns the new ones."""
+    def raise_marks(self, marks: Marks, values: Marks, *, baseline: bool) -> Marks:
+        """Count what exceeds the marks; returns the new marks."""
         raised = []
         for stat, mark, value in zip(COUNTED, marks, values, strict=True):
             if value is None or (mark is not None and value <= mark):
@@ -78,16 +79,16 @@ class Counters:
         return tuple(raised)
 
     def note_falls(self, before: Stats, after: Stats) -> None:
-        for status, index in _OUTCOME_INDEXES:
-            old, new = before[index], after[index]
+        """Count the outcomes whose value fell from one reply to the next."""
+        for status, old, new in zip(OUTCOME_STATUSES, _outcomes(before), _outcomes(after), strict=True):
             if old is not None and new is not None and new < old:
                 self._counts["regressions", status] += 1
 
     def note_finish(self, operation: Operation) -> None:
-        """It has become final, in our sight."""
+        """Count an operation that was seen to become final."""
         self._counts["finished", operation.status] += 1
         if operation.status == "completed":
             seconds = max(0.0, operation.updated_at - operation.created_at)
-            edge = next((edge for edge in DURATION_BUCKETS if seconds <= edge), "+Inf")
-            self._counts["duration", str(edge)] += 1
+            bound = next((bound for bound in DURATION_BUCKETS if seconds <= bound), "+Inf")
+            self._counts["duration", str(bound)] += 1
             self._counts["duration_sum", ""] += seconds

@@ -1,4 +1,4 @@
-"""What is saved of an account, as plain values: the words that the ledger, the conductor and the file share.
+"""What is saved of an account, as plain values that the ledger, the poller and the storage share.
 
 Must not know how or where it is saved.
 """
@@ -11,7 +11,7 @@ from exporter.ledger.counters import Counts
 
 
 class ListedInterval(NamedTuple):
-    """A part of the past, and when it was last listed."""
+    """A part of the past, and when it was last listed. Unix times."""
 
     start: float
     end: float
@@ -27,16 +27,17 @@ class Row(NamedTuple):
 
     id: str
     packed: bytes
-    """As `packing` makes it."""
+    """As `packing` packs it."""
     marks: bytes | None
-    """`None`: the marks are the values."""
+    """Packed high-water marks. `None`: they equal the values."""
 
 
 class Changes(NamedTuple):
-    """What has changed in a ledger since it was last saved."""
+    """What has changed in a ledger since its changes were last taken. Nothing that follows alters it."""
 
     rows: Collection[Row]
-    forgotten: list[str]
+    forgotten: Collection[str]
+    """Ids."""
     coverage: float
     """Unix time from which on operations count from zero; older ones are baselines."""
     counts: Counts
@@ -53,7 +54,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """All that a former process left of an account."""
+    """Everything that a former process left of an account."""
 
     progress: Progress
     coverage: float

@@ -1,14 +1,14 @@
-"""Sums over operations, which move by differences: pure arithmetic.
+"""Totals over operations, kept by adding what enters and subtracting what leaves. Pure arithmetic.
 
-Must not know which operations there are; the ledger says what enters and what leaves.
+Must not know which operations there are; the ledger decides what enters and what leaves.
 """
 
 from typing import Final, NamedTuple
 
 from exporter.operation import STATS, STATUSES, Operation, Stats
 
-_CACHED: Final = 1024
-"""Held before they are added up."""
+_MAX_PENDING: Final = 1024
+"""Distinct stats that wait to be added up."""
 
 
 class Totals(NamedTuple):
@@ -16,26 +16,32 @@ class Totals(NamedTuple):
 
     operations: int
     stats: tuple[int, ...]
-    """In the order of `STATS`; what is absent added nothing."""
+    """In the order of `STATS`; absent values add nothing."""
+
+    def stat(self, name: str) -> int:
+        return self.stats[STATS.index(name)]
 
 
 class RollingTotals:
-    """Sums over what was created within one age, by status; the ledger says what enters and leaves."""
+    """Totals over the operations created within one age, by operation status."""
 
     def __init__(self, age: float, now: float) -> None:
         self.age = age
         self.start = now - age
         self._operations = dict.fromkeys(STATUSES, 0)
         self._stats = {status: [0] * len(STATS) for status in STATUSES}
-        self._pending: dict[tuple[str, Stats], int] = {}  # not added up yet: many operations look the same
+        # Many operations have equal stats: these are counted first and added up together.
+        self._pending: dict[tuple[str, Stats], int] = {}
 
     def add(self, operation: Operation, times: int) -> None:
-        look = operation.status, operation.stats
-        self._pending[look] = self._pending.get(look, 0) + times
-        if len(self._pending) >= _CACHED:
+        """`times` is 1 for an operation that enters, -1 for one that leaves."""
+        key = operation.status, operation.stats
+        self._pending[key] = self._pending.get(key, 0) + times
+        if len(self._pending) >= _MAX_PENDING:
             self._add_up()
 
-    def sums(self) -> dict[str, Totals]:
+    def by_status(self) -> dict[str, Totals]:
+        """Every operation status is present."""
         self._add_up()
         return {status: Totals(self._operations[status], tuple(self._stats[status])) for status in STATUSES}
 

@@ -35,7 +35,7 @@ from exporter.events import (
     PollStarted,
     StateSaved,
 )
-from exporter.ledger.counters import Counters, Counts
+from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import Changes, Progress, Saved
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
@@ -139,7 +139,7 @@ class Poller:
             self._settings.lookback,
             RECENT_AGES,
             coverage=saved.coverage,
-            counters=Counters(saved.counts),
+            counts=saved.counts,
         )
         ledger.restore(saved.rows, saved.progress.last_success_at)
         return Resumption(ledger, saved.progress, saved.counts)
@@ -183,18 +183,20 @@ class Poller:
 
     async def save(self) -> None:
         """Write what is not yet safe. Where that fails the counters wait: what is shown must survive."""
-        changes = self._ledger.unsaved()
+        if self._store is not None and self._progress.last_success_at == NEVER:
+            return
+        changes = await self._beside(self._ledger.take_changes)
         if self._store is not None:
-            if self._progress.last_success_at == NEVER:
-                return
             try:
                 await self._store.save(self.account, changes, self._progress)
-            except StateError as error:
+            except BaseException as error:  # a cancelled save, too: its thread may still fail
+                self._ledger.restore_changes(changes)
+                if not isinstance(error, StateError):
+                    raise
                 self._emit(StateSaved(self.account, error, 0))
                 return
             self._emit(StateSaved(self.account, None, len(changes.rows)))
         self._is_unsaved = False
-        self._ledger.saved()
         self._safe_counts = changes.counts
 
     async def _beside(self, work: Callable[[], T]) -> T:

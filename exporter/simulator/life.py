@@ -10,19 +10,19 @@ Must not know: randomness, clocks, JSON, other operations.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from exporter.operation import FINAL_STATUSES, STAT_INDEX, STATS, Operation
+from exporter.operation import FINAL_STATUSES, STATS, Operation, Stats
 
-TOTAL: Final = STAT_INDEX["total"]
-RECIPIENTS: Final = STAT_INDEX["recipients"]
-ATTEMPTS: Final = STAT_INDEX["attempts"]
-SCHEDULED: Final = STAT_INDEX["scheduled"]
-QUEUED: Final = STAT_INDEX["queued"]
-SENT: Final = STAT_INDEX["sent"]
-DELIVERED: Final = STAT_INDEX["delivered"]
-OPENED: Final = STAT_INDEX["opened"]
-UNDELIVERED: Final = STAT_INDEX["undelivered"]
-FAILED: Final = STAT_INDEX["failed"]
-CANCELED: Final = STAT_INDEX["canceled"]
+TOTAL: Final = STATS.index("total")
+RECIPIENTS: Final = STATS.index("recipients")
+ATTEMPTS: Final = STATS.index("attempts")
+SCHEDULED: Final = STATS.index("scheduled")
+QUEUED: Final = STATS.index("queued")
+SENT: Final = STATS.index("sent")
+DELIVERED: Final = STATS.index("delivered")
+OPENED: Final = STATS.index("opened")
+UNDELIVERED: Final = STATS.index("undelivered")
+FAILED: Final = STATS.index("failed")
+CANCELED: Final = STATS.index("canceled")
 
 
 class Event(NamedTuple):
@@ -66,4 +66,4 @@ def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = Tr
         if updated_moves_after_final or status not in FINAL_STATUSES:
             updated_at = at
         status = turned or status
-    return Operation(life.id, status, life.created_at, updated_at, tuple(counts))
+    return Operation(life.id, status, life.created_at, updated_at, Stats(*counts))

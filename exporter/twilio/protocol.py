@@ -222,7 +222,7 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def _operation(row: _Operation) -> Operation:
-    stats: Stats = msgspec.structs.astuple(row.stats)
+    stats = Stats(*msgspec.structs.astuple(row.stats))
     status = _STATUS.get(row.status, "unknown")
     return Operation(row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats)
 

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.ledger.counters import ZERO, Counters
+from exporter.ledger.counters import ZERO
 from exporter.ledger.ledger import Ledger
+from exporter.ledger.packing import pack, unpack
 from exporter.ledger.snapshot import RECENT_AGES, summarise
 from exporter.ledger.totals import Totals
-from exporter.operation import STATS, STATUSES, Operation, stats_of
+from exporter.operation import STATS, STATUSES, Operation, Stats
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, drawn_stats, operation, statuses
 
@@ -49,7 +50,7 @@ def test_later_reply_wins_at_the_same_update() -> None:
 def test_missing_stat_keeps_what_is_known_of_it() -> None:
     """A reply without `recipients` does not say that there are none."""
     ledger = ledger_of(operation(recipients=7, sent=1), operation(updated_after=1, sent=2))
-    assert next(iter(ledger)).stats == stats_of(recipients=7, sent=2)
+    assert next(iter(ledger)).stats == Stats(recipients=7, sent=2)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,10 @@ def test_missing_stat_keeps_what_is_known_of_it() -> None:
 def test_one_difference_is_enough(later: Operation) -> None:
     """Whatever a reply has that is new is taken in, and is to be saved."""
     ledger = ledger_of(operation(sent=1))
-    ledger.saved()
+    ledger.take_changes()
     ledger.absorb(later, SATURDAY)
     assert list(ledger) == [later]
-    assert len(ledger.unsaved().rows) == 1
+    assert len(ledger.take_changes().rows) == 1
 
 
 def test_creation_does_not_move() -> None:
@@ -139,18 +140,11 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     )
     ledger.mark_not_found(IDS[2])
     ledger.advance(SATURDAY + 2 * WEEK)
-    ledger.top_failing(1), ledger.oldest_unfinished()
-    kept = [
-        ledger._packed,
-        ledger._marks,
-        ledger._buckets,
-        ledger._not_found,
-        ledger._refreshed,
-        ledger._changed,
-    ]
-    heaps = [ledger._failing._heap, *(ranking._heap for ranking in ledger._oldest.values())]
-    assert not any([*kept, *heaps])
-    assert sorted(ledger.unsaved().forgotten) == IDS[:3]
+    ledger.top_failing(1)
+    store = ledger._store
+    kept = [store.packed, store.marks, store.changed, store._buckets, ledger._not_found, ledger._refreshed]
+    assert not any([*kept, ledger._failing._heap])
+    assert sorted(ledger.take_changes().forgotten) == IDS[:3]
 
 
 def test_what_was_forgotten_and_comes_back_before_it_is_saved_stays() -> None:
@@ -159,8 +153,9 @@ def test_what_was_forgotten_and_comes_back_before_it_is_saved_stays() -> None:
     ledger.advance(SATURDAY + 2 * WEEK)
     ledger.advance(SATURDAY)
     ledger.absorb(operation(), SATURDAY)
-    assert not ledger.unsaved().forgotten
-    assert [row.id for row in ledger.unsaved().rows] == [IDS[0]]
+    changes = ledger.take_changes()
+    assert not changes.forgotten
+    assert [row.id for row in changes.rows] == [IDS[0]]
 
 
 def test_marks_are_forgotten_with_their_operation() -> None:
@@ -261,7 +256,7 @@ def test_restored_operations_that_look_the_same_keep_their_own_times() -> None:
     """What is decoded once for many of them sorts none by the time of another."""
     alike = [operation(number, age=age, failed=2) for number, age in enumerate((500.0, 100.0, 300.0))]
     after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY)
-    after.restore(ledger_of(*alike).unsaved().rows, SATURDAY)
+    after.restore(ledger_of(*alike).take_changes().rows, SATURDAY)
     assert after.top_failing(3) == [alike[1], alike[2], alike[0]]
 
 
@@ -272,16 +267,50 @@ def test_restored_ledger_is_the_one_that_was_saved() -> None:
     )
     before.absorb(operation(0, delivered=7, opened=2), SATURDAY)
     before.mark_not_found(IDS[2])
-    saved = before.unsaved()
-    after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, counters=Counters(saved.counts))
+    saved = before.take_changes()
+    after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
     after.restore(saved.rows, SATURDAY)
     assert summarise(after, SATURDAY, top_failing=9, counts=ZERO) == summarise(
         before, SATURDAY, top_failing=9, counts=ZERO
     )
     assert after.unfinished().keys() == {IDS[1]}
-    assert not after.unsaved().rows
+    assert not after.take_changes().rows
     after.absorb(operation(0, delivered=9), SATURDAY)
     assert after.counts()["stat", "delivered"] == before.counts()["stat", "delivered"], "the mark is kept"
+
+
+def test_taken_changes_stay_as_they_were() -> None:
+    """What is absorbed while they are written is part of the next ones."""
+    ledger = ledger_of(operation(0, failed=1))
+    changes = ledger.take_changes()
+    ledger.absorb(operation(0, failed=3, updated_after=1), SATURDAY)
+    ledger.absorb(operation(1), SATURDAY)
+    (row,) = changes.rows
+    assert unpack(row.id, row.packed).operation == operation(0, failed=1)
+    assert changes.counts["stat", "failed"] == 0
+    assert {row.id for row in ledger.take_changes().rows} == {IDS[0], IDS[1]}
+
+
+def test_changes_that_could_not_be_saved_are_part_of_the_next_ones() -> None:
+    """Rows with their newest values, and deletions of what has not come back."""
+    ledger = ledger_of(operation(0), operation(1, age=WEEK - 60), operation(2, age=WEEK - 30))
+    ledger.take_changes()
+    ledger.absorb(operation(0, failed=1, updated_after=1), SATURDAY)
+    ledger.absorb(operation(1, age=WEEK - 60, failed=1, updated_after=1), SATURDAY)
+    ledger.advance(SATURDAY + 90)
+    failed = ledger.take_changes()
+    assert [row.id for row in failed.rows] == [IDS[0]]
+    assert set(failed.forgotten) == {IDS[1], IDS[2]}
+    ledger.absorb(operation(0, failed=2, updated_after=2), SATURDAY)
+    ledger.advance(SATURDAY)
+    ledger.absorb(operation(1, age=WEEK - 60), SATURDAY)
+    ledger.restore_changes(failed)
+    again = ledger.take_changes()
+    assert {row.id: row.packed for row in again.rows} == {
+        IDS[0]: pack(operation(0, failed=2, updated_after=2), finished=True),
+        IDS[1]: pack(operation(1, age=WEEK - 60), finished=True),
+    }
+    assert set(again.forgotten) == {IDS[2]}
 
 
 class LedgerAgainstPlainSums(RuleBasedStateMachine):
@@ -297,7 +326,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 7), status=statuses, age=st.floats(0, 200_000), update=st.integers(0, 5),
           stats=drawn_stats())  # fmt: skip
-    def reply(self, number: int, status: str, age: float, update: int, stats: tuple[int, ...]) -> None:
+    def reply(self, number: int, status: str, age: float, update: int, stats: Stats) -> None:
         known = self.known.get(IDS[number])
         created_at = known.created_at if known else self.now - age
         reply = Operation(IDS[number], status, created_at, SATURDAY + update, stats)

@@ -13,7 +13,7 @@ from exporter.errors import Malformed, StateError, Throttled, Truncated, Unautho
 from exporter.events import Event, ListingProgressed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
-from exporter.operation import STATS, Operation, stats_of
+from exporter.operation import STATS, Operation, Stats
 from exporter.polling.poller import Poller
 from exporter.simulator import faults
 from exporter.simulator.faults import HOSTILE_IDS, Fault
@@ -35,7 +35,7 @@ def operation(
 ) -> Operation:
     created_at = SATURDAY - age
     return Operation(
-        new_id(number, created_at), status, created_at, created_at + updated_after, stats_of(**stats)
+        new_id(number, created_at), status, created_at, created_at + updated_after, Stats(**stats)
     )
 
 
@@ -258,7 +258,7 @@ async def test_listing_reaches_back_over_failed_polls() -> None:
             rig.clock.advance(3600)
             await rig.fail()
         created = rig.clock.now() - 4 * 3600
-        missed = Operation(new_id("missed", created), "completed", created, created, stats_of(failed=9))
+        missed = Operation(new_id("missed", created), "completed", created, created, Stats(failed=9))
         rig.simulator.world.put(missed)
         rig.simulator.faults.clear()
         assert missed in (await rig.poll()).top_failing
@@ -349,7 +349,7 @@ def replace_stats(operation: Operation, status: str, **stats: int) -> Operation:
     return operation._replace(
         status=status,
         updated_at=operation.updated_at + 60,
-        stats=stats_of(**{**dict.fromkeys(STATS, 0), **stats}),
+        stats=Stats(**{**dict.fromkeys(STATS, 0), **stats}),
     )
 
 
@@ -498,7 +498,7 @@ async def test_counters_of_a_short_window_do_not_fall() -> None:
     poller = alone(twilio, clock, lookback=60.0, recent=60.0)
     await poller.poll()
     now = clock.now() + 30.0
-    twilio.operations["x"] = Operation("x", "completed", now, now, stats_of(failed=5))
+    twilio.operations["x"] = Operation("x", "completed", now, now, Stats(failed=5))
     failed = []
     for _ in range(6):
         clock.advance(30)
@@ -538,7 +538,7 @@ async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
     await poll_with(3600.0)  # coverage begins
     clock.advance(60)
     now = clock.now()
-    twilio.operations["x"] = Operation("x", "completed", now, now, stats_of(failed=7))
+    twilio.operations["x"] = Operation("x", "completed", now, now, Stats(failed=7))
     clock.advance(60)
     assert (await poll_with(3600.0)).counts["stat", "failed"] == 7
     clock.advance(2 * 3600)

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.simulator.ids import new_id
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -106,7 +106,7 @@ def an_operation(
     """A completed one, finished half a minute after its creation."""
     names = dict.fromkeys(("total", "recipients", "attempts", "delivered"), 3)
     rest = dict.fromkeys(("scheduled", "queued", "sent", "opened", "undelivered", "failed", "canceled"), 0)
-    every = stats_of(**{**names, **rest, **stats})
+    every = Stats(**{**names, **rest, **stats})
     return Operation(new_id(seed, created_at), "completed", created_at, created_at + 30, every)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.operation import EMAIL_STATUSES, FINAL_STATUSES, ID_PATTERN, STAT_INDEX, Operation
+from exporter.operation import EMAIL_STATUSES, FINAL_STATUSES, ID_PATTERN, Operation
 from exporter.simulator.ids import created_ms, new_id
 from exporter.simulator.life import (
     CANCELED,
@@ -58,7 +58,7 @@ def stories(draw: st.DrawFn) -> tuple[Life, list[Operation]]:
 
 
 def stat(operation: Operation, name: str) -> int:
-    value = operation.stats[STAT_INDEX[name]]
+    value: int | None = getattr(operation.stats, name)
     assert value is not None
     return value
 

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import pytest
 
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.simulator import faults
 from exporter.simulator.ids import new_id
 from exporter.simulator.journal import Journal, RequestRecord
@@ -46,7 +46,7 @@ async def test_an_operation_in_twilios_words() -> None:
 async def test_an_absent_stat_is_left_out() -> None:
     """A scripted `None` is no key at all."""
     world = World.empty()
-    world.put(Operation(new_id(1), "processing", SATURDAY, SATURDAY, stats_of(total=3)))
+    world.put(Operation(new_id(1), "processing", SATURDAY, SATURDAY, Stats(total=3)))
     async with asking(simulated(world)) as ask:
         assert (await ask.raw(f"/{new_id(1)}")).json["stats"] == {"total": 3}
 

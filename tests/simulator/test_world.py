@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.operation import STAT_INDEX, Operation
+from exporter.operation import Operation
 from exporter.simulator.ids import new_id
 from exporter.simulator.scenarios import QUIET, SCENARIOS, Episode
 from exporter.simulator.world import RETENTION_SECONDS, World
@@ -21,8 +21,8 @@ def a_week(name: str = "steady", **world: int) -> World:
 
 def share(operations: list[Operation], stat: str) -> float:
     """Of all emails of these operations."""
-    emails = sum(operation.stats[STAT_INDEX[stat]] or 0 for operation in operations)
-    return emails / sum(operation.stats[0] or 0 for operation in operations)
+    emails = sum(getattr(operation.stats, stat) or 0 for operation in operations)
+    return emails / sum(operation.stats.total or 0 for operation in operations)
 
 
 def test_the_same_seed_gives_the_same_world() -> None:
@@ -41,7 +41,7 @@ def test_a_world_begins_with_its_history() -> None:
     assert len({operation.id for operation in seen}) == len(seen)
     statuses = Counter(operation.status for operation in seen)
     assert min(statuses[status] for status in ("scheduled", "completed", "canceled")) > 0
-    sizes = [operation.stats[0] for operation in seen]
+    sizes = [operation.stats.total for operation in seen]
     assert all(size and 1 <= size <= 300 for size in sizes)
     assert {1, 2, 3} < set(sizes)
 

@@ -30,7 +30,7 @@ from exporter.ledger.counters import COUNTED
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
 from exporter.observers.hub import Hub
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.polling import resume
 from exporter.polling.service import Polling
 from exporter.simulator import faults
@@ -91,7 +91,7 @@ CAST: Final = (
 
 
 OLD: Final = Operation(
-    new_id("old", SATURDAY - 60 * DAY), "completed", SATURDAY - 60 * DAY, SATURDAY, stats_of(failed=1000)
+    new_id("old", SATURDAY - 60 * DAY), "completed", SATURDAY - 60 * DAY, SATURDAY, Stats(failed=1000)
 )
 
 FAULTS: Final[Mapping[str, tuple[Callable[[], Fault], Sequence[int]]]] = {

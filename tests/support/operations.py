@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from exporter.operation import STATS, STATUSES, Operation, Stats, stats_of
+from exporter.operation import STATS, STATUSES, Operation, Stats
 from tests.support.clock import SATURDAY
 
 IDS = [f"comms_operation_01k{letter * 23}" for letter in "abcdefgh"]
@@ -19,11 +19,11 @@ def operation(
 ) -> Operation:
     """An operation created `age` seconds ago, and updated `updated_after` seconds after that."""
     created_at = now - age
-    return Operation(IDS[number], status, created_at, created_at + updated_after, stats_of(**stats))
+    return Operation(IDS[number], status, created_at, created_at + updated_after, Stats(**stats))
 
 
 def drawn_stats(largest: int = 400) -> st.SearchStrategy[Stats]:
-    return st.tuples(*[st.integers(0, largest) for _ in STATS])
+    return st.builds(Stats, *[st.integers(0, largest) for _ in STATS])
 
 
 statuses = st.sampled_from(STATUSES)

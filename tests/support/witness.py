@@ -13,12 +13,12 @@ from math import inf
 from typing import Final
 
 from exporter.ledger.counters import COUNTED
-from exporter.operation import STAT_INDEX
+from exporter.operation import STATS
 from exporter.simulator.life import Life
 from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, World
 
-_INDEXES: Final = tuple(STAT_INDEX[stat] for stat in COUNTED)
+_INDEXES: Final = tuple(STATS.index(stat) for stat in COUNTED)
 
 
 @dataclass(slots=True)

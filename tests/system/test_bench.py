@@ -12,7 +12,6 @@ from bench.__main__ import QUICK, WHOLE
 from bench.account import WEEK, Span, drawn
 from bench.state import saved_rows
 from bench.table import TIMES, Row
-from exporter.operation import STAT_INDEX
 from tests.support.clock import SATURDAY
 
 
@@ -20,7 +19,7 @@ def test_drawn_operations_are_those_of_an_account() -> None:
     """Mostly of few mails, some of hundreds; some not final; the same each time."""
     span = Span(4000, SATURDAY - WEEK, SATURDAY, 0.005)
     operations = list(drawn(span))
-    mails = [each.stats[STAT_INDEX["total"]] or 0 for each in operations]
+    mails = [each.stats.total or 0 for each in operations]
     assert operations[:50] == list(islice(drawn(span), 50))
     assert len({each.id for each in operations}) == 4000
     assert 3800 < sum(number <= 3 for number in mails) < 4000

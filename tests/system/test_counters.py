@@ -22,7 +22,7 @@ from exporter.events import Event
 from exporter.ledger.counters import COUNTED, ZERO, Counts
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
-from exporter.operation import FINAL_STATUSES, STAT_INDEX, Operation
+from exporter.operation import FINAL_STATUSES, Operation, Stats
 from exporter.polling.poller import Poller, PollSettings
 from exporter.storage.sqlite import Storage
 from tests.support.clock import ManualClock
@@ -88,7 +88,7 @@ class Model:
             self.operations += not baseline
         highest, lowest = self.highest.setdefault(reply.id, {}), self.lowest.setdefault(reply.id, {})
         for stat in COUNTED:
-            value = reply.stats[STAT_INDEX[stat]]
+            value = getattr(reply.stats, stat)
             if value is not None:
                 lowest.setdefault(stat, value if baseline else 0)
                 highest[stat] = max(value, highest.get(stat, 0))
@@ -224,7 +224,7 @@ class CountersThatSurvive(RuleBasedStateMachine):
     # What may happen.
 
     @rule(status=statuses, age=st.sampled_from([0.0, 60.0, HOUR, 3 * HOUR]), stats=drawn_stats(5))
-    def create(self, status: str, age: float, stats: tuple[int, ...]) -> None:
+    def create(self, status: str, age: float, stats: Stats) -> None:
         name = f"comms_operation_0{self.created:025d}"
         self.created += 1
         at = self.clock.now() - age
@@ -236,16 +236,16 @@ class CountersThatSurvive(RuleBasedStateMachine):
         names = st.sampled_from(sorted(self.twilio.operations))
         for name in data.draw(st.lists(names, min_size=1, max_size=4, unique=True)):
             before = self.twilio.operations[name]
-            stats: tuple[int | None, ...] = data.draw(drawn_stats(9))
+            stats: Stats = data.draw(drawn_stats(9))
             self.twilio.operations[name] = before._replace(
                 status=data.draw(statuses),
-                stats=(None, *stats[1:]) if hole else stats,
+                stats=stats._replace(total=None) if hole else stats,
                 updated_at=self.clock.now() if moves else before.updated_at,
             )
 
     @precondition(lambda self: self.twilio.operations)
     @rule(data=st.data(), stats=drawn_stats(9), age=st.floats(0, HOUR))
-    def reply_stale(self, data: st.DataObject, stats: tuple[int, ...], age: float) -> None:
+    def reply_stale(self, data: st.DataObject, stats: Stats, age: float) -> None:
         name = data.draw(st.sampled_from(sorted(self.twilio.operations)))
         truth = self.twilio.operations[name]
         self.twilio.stale[name] = truth._replace(stats=stats, updated_at=truth.updated_at - age)

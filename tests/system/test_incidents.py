@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.simulator.ids import new_id
 from exporter.simulator.scenarios import SCENARIOS, Episode, Scenario
 from exporter.simulator.world import World
@@ -38,7 +38,7 @@ async def refuse_writes(exporter: Whole) -> None:
 
 async def get_stuck(exporter: Whole) -> None:
     now = exporter.clock.now()
-    exporter.simulator.world.put(Operation(new_id("stuck", now), "processing", now, now, stats_of(total=10)))
+    exporter.simulator.world.put(Operation(new_id("stuck", now), "processing", now, now, Stats(total=10)))
 
 
 async def nothing(exporter: Whole) -> None:

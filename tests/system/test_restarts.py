@@ -15,14 +15,14 @@ from pathlib import Path
 
 from exporter.clock import SystemClock
 from exporter.ledger.packing import unpack
-from exporter.operation import STATS, Operation, Stats, stats_of
+from exporter.operation import STATS, Operation, Stats
 from exporter.simulator.ids import new_id
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 from tests.support.program import eventually, fetch, found_in, started
 
 KILLS = 24
-ZEROS: Stats = (0,) * len(STATS)
+ZEROS = Stats(*(0 for _ in STATS))
 GROWING = ("total", "recipients", "attempts", "opened", "undelivered", "failed", "canceled")
 """Stats that only rise in this test, so that the truth of a counter is the truth of its stat."""
 
@@ -66,14 +66,14 @@ class BusyTwilio:
         for number in range(created):
             at = now - age
             name = new_id(f"{now}/{number}", at)
-            self.world.put(Operation(name, "processing", at, at, stats_of(**dict.fromkeys(STATS, 0))))
+            self.world.put(Operation(name, "processing", at, at, Stats(**dict.fromkeys(STATS, 0))))
         for before in self._random.sample(known, min(5, len(known))):
             grown = {
                 stat: (value or 0) + self._random.randint(0, 3) * (stat in GROWING)
                 for stat, value in zip(STATS, before.stats, strict=True)
             }
             status = self._random.choice(("processing", "completed"))
-            self.world.put(before._replace(status=status, updated_at=now, stats=stats_of(**grown)))
+            self.world.put(before._replace(status=status, updated_at=now, stats=Stats(**grown)))
 
 
 def counter(page: str, name: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pytest
 from bench.soak import Count, Measured, Result, limits, main, soak, summary
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import Row
-from exporter.operation import Operation, stats_of
+from exporter.operation import Operation, Stats
 from exporter.simulator.ids import new_id
 from exporter.simulator.scenarios import Mix
 from exporter.simulator.world import World
@@ -77,7 +77,7 @@ async def test_it_notices(
 
 
 def an_operation(created_at: float, **stats: int) -> Operation:
-    return Operation(new_id(created_at, created_at), "completed", created_at, created_at, stats_of(**stats))
+    return Operation(new_id(created_at, created_at), "completed", created_at, created_at, Stats(**stats))
 
 
 def test_witness_knows_the_rule() -> None:
@@ -88,7 +88,7 @@ def test_witness_knows_the_rule() -> None:
     world.put(old, new)
     witness = Witness(world, SATURDAY, lag=0)
     for step, (operation, failed) in enumerate(((old, 5), (old, 7), (old, 4), (old, 7), (new, 0)), start=1):
-        world.put(operation._replace(stats=stats_of(failed=failed, delivered=3)))
+        world.put(operation._replace(stats=Stats(failed=failed, delivered=3)))
         witness.began(SATURDAY + step * HOUR, SATURDAY + step * HOUR)
         witness.succeeded()
     world.remove(old.id)

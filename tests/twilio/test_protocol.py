@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
-from exporter.operation import STATS, Operation, stats_of
+from exporter.operation import STATS, Operation, Stats
 from exporter.simulator.faults import HOSTILE_IDS
 from exporter.twilio.protocol import (
     MAX_RETRY_AFTER_SECONDS,
@@ -52,7 +52,7 @@ def test_documented_example_is_read() -> None:
         "completed",
         NOW,
         NOW + 250,
-        stats_of(total=40, recipients=40, attempts=41, scheduled=0, queued=0, sent=3, delivered=30,
+        Stats(total=40, recipients=40, attempts=41, scheduled=0, queued=0, sent=3, delivered=30,
                  opened=5, undelivered=1, failed=1, canceled=0),
     )  # fmt: skip
     assert read_page(page(row())).operations == [expected]
@@ -74,7 +74,7 @@ def test_empty_page_may_have_a_next_token() -> None:
 def test_missing_stat_is_absent_and_unknown_field_ignored() -> None:
     """One sample of Twilio's leaves stats out, previews carry further ones."""
     operation = read_page(page(row(stats={"total": 3, "clicked": 1}, tags=["a"]))).operations[0]
-    assert operation.stats == stats_of(total=3)
+    assert operation.stats == Stats(total=3)
 
 
 @pytest.mark.parametrize("word", ["PAUSED", "completed", "", "UNKNOWN", 'x"}\n', "é" * 10_000])

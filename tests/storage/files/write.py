@@ -26,7 +26,7 @@ STRETCHES: Final = (
 
 
 def stats(**values: int) -> Stats:
-    return tuple(values.get(stat) for stat in STATS)
+    return Stats(**values)
 
 
 def operation(number: int, status: str, created_at: float, updated_at: float, **values: int) -> Operation:
@@ -134,12 +134,12 @@ def office() -> Ledger:
 ACCOUNTS: Final = {"office": office, "shop": shop}
 
 
-def contents(ledger: Ledger, progress: Progress) -> dict[str, Any]:
+def contents(ledger: Ledger, coverage: float, progress: Progress) -> dict[str, Any]:
     """What an account's state says, by names, so that later versions can be compared with it."""
     return {
         "last_success_at": progress.last_success_at,
         "stretches": [list(each) for each in progress.listed_intervals],
-        "coverage": ledger.unsaved().coverage,
+        "coverage": coverage,
         "counts": counts_by_name(ledger.counts()),
         "operations": {
             each.id: {
@@ -165,8 +165,9 @@ async def write(path: Path) -> dict[str, Any]:
     held = {}
     for account, build in ACCOUNTS.items():
         ledger = build()
-        held[account] = contents(ledger, progress)
-        await storage.save(account, ledger.unsaved(), progress)
+        changes = ledger.take_changes()
+        held[account] = contents(ledger, changes.coverage, progress)
+        await storage.save(account, changes, progress)
     await storage.close()
     return held
 
