@@ -7,16 +7,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO
 from exporter.ledger.ledger import Ledger
-from exporter.ledger.packing import pack, pack_marks
+from exporter.ledger.packing import LAYOUT, pack, pack_marks
 from exporter.ledger.saved import Changes, ListedInterval, Progress, Row, Saved
-from exporter.storage.sqlite import APPLICATION_ID, SCHEMA_VERSION, Storage, account_checksum
+from exporter.storage import schema
+from exporter.storage.schema import APPLICATION_ID, SCHEMA_VERSION
+from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, operation
 from tests.support.program import environment
@@ -256,7 +260,7 @@ async def test_newer_schema_is_refused(path: Path) -> None:
         f"PRAGMA user_version = {SCHEMA_VERSION + 1};"
     )
     database.close()
-    assert f"schema {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}" in await refused(path)
+    assert f"schema {SCHEMA_VERSION + 1}, this version knows {SCHEMA_VERSION}" in await refused(path)
 
 
 @pytest.mark.parametrize("mark", [0, 99])
@@ -288,8 +292,9 @@ async def test_device_is_refused() -> None:
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
-        (f"PRAGMA user_version = {SCHEMA_VERSION + 1}", "newer version"),
-        ("PRAGMA application_id = 99", "another program"),
+        (f"ALTER TABLE accounts ADD x; PRAGMA user_version = {SCHEMA_VERSION + 1}", "newer version"),
+        (f"DELETE FROM contents; PRAGMA user_version = {SCHEMA_VERSION + 1}", "newer version"),
+        ("DROP TABLE operations; PRAGMA application_id = 99", "another program"),
     ],
 )
 async def test_what_only_the_journal_says_is_refused(tmp_path: Path, statement: str, told: str) -> None:
@@ -298,7 +303,7 @@ async def test_what_only_the_journal_says_is_refused(tmp_path: Path, statement: 
     await damage(path)
     database = sqlite3.connect(path)
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute(statement)
+    database.executescript(statement)
     left = tmp_path / "left"
     left.mkdir()
     for file in tmp_path.glob("state.sqlite*"):
@@ -445,9 +450,13 @@ def tampered(path: Path, statement: str, *values: object) -> None:
 
 async def load_damaged(path: Path, match: str = "account a") -> None:
     storage = storage_at(path)
-    await storage.open()
-    with pytest.raises(DamagedError, match=match):
+
+    async def read() -> None:
+        await storage.open()
         await storage.load("a", rebuild)
+
+    with pytest.raises(DamagedError, match=match):
+        await read()
     await storage.close()
 
 
@@ -467,7 +476,7 @@ async def test_content_without_its_checksum_is_damage(path: Path, statement: str
     """Nothing of the file is believed then, not even what can be read."""
     await saved_at(path)
     tampered(path, statement)
-    await load_damaged(path, "checksum")
+    await load_damaged(path, "checksum|codec")
 
 
 @pytest.mark.parametrize("bit", range(0, 29 * 8, 5))
@@ -507,16 +516,16 @@ async def test_counters_that_nobody_counted_are_damage(path: Path, counts: str) 
     [
         "{}",
         "[]",
-        '{"last_success_at": null, "stretches": []}',
-        '{"last_success_at": NaN, "stretches": []}',
-        '{"last_success_at": Infinity, "stretches": []}',
-        '{"last_success_at": 1e300, "stretches": []}',
-        '{"last_success_at": -1, "stretches": []}',
-        '{"last_success_at": true, "stretches": []}',
-        '{"last_success_at": 1, "stretches": [[1, 2]]}',
-        '{"last_success_at": 1, "stretches": [[2, 1, 1]]}',
-        '{"last_success_at": 1, "stretches": [[1, Infinity, 1]]}',
-        '{"last_success_at": 1, "stretches": [[1, 2, NaN]]}',
+        '{"last_success_at": null, "listed_intervals": []}',
+        '{"last_success_at": NaN, "listed_intervals": []}',
+        '{"last_success_at": Infinity, "listed_intervals": []}',
+        '{"last_success_at": 1e300, "listed_intervals": []}',
+        '{"last_success_at": -1, "listed_intervals": []}',
+        '{"last_success_at": true, "listed_intervals": []}',
+        '{"last_success_at": 1, "listed_intervals": [[1, 2]]}',
+        '{"last_success_at": 1, "listed_intervals": [[2, 1, 1]]}',
+        '{"last_success_at": 1, "listed_intervals": [[1, Infinity, 1]]}',
+        '{"last_success_at": 1, "listed_intervals": [[1, 2, NaN]]}',
         "[" * 100_000,
     ],
 )
@@ -534,17 +543,14 @@ async def test_coverage_that_is_no_instant_is_damage(path: Path) -> None:
     await load_damaged(path)
 
 
-def reseal(path: Path, **columns: object) -> None:
-    """Change an account's row and give it the checksum of what it says now."""
-    for column, value in columns.items():
-        tampered(path, f"UPDATE accounts SET {column} = ?", value)
-    database = sqlite3.connect(path)
-    name, coverage, counts, progress = database.execute(
-        "SELECT name, coverage, counts, progress FROM accounts"
-    ).fetchone()
+def reseal(path: Path, **columns: Any) -> None:
+    """Change an account's row and give it, and the file, the checksums of what they say now."""
+    database = sqlite3.connect(path, isolation_level=None)
+    (row,) = schema.read_accounts(database, schema.read_contents(database)[1]).values()
+    changed = replace(row, **columns)
+    schema.write_account(database, changed)
+    schema.write_contents(database, LAYOUT, schema.digest_of({changed.name: changed}))
     database.close()
-    checksum = account_checksum(name, coverage, counts.encode(), progress.encode())
-    tampered(path, "UPDATE accounts SET crc = ?", checksum)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import ListedInterval, Progress
 from exporter.ledger.snapshot import RECENT_AGES
 from exporter.operation import STATS, Operation, Stats
-from exporter.storage.sqlite import SCHEMA_VERSION, Storage
+from exporter.storage.schema import SCHEMA_VERSION
+from exporter.storage.sqlite import Storage
 
 FOLDER: Final = Path(__file__).parent
 WEEK: Final = 604800.0
 COVERAGE: Final = 1_772_841_600.0
 SAVED_AT: Final = COVERAGE + 7200.0
-STRETCHES: Final = (
+LISTED_INTERVALS: Final = (
     ListedInterval(SAVED_AT - WEEK, SAVED_AT - 600.0, SAVED_AT - 60.0),
     ListedInterval(SAVED_AT - 600.0, SAVED_AT, SAVED_AT),
 )
@@ -138,7 +139,7 @@ def contents(ledger: Ledger, coverage: float, progress: Progress) -> dict[str, A
     """What an account's state says, by names, so that later versions can be compared with it."""
     return {
         "last_success_at": progress.last_success_at,
-        "stretches": [list(each) for each in progress.listed_intervals],
+        "listed_intervals": [list(each) for each in progress.listed_intervals],
         "coverage": coverage,
         "counts": counts_by_name(ledger.counts()),
         "operations": {
@@ -161,7 +162,7 @@ async def write(path: Path) -> dict[str, Any]:
     """A new file; gives what it holds, by account."""
     storage = Storage(path, keep=ACCOUNTS, window=WEEK)
     await storage.open()
-    progress = Progress(SAVED_AT, STRETCHES)
+    progress = Progress(SAVED_AT, LISTED_INTERVALS)
     held = {}
     for account, build in ACCOUNTS.items():
         ledger = build()

@@ -1,0 +1,161 @@
+"""What is saved as text and bytes, and the checksums that cover it. Pure; must not know of SQLite.
+
+Every row of an operation has a checksum of its own. The row of an account covers the set of its operations by
+their number and the sum of their checksums, and one row covers the set of accounts in the same way: rows that
+are sound by themselves, but were not saved together, do not add up.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from exporter.ledger.counters import ZERO, Counts
+from exporter.ledger.packing import Layout
+from exporter.ledger.saved import ListedInterval, Progress, Row
+
+_LATEST: Final = 4e9  # the year 2096: no poll has succeeded after it
+
+
+class Digest(NamedTuple):
+    """Of a set of rows, in any order; it changes by difference."""
+
+    rows: int = 0
+    checksum: int = 0
+    """The sum of the rows' checksums."""
+
+    def plus(self, other: "Digest") -> "Digest":
+        return Digest(self.rows + other.rows, self.checksum + other.checksum)
+
+    def minus(self, other: "Digest") -> "Digest":
+        return Digest(self.rows - other.rows, self.checksum - other.checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One row of the table of accounts."""
+
+    name: str
+    coverage: float
+    counts: str
+    """JSON: name, label and value of each counter."""
+    progress: str
+    """JSON."""
+    operations: Digest
+
+    @property
+    def checksum(self) -> int:
+        return checksum_of(self.name, self.coverage, self.counts, self.progress, *self.operations)
+
+    def decoded(self) -> tuple[Progress, float, Counts]:
+        """Raises `ValueError` for what no exporter can have saved."""
+        try:
+            return _read_progress(self.progress), _finite(self.coverage), _read_counts(self.counts)
+        except (TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise ValueError(f"counters or progress cannot be read: {error!r}") from error
+
+    @property
+    def saved_at(self) -> float:
+        """Unix time of the last successful poll."""
+        return self.decoded()[0].last_success_at
+
+
+def encode_account(
+    name: str, coverage: float, counts: Counts, progress: Progress, operations: Digest
+) -> AccountRow:
+    """Raises `ValueError` for a number that JSON has no word for."""
+    return AccountRow(name, coverage, _counts_text(counts), _progress_text(progress), operations)
+
+
+def checksum_of(*parts: object) -> int:
+    """CRC-32 of plain values."""
+    return crc32(repr(parts).encode())
+
+
+def layout_text(layout: Layout) -> str:
+    return json.dumps(
+        {"statuses": layout.statuses, "stats": layout.stats, "counted": layout.counted},
+    )
+
+
+def read_layout(text: str) -> Layout:
+    """Raises `ValueError`."""
+    written = json.loads(text)
+    try:
+        return Layout(*(tuple(map(str, written[part])) for part in ("statuses", "stats", "counted")))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"the layout cannot be read: {error!r}") from error
+
+
+def sealed(account: str, rows: Iterable[Row]) -> list[tuple[str, str, bytes, bytes | None, int]]:
+    """The rows of operations with their checksums."""
+    start = crc32(account.encode())
+    return [
+        (account, operation_id, packed, marks, _row_checksum(start, operation_id.encode(), packed, marks))
+        for operation_id, packed, marks in rows
+    ]
+
+
+def unsealed(
+    account: str, rows: Iterable[tuple[bytes, bytes, bytes | None, int]], expected: Digest | None
+) -> Iterator[Row]:
+    """Rows whose checksums are right, and which add up; `None`: nothing is known about their set.
+
+    Raises `ValueError` as soon as that is not so. SQLite gives any type in place of another.
+    """
+    start = crc32(account.encode())
+    number = total = 0
+    for operation_id, packed, marks, checksum in rows:
+        try:
+            right = _row_checksum(start, operation_id, packed, marks) == checksum
+        except TypeError:
+            right = False
+        if not right:
+            raise ValueError("the checksum of an operation is wrong")
+        number += 1
+        total += checksum
+        yield Row(operation_id.decode(), packed, marks)
+    if expected is not None and (number, total) != expected:
+        raise ValueError(f"{number} operations are not those that were saved ({expected.rows})")
+
+
+def _row_checksum(start: int, operation_id: bytes, packed: bytes, marks: bytes | None) -> int:
+    return crc32(marks or b"", crc32(packed, crc32(operation_id, start)))
+
+
+def _finite(value: Any) -> float:
+    """As it is, so that an integer stays one; `True` is not a number."""
+    if type(value) not in {int, float} or not math.isfinite(value):
+        raise ValueError("not a finite number")
+    finite: float = value
+    return finite
+
+
+def _counts_text(counts: Counts) -> str:
+    return json.dumps([[name, label, value] for (name, label), value in counts.items()], allow_nan=False)
+
+
+def _read_counts(text: str) -> Counts:
+    """Counters that this version lacks are left out, those that it adds are at zero."""
+    counts = {(name, label): _finite(value) for name, label, value in json.loads(text)}
+    if any(value < 0 for value in counts.values()):
+        raise ValueError("a counter is negative")
+    return {key: counts.get(key, zero) for key, zero in ZERO.items()}
+
+
+def _progress_text(progress: Progress) -> str:
+    return json.dumps(
+        {"last_success_at": progress.last_success_at, "listed_intervals": progress.listed_intervals},
+        allow_nan=False,
+    )
+
+
+def _read_progress(text: str) -> Progress:
+    written: Mapping[str, Any] = json.loads(text)
+    intervals = tuple([ListedInterval(*map(_finite, each)) for each in written["listed_intervals"]])
+    last_success_at = _finite(written["last_success_at"])
+    if not 0 <= last_success_at <= _LATEST or any(each.start >= each.end for each in intervals):
+        raise ValueError("no poll can have made this progress")
+    return Progress(last_success_at, intervals)

@@ -1,0 +1,231 @@
+"""The tables of the state file, of every version, and the steps that lead from one to the next.
+
+A new version adds its tables to `TABLES` and a step to `_STEPS`; `tests/storage/files` keeps a small file of
+each. The layout of packed rows is separate: the file contains it by name, and rows of another layout are
+repacked, so that a new stat or status needs no new version.
+"""
+
+import json
+import sqlite3  # noqa: TID251 - home of sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+from zlib import crc32
+
+from exporter.ledger.packing import LAYOUT, Layout, repacker
+from exporter.ledger.saved import Row
+from exporter.storage.codec import AccountRow, Digest, checksum_of, layout_text, read_layout, sealed, unsealed
+
+APPLICATION_ID: Final = 0x54454531
+"""Distinguishes our files from those of other programs (PRAGMA application_id)."""
+
+SCHEMA_VERSION: Final = 2
+
+_OPERATIONS: Final = """CREATE TABLE operations (
+        account TEXT NOT NULL,
+        id TEXT NOT NULL,
+        packed BLOB NOT NULL,
+        marks BLOB,
+        crc INTEGER NOT NULL,
+        PRIMARY KEY (account, id)
+    ) WITHOUT ROWID"""
+
+TABLES: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (
+        """CREATE TABLE accounts (
+        name TEXT PRIMARY KEY,
+        saved_at REAL NOT NULL,
+        coverage REAL NOT NULL,
+        counts TEXT NOT NULL,
+        progress TEXT NOT NULL,
+        crc INTEGER NOT NULL
+    )""",
+        _OPERATIONS,
+    ),
+    2: (
+        """CREATE TABLE accounts (
+        name TEXT NOT NULL PRIMARY KEY,
+        coverage REAL NOT NULL,
+        counts TEXT NOT NULL,
+        progress TEXT NOT NULL,
+        operations INTEGER NOT NULL,
+        digest INTEGER NOT NULL,
+        crc INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+        """CREATE TABLE contents (
+        layout TEXT NOT NULL,
+        accounts INTEGER NOT NULL,
+        digest INTEGER NOT NULL,
+        crc INTEGER NOT NULL
+    )""",
+        _OPERATIONS,
+    ),
+}
+
+_CHUNK_ROWS: Final = 5000
+
+_V1_LAYOUT: Final = Layout(
+    statuses=("scheduled", "processing", "completed", "canceled", "unknown"),
+    stats=(
+        *("total", "recipients", "attempts"),
+        *("scheduled", "queued", "sent", "delivered", "opened", "undelivered", "failed", "canceled"),
+    ),
+    counted=("total", "recipients", "attempts", "delivered", "opened", "undelivered", "failed", "canceled"),
+)
+"""The layout of files of version 1, which do not contain their layout."""
+
+
+def version_of(connection: sqlite3.Connection) -> int | None:
+    """The version whose tables the file has, whatever its header says; 0: no tables, `None`: others."""
+    found = connection.execute("SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE type != 'index'").fetchall()
+    words = sorted((sql or b"").split() for (sql,) in found)
+    if not words:
+        return 0
+    of_versions = {
+        version: sorted(each.encode().split() for each in tables) for version, tables in TABLES.items()
+    }
+    return next((version for version, tables in of_versions.items() if tables == words), None)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """The tables of this version, without accounts."""
+    for table in TABLES[SCHEMA_VERSION]:
+        connection.execute(table)
+    write_contents(connection, LAYOUT, Digest(), first=True)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """From an older version to this one, within the caller's transaction. Raises `ValueError` for damage."""
+    for step in range(version, SCHEMA_VERSION):
+        _STEPS[step](connection)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def read_contents(connection: sqlite3.Connection) -> tuple[Layout, Digest]:
+    """The layout of the rows, and the digest of the accounts. Raises `ValueError`."""
+    rows = connection.execute("SELECT CAST(layout AS BLOB), accounts, digest, crc FROM contents").fetchall()
+    if len(rows) != 1:
+        raise ValueError(f"there are {len(rows)} tables of contents")
+    ((layout, accounts, digest, checksum),) = rows
+    text = layout.decode()
+    if checksum_of(SCHEMA_VERSION, text, accounts, digest) != checksum:
+        raise ValueError("the checksum of the table of contents is wrong")
+    return read_layout(text), Digest(accounts, digest)
+
+
+def write_contents(
+    connection: sqlite3.Connection, layout: Layout, accounts: Digest, *, first: bool = False
+) -> None:
+    text = layout_text(layout)
+    checksum = checksum_of(SCHEMA_VERSION, text, *accounts)
+    statement = (
+        "INSERT INTO contents (layout, accounts, digest, crc) VALUES (?, ?, ?, ?)"
+        if first
+        else "UPDATE contents SET layout = ?, accounts = ?, digest = ?, crc = ?"
+    )
+    connection.execute(statement, (text, *accounts, checksum))
+
+
+def read_accounts(connection: sqlite3.Connection, expected: Digest) -> dict[str, AccountRow]:
+    """Every account, checked. Raises `ValueError`."""
+    accounts = {}
+    found = Digest()
+    # As bytes: text that is not UTF-8 is damage, and the error of sqlite3 would not say so.
+    for name, coverage, counts, progress, operations, digest, checksum in connection.execute(
+        "SELECT CAST(name AS BLOB), coverage, CAST(counts AS BLOB), CAST(progress AS BLOB), operations,"
+        " digest, crc FROM accounts"
+    ).fetchall():
+        row = AccountRow(
+            name.decode(), coverage, counts.decode(), progress.decode(), Digest(operations, digest)
+        )
+        if row.checksum != checksum:
+            raise ValueError(f"account {row.name}: the checksum of the account is wrong")
+        accounts[row.name] = row
+        found = found.plus(Digest(1, checksum))
+    if found != expected:
+        raise ValueError(f"{found.rows} accounts are not those that were saved ({expected.rows})")
+    return accounts
+
+
+def write_account(connection: sqlite3.Connection, row: AccountRow) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO accounts (name, coverage, counts, progress, operations, digest, crc)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.name, row.coverage, row.counts, row.progress, *row.operations, row.checksum),
+    )
+
+
+def digest_of(accounts: Mapping[str, AccountRow]) -> Digest:
+    return Digest(len(accounts), sum(row.checksum for row in accounts.values()))
+
+
+def repack(
+    connection: sqlite3.Connection, layout: Layout, accounts: Mapping[str, AccountRow]
+) -> dict[str, AccountRow]:
+    """Convert every row from the layout of the file to that of this version; gives the new rows of accounts.
+
+    Raises `ValueError` for a row that is damaged: a new checksum must not hide that.
+    """
+    convert = repacker(layout)
+    repacked = {}
+    for name, row in accounts.items():
+        total = Digest()
+        for chunk in _chunks(connection, name):
+            new = sealed(
+                name,
+                (Row(each.id, *convert(each.packed, each.marks)) for each in unsealed(name, chunk, None)),
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO operations (account, id, packed, marks, crc) VALUES (?, ?, ?, ?, ?)",
+                new,
+            )
+            total = total.plus(Digest(len(new), sum(each[-1] for each in new)))
+        if total.rows != row.operations.rows:
+            raise ValueError(f"account {name}: {total.rows} operations are not those that were saved")
+        repacked[name] = AccountRow(name, row.coverage, row.counts, row.progress, total)
+        write_account(connection, repacked[name])
+    write_contents(connection, LAYOUT, digest_of(repacked))
+    return repacked
+
+
+def _chunks(
+    connection: sqlite3.Connection, account: str
+) -> Iterator[list[tuple[bytes, bytes, bytes | None, int]]]:
+    """An account's rows by id; rows that are read may be replaced before the next chunk is."""
+    last = ""
+    while chunk := connection.execute(
+        "SELECT CAST(id AS BLOB), packed, marks, crc FROM operations WHERE account = ? AND id > ?"
+        " ORDER BY id LIMIT ?",
+        (account, last, _CHUNK_ROWS),
+    ).fetchall():
+        yield chunk
+        last = chunk[-1][0].decode()
+
+
+def _from_1_to_2(connection: sqlite3.Connection) -> None:
+    """Accounts cover the set of their operations, and the file contains its layout."""
+    accounts = {}
+    for name, coverage, counts, progress, checksum in connection.execute(
+        "SELECT name, coverage, CAST(counts AS BLOB), CAST(progress AS BLOB), crc FROM accounts"
+    ).fetchall():
+        if crc32(repr((name, coverage, counts, progress)).encode()) != checksum:
+            raise ValueError(f"account {name}: the checksum of the account is wrong")
+        written = json.loads(progress)
+        written["listed_intervals"] = written.pop("stretches")
+        digest = Digest()
+        for chunk in _chunks(connection, name):
+            rows = list(unsealed(name, chunk, None))
+            digest = digest.plus(Digest(len(rows), sum(each[-1] for each in chunk)))
+        accounts[name] = AccountRow(name, coverage, counts.decode(), json.dumps(written), digest)
+    connection.execute("DROP TABLE accounts")
+    for table in TABLES[2]:
+        if table != _OPERATIONS:
+            connection.execute(table)
+    for row in accounts.values():
+        write_account(connection, row)
+    write_contents(connection, _V1_LAYOUT, digest_of(accounts), first=True)
+
+
+_STEPS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2}
+"""From each version to the next."""
