@@ -122,7 +122,8 @@ def unsealed(
 
 
 def _row_checksum(start: int, operation_id: bytes, packed: bytes, marks: bytes | None) -> int:
-    return crc32(marks or b"", crc32(packed, crc32(operation_id, start)))
+    # Not `marks or b""`: a flipped bit turns SQLite's NULL into the integer 0.
+    return crc32(b"" if marks is None else marks, crc32(packed, crc32(operation_id, start)))
 
 
 def _finite(value: Any) -> float:
