@@ -57,11 +57,12 @@ soak: $(VENV)/dev.stamp ## simulate a month and check for lost or invented count
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, and hadolint for the Dockerfile
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.prose
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: lock-check
