@@ -1,17 +1,17 @@
-# Stage 1: an environment of exactly what the lock file names, and the program in it.
+# Stage 1: an environment with the locked dependencies and the program.
 FROM docker.io/library/python:3.13-slim AS build
 
-# With it the byte code holds hashes of the sources in place of times, so that two builds give the same files.
+# If set, byte code is validated by source hashes instead of timestamps, which makes builds reproducible.
 ARG SOURCE_DATE_EPOCH
 WORKDIR /src
 COPY requirements.lock ./
-# The build's own pip fills the environment, so that the environment holds none. Wheels only: nothing is
+# The build's pip installs into the environment, which therefore contains no pip. Wheels only: nothing is
 # compiled, and a platform without wheels fails here and not in production.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
         --no-cache-dir --require-hashes --only-binary=:all: --requirement requirements.lock
-# Copied, not built: a build would fetch its tools without hashes. Byte code comes with it, since the
-# program's files cannot be written later on.
+# Copied, not built, because a build would download its tools without hashes. The byte code is compiled here
+# because the files are read-only at run time.
 COPY exporter ./exporter
 RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && cp -r exporter "$packages/" \
@@ -22,10 +22,10 @@ RUN packages="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_p
     && /opt/venv/bin/twilio-email-exporter --version
 
 
-# Stage 2: what runs.
+# Stage 2: the runtime image.
 FROM docker.io/library/python:3.13-slim
 
-# From `make image`, or the release.
+# Set by `make image` and by the release workflow.
 ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="twilio-email-exporter" \
@@ -35,7 +35,7 @@ LABEL org.opencontainers.image.title="twilio-email-exporter" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
 
-# A volume mounted at /state gets its owner from here. Nothing is installed any more.
+# A volume mounted at /state inherits this owner. Nothing is installed after this, so pip is removed.
 RUN install --directory --owner=65532 --group=65532 /state \
     && python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
     && python -m pip uninstall --yes --root-user-action=ignore pip
@@ -43,18 +43,18 @@ RUN install --directory --owner=65532 --group=65532 /state \
 COPY LICENSE /licenses/LICENSE
 COPY --from=build /opt/venv /opt/venv
 
-# SAFEPATH: modules come from the environment only, never from the directory the program is started in.
+# SAFEPATH: modules are imported from the environment only, never from the working directory.
 ENV PATH="/opt/venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
 
-# A number, so that Kubernetes' runAsNonRoot can check it.
+# Numeric, because Kubernetes' runAsNonRoot cannot check user names.
 USER 65532:65532
 EXPOSE 10587
 STOPSIGNAL SIGTERM
 
-# Finds the exporter by the same variables and file.
+# Reads the exporter's address from the same variables and settings file as the exporter.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
 

@@ -1,4 +1,4 @@
-# One place for every command; `make help` lists them. Needs nothing but Python >= 3.11 beforehand.
+# All commands of the project; `make help` lists them. The only prerequisite is Python >= 3.11.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,30 +9,31 @@ BIN := $(VENV)/bin
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# ARGS="…" are passed on: make demo ARGS="--scenario=failure-spike"
+# ARGS="…" is passed to the command: make demo ARGS="--scenario=failure-spike"
 .PHONY: demo
-demo: $(VENV)/runtime.stamp ## the exporter against a simulated Twilio account; needs no account
+demo: $(VENV)/runtime.stamp ## run the exporter against a simulated Twilio account
 	@exec $(BIN)/python -m exporter demo $(ARGS)
 
 .PHONY: run
-run: $(VENV)/runtime.stamp ## the exporter against Twilio; credentials from the environment
+run: $(VENV)/runtime.stamp ## run the exporter against Twilio; credentials from the environment
 	@exec $(BIN)/python -m exporter run $(ARGS)
 
 .PHONY: once
-once: $(VENV)/runtime.stamp ## one poll, printed; credentials from the environment
+once: $(VENV)/runtime.stamp ## poll once and print the metrics; credentials from the environment
 	@exec $(BIN)/python -m exporter once $(ARGS)
 
 .PHONY: check
-check: $(VENV)/runtime.stamp ## whether the credentials work, and what polling will cost
+check: $(VENV)/runtime.stamp ## test the credentials and estimate the cost of polling
 	@exec $(BIN)/python -m exporter check $(ARGS)
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## the tests, with coverage
+test: $(VENV)/dev.stamp ## run the tests with coverage
 	$(BIN)/python -m pytest -n auto --maxschedchunk=1 --cov --cov-report=term $(ARGS)
 
-# Of docker, podman and buildah the first that works. The two others need to be told of the format that knows health checks.
+# Uses the first of docker, podman and buildah that works. podman and buildah need the docker format, because the
+# OCI format has no health checks.
 .PHONY: image
-image: ## the container image, with docker, podman or buildah
+image: ## build the container image with docker, podman or buildah
 	@builder="$(IMAGE_BUILDER)"; test -n "$$builder" || { echo "Needs docker (its daemon running), podman or buildah" >&2; exit 1; }; \
 	case "$$builder" in *docker*) format=;; *) format=--format=docker;; esac; \
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $$builder build $$format $(IMAGE_FLAGS) --tag $(IMAGE) \
@@ -44,47 +45,48 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 .PHONY: image-test
-image-test: $(VENV)/dev.stamp ## the image built, run and stopped for real; needs root, buildah, podman, runc and mmdebstrap
+image-test: $(VENV)/dev.stamp ## build, run and stop the image; needs root, buildah, podman, runc and mmdebstrap
 	$(BIN)/python -m pytest -m image -s tests/packaging/test_image.py $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## what it all costs, measured on this machine; docs/performance.md is written anew
+bench: $(VENV)/dev.stamp ## measure costs on this machine and regenerate docs/performance.md
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/dev.stamp ## a month against the simulated Twilio in minutes: is anything lost, invented or growing?
+soak: $(VENV)/dev.stamp ## simulate a month and check for lost or invented counts and growing memory
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, and hadolint for the Dockerfile
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.prose
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: lock-check
-lock-check: ## can every pip that a supported Python bundles install the lock files?
+lock-check: ## check that every bundled pip of a supported Python can install the lock files
 	@$(PYTHON) -m tools.check_locks
 
 .PHONY: format
-format: $(VENV)/dev.stamp ## mend what the linter can mend
+format: $(VENV)/dev.stamp ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## write everything that is generated anew: reference pages, golden files, dashboards, rules
+docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards and rules
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tests.metrics.golden
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.packaging.chart.reference
 
 .PHONY: release-check
-release-check: $(VENV)/dev.stamp ## what would be released, built, installed and run; and whether all of it has one version
+release-check: $(VENV)/dev.stamp ## build, install and run the release artifacts and compare their versions
 	$(BIN)/python -m tools.release $(ARGS)
 
 .PHONY: sbom
-sbom: ## a bill of materials of the program and all it needs, as CycloneDX
+sbom: ## write the bill of materials of the program and its dependencies as CycloneDX
 	$(PYTHON) -m venv --clear $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet --require-hashes -r requirements-sbom.lock
 	$(VENV)-sbom/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir $(VENV)-sbom/wheel .
 	$(PYTHON) -m venv $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
@@ -94,26 +96,26 @@ sbom: ## a bill of materials of the program and all it needs, as CycloneDX
 	  --output-file dist/sbom.cdx.json $(VENV)-sbom/program/bin/python
 
 .PHONY: lock
-lock: ## write the hashed lock files anew from pyproject.toml
+lock: ## regenerate the hashed lock files from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --group sbom --constraint requirements-dev.lock --output-file requirements-sbom.lock
-# With the extras: pip before 23.3 needs them (tools/check_locks.py).
+# Keep extras in the lock files: pip before 23.3 needs them (tools/check_locks.py).
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --no-strip-extras
 
 .PHONY: clean
-clean: ## remove what these commands made
+clean: ## remove everything that these commands created
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python.stamp:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV) && touch $@
 
 $(VENV)/runtime.stamp: requirements.lock | $(VENV)/python.stamp
-	@echo "Installing what the exporter needs into $(VENV) …" >&2
+	@echo "Installing the dependencies of the exporter into $(VENV) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock | $(VENV)/python.stamp
-	@echo "Installing what the tests need into $(VENV) …" >&2
+	@echo "Installing the dependencies of the tests into $(VENV) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@ $(VENV)/runtime.stamp

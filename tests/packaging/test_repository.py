@@ -1,5 +1,6 @@
-"""What stands around the code: pages, commands, names. Each is held against what it speaks of."""
+"""Pages, commands and names around the code, checked against what they describe."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from exporter.metrics.families import FAMILIES
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "helm").rglob("*.md")])
 GUIDES: Final = [page for page in PAGES if page.name != "CHANGELOG.md"]
-"""The changelog also speaks of what is no more."""
+"""All pages but the changelog, which also names what was removed."""
 
 RECORDED: Final = set(re.findall(r"record: (\S+)", (ROOT / "grafana" / "alerts.yaml").read_text()))
 
@@ -66,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_starts_with_the_two_commands() -> None:
-    """Whoever opens the repository sees how to run it and how to test it before anything else."""
+    """The first section of the README shows how to run the exporter and how to test it."""
     first_section = text(ROOT / "README.md").partition("\n## ")[0]
     assert re.findall(r"^make (\w+)", first_section, flags=re.MULTILINE) == ["demo", "test"]
 
@@ -87,21 +88,21 @@ def test_pages_name_what_exists(page: Path) -> None:
     assert variables <= known_variables
 
 
-def test_readme_leads_to_every_page() -> None:
-    """What is written is found by whoever starts at README.md."""
+def test_readme_links_to_every_page() -> None:
+    """Every page can be reached from README.md."""
     assert set(PAGES) - {ROOT / "README.md"} <= {file for file, _ in links(ROOT / "README.md")}
 
 
-def test_contributing_names_every_tool_of_the_tests() -> None:
-    """A module of tests/support/ that is no test has a line there, and nothing else has."""
-    modules = {path.name for path in (ROOT / "tests" / "support").glob("[!_]*.py")}
-    section = text(ROOT / "CONTRIBUTING.md").partition("\n## Tests\n")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`tests/support/(\w+\.py)`", section))
-    assert named == {name for name in modules if not name.startswith("test_")}
+@pytest.mark.parametrize(
+    "module", sorted((ROOT / "tests" / "support").glob("[!_]*.py")), ids=lambda module: module.stem
+)
+def test_each_test_helper_is_documented_in_its_module(module: Path) -> None:
+    """CONTRIBUTING.md points to the docstrings of tests/support instead of listing the modules."""
+    assert ast.get_docstring(ast.parse(text(module)))
 
 
 def test_status_page_names_files_that_exist() -> None:
-    """Its footer leads whoever was woken to the runbook."""
+    """The footer of the status page names the runbook."""
     template = text(ROOT / "exporter" / "web" / "templates" / "status.html")
     named = re.findall(r"<code>([^<]+)</code>", template.partition("<footer>")[2])
     assert "docs/runbook.md" in named
@@ -110,13 +111,13 @@ def test_status_page_names_files_that_exist() -> None:
 
 @pytest.mark.parametrize("target", makefile_targets())
 def test_command_of_the_makefile_has_help(target: str) -> None:
-    """`make help` lists every command, each with a word on what it does."""
+    """`make help` lists every command with a description."""
     assert re.search(r" ## \S", makefile_targets()[target])
     assert f".PHONY: {target}\n" in text(ROOT / "Makefile")
 
 
 def test_each_dependency_has_a_reason() -> None:
-    """docs/architecture.md says of every package in pyproject.toml why it is there, and of no other."""
+    """docs/architecture.md gives a reason for every package in pyproject.toml, and lists no other."""
     pyproject = tomllib.loads(text(ROOT / "pyproject.toml"))
     project, groups = pyproject["project"], pyproject["dependency-groups"]
     extras = project["optional-dependencies"]
