@@ -1,1 +1,1 @@
-"""Tests of what is shipped: chart, image, compose file, systemd unit, release, repository."""
+"""Tests of the packaging: chart, image, compose file, systemd unit, release and repository."""

@@ -1,4 +1,4 @@
-"""compose.yaml and what it hands to Prometheus, Alertmanager and Grafana: read by the programs it is for."""
+"""compose.yaml and its configuration files, checked with the programs that read them."""
 
 import json
 import re
@@ -25,11 +25,11 @@ ALERTS: Final = {
     rule["alert"] for group in yaml.safe_load(RULES)["groups"] for rule in group["rules"] if "alert" in rule
 }
 
-HERE: Final = "twilio-email"
+JOB: Final = "twilio-email"
 
 
 def mounts(service: str) -> Iterator[tuple[str, str]]:
-    """What is mounted where."""
+    """Source and target of each mount."""
     for volume in SERVICES[service].get("volumes", ()):
         source, target = volume.removesuffix(":ro").split(":")
         yield source, target
@@ -37,7 +37,7 @@ def mounts(service: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_is_hardened(service: str) -> None:
-    """It may write to its volumes only, gain no right, and not be reached from outside; images are pinned."""
+    """A service is read-only, has no capabilities, listens on loopback and has a pinned image."""
     definition = SERVICES[service]
     assert definition["read_only"] is True
     assert definition["cap_drop"] == ["ALL"]
@@ -48,8 +48,8 @@ def test_service_is_hardened(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_is_mounted_exists(service: str) -> None:
-    """Docker would make an empty folder of a file that is missing."""
+def test_mounted_files_exist(service: str) -> None:
+    """Docker would create an empty folder in place of a missing file."""
     for source, _ in mounts(service):
         assert source in COMPOSE["volumes"] or (ROOT / source).exists(), source
 
@@ -67,8 +67,8 @@ def compose_tool() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("secret", ["", "a-token"])
-def test_docker_compose_reads_it(secret: str) -> None:
-    """With a credential and without one; only the exporter is handed it."""
+def test_docker_compose_accepts_it(secret: str) -> None:
+    """The file is valid with and without a credential, which only the exporter receives."""
     with compose_tool() as command:
         done = subprocess.run(
             [*command, "--file", "compose.yaml", "config"],
@@ -92,27 +92,25 @@ def test_docker_compose_reads_it(secret: str) -> None:
         *((f"TWILIO_{name}", "run") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_KEY_SECRET")),
     ],
 )
-def test_exporter_demonstrates_unless_there_is_a_credential(
-    tmp_path: Path, variable: str, command: str
-) -> None:
-    """Half of one is enough to want the real thing, and to be told what is missing."""
+def test_exporter_runs_the_demo_without_a_credential(tmp_path: Path, variable: str, command: str) -> None:
+    """An incomplete credential starts `run`, which reports what is missing, instead of the demo."""
     program = tmp_path / "twilio-email-exporter"
     program.write_text('#!/bin/sh\necho "$@"\n')
     program.chmod(0o755)
     exporter = SERVICES["exporter"]
     variables = {name: "something" if name == variable else "" for name in exporter["environment"]}
     script = exporter["command"][0].replace("$$", "$")
-    said = subprocess.check_output(
+    arguments = subprocess.check_output(
         [*exporter["entrypoint"], script], env={**variables, "PATH": f"{tmp_path}:/bin"}, text=True
     )
-    assert said.split()[0] == command
+    assert arguments.split()[0] == command
 
 
 # -- Prometheus and Alertmanager ----------------------------------------------------------------------------
 
 
 def command_of_prometheus(folder: Path, **instead: str) -> list[str]:
-    """The service's script, run with the container's /tmp in `folder`; what it would start, in words."""
+    """Run the service's script with the container's /tmp in `folder`. Returns the arguments of Prometheus."""
     tools = folder / "bin"
     tools.mkdir()
     (tools / "prometheus").write_text('#!/bin/sh\necho "$@"\n')
@@ -123,16 +121,16 @@ def command_of_prometheus(folder: Path, **instead: str) -> list[str]:
     for target in ("/etc/prometheus/alerts.yaml", "/etc/prometheus/prometheus.yml"):
         assert target in script
         script = script.replace(target, str(ROOT / at[target]))
-    said = subprocess.check_output(
+    arguments = subprocess.check_output(
         [*SERVICES["prometheus"]["entrypoint"], script],
         env={"PATH": f"{tools}:/bin:/usr/bin"},
         text=True,
     )
-    return said.split()
+    return arguments.split()
 
 
 def laid_out(folder: Path, **addresses: str) -> str:
-    """The configuration of Prometheus, with the rules as in the container; services are elsewhere."""
+    """The configuration of Prometheus for this machine, with the services at `addresses`."""
     command_of_prometheus(folder)
     config = (CONFIGS / "prometheus.yml").read_text().replace("/tmp/", f"{folder}/tmp/")
     for host, address in addresses.items():
@@ -144,13 +142,13 @@ def laid_out(folder: Path, **addresses: str) -> str:
 
 @pytest.mark.needs("promtool")
 def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
-    """And the rules that it names."""
+    """promtool accepts the configuration and its rule file."""
     (tmp_path / "prometheus.yml").write_text(laid_out(tmp_path))
     subprocess.run(["promtool", "check", "config", str(tmp_path / "prometheus.yml")], check=True, timeout=60)
 
 
-def test_links_of_alerts_lead_to_grafana(tmp_path: Path) -> None:
-    """To the port of this machine that it is published at; nothing else of the rules is changed."""
+def test_links_of_alerts_point_to_grafana(tmp_path: Path) -> None:
+    """The dashboard links use Grafana's published port; the rules are otherwise unchanged."""
     command_of_prometheus(tmp_path)
     rules = (tmp_path / "tmp" / "alerts.yaml").read_text()
     (port,) = SERVICES["grafana"]["ports"]
@@ -162,13 +160,13 @@ def test_links_of_alerts_lead_to_grafana(tmp_path: Path) -> None:
 
 
 def test_prometheus_does_not_start_without_its_rules(tmp_path: Path) -> None:
-    """It would take a file that is missing for no rules at all."""
+    """The script fails if the rule file is missing; Prometheus itself would start without rules."""
     with pytest.raises(subprocess.CalledProcessError):
         command_of_prometheus(tmp_path, **{"/etc/prometheus/alerts.yaml": "no-such-file.yaml"})
 
 
-def test_prometheus_keeps_what_the_recipes_look_back_on(tmp_path: Path) -> None:
-    """Longer than the longest range of docs/queries.md; on its volume, with its configuration."""
+def test_prometheus_retention_covers_the_recipes(tmp_path: Path) -> None:
+    """Prometheus keeps data longer than the longest range in docs/queries.md, on its volume."""
     flags = dict(each.split("=") for each in command_of_prometheus(tmp_path))
     kept = int(flags["--storage.tsdb.retention.time"].removesuffix("d"))
     ranges = [int(days) for days in re.findall(r"\b(\d+)d\b", (ROOT / "docs" / "queries.md").read_text())]
@@ -179,13 +177,13 @@ def test_prometheus_keeps_what_the_recipes_look_back_on(tmp_path: Path) -> None:
 
 @pytest.mark.needs("amtool")
 def test_amtool_accepts_the_configuration() -> None:
-    """As it stands."""
+    """amtool accepts compose/alertmanager.yml."""
     subprocess.run(["amtool", "check-config", str(CONFIGS / "alertmanager.yml")], check=True, timeout=60)
 
 
 @pytest.mark.needs("prometheus", "alertmanager")
-def test_they_find_each_other(tmp_path: Path) -> None:
-    """Prometheus scrapes the exporter, has loaded every alert, and knows the Alertmanager."""
+def test_services_find_each_other(tmp_path: Path) -> None:
+    """Prometheus scrapes the exporter, loads every alert, and discovers the Alertmanager."""
     log = tmp_path / "demo.log"
     with (
         started(log, "demo", "--web.listen_address", "127.0.0.1:0"),
@@ -207,15 +205,15 @@ def test_they_find_each_other(tmp_path: Path) -> None:
 def alert(name: str, **labels: str) -> dict[str, object]:
     now = datetime.now(UTC)
     return {
-        "labels": {"alertname": name, "severity": "warning", "job": HERE, **labels},
+        "labels": {"alertname": name, "severity": "warning", "job": JOB, **labels},
         "startsAt": now.isoformat(),
         "endsAt": (now + timedelta(hours=1)).isoformat(),
     }
 
 
 @pytest.mark.needs("alertmanager")
-def test_consequence_is_silent_beside_its_cause(tmp_path: Path) -> None:
-    """Of the same account only; another account's trouble is told."""
+def test_cause_inhibits_its_consequence(tmp_path: Path) -> None:
+    """An alert is inhibited only by its cause in the same account of the same job."""
     fired = [
         alert("TwilioEmailUnauthorized", account="shop"),
         alert("TwilioEmailPollFailing", account="shop"),
@@ -242,26 +240,26 @@ def test_consequence_is_silent_beside_its_cause(tmp_path: Path) -> None:
                     each["labels"]["alertname"],
                     each["labels"].get("account", ""),
                     each["labels"]["job"],
-                ): "inhibited" if each["status"]["inhibitedBy"] else "told"
+                ): "inhibited" if each["status"]["inhibitedBy"] else "active"
                 for each in alerts
             }
             return found if len(found) == len(fired) and "inhibited" in found.values() else None
 
         assert eventually(states, "all alerts") == {
-            ("TwilioEmailUnauthorized", "shop", HERE): "told",
-            ("TwilioEmailPollFailing", "shop", HERE): "inhibited",
-            ("TwilioEmailPollFailing", "newsletter", HERE): "told",
-            ("TwilioEmailDataStale", "club", HERE): "told",
-            ("TwilioEmailTrafficStopped", "club", HERE): "told",
-            ("TwilioEmailFailedSpike", "club", HERE): "told",
-            ("TwilioEmailThrottled", "club", HERE): "inhibited",
-            ("TwilioEmailThrottled", "club", "elsewhere"): "told",
-            ("TwilioEmailExporterAbsent", "", HERE): "told",
+            ("TwilioEmailUnauthorized", "shop", JOB): "active",
+            ("TwilioEmailPollFailing", "shop", JOB): "inhibited",
+            ("TwilioEmailPollFailing", "newsletter", JOB): "active",
+            ("TwilioEmailDataStale", "club", JOB): "active",
+            ("TwilioEmailTrafficStopped", "club", JOB): "active",
+            ("TwilioEmailFailedSpike", "club", JOB): "active",
+            ("TwilioEmailThrottled", "club", JOB): "inhibited",
+            ("TwilioEmailThrottled", "club", "elsewhere"): "active",
+            ("TwilioEmailExporterAbsent", "", JOB): "active",
         }
 
 
 def test_inhibition_names_alerts_that_exist() -> None:
-    """A name that is misspelt would inhibit nothing, without a word."""
+    """Alertmanager does not report an inhibition rule with a misspelt alert."""
     rules = yaml.safe_load((CONFIGS / "alertmanager.yml").read_text())["inhibit_rules"]
     matchers = [each for rule in rules for each in (*rule["source_matchers"], *rule["target_matchers"])]
     values = [each.split('"')[1] for each in matchers if each.startswith("alertname")]
@@ -273,7 +271,7 @@ def test_inhibition_names_alerts_that_exist() -> None:
 
 
 def test_grafana_finds_what_is_provisioned() -> None:
-    """The provider looks where the dashboards are mounted; the home dashboard is among them."""
+    """The dashboards are mounted where the provider expects them, with the home dashboard among them."""
     at = {target: source for source, target in mounts("grafana")}
     provider = yaml.safe_load((CONFIGS / "grafana" / "dashboards.yml").read_text())["providers"][0]
     assert at[provider["options"]["path"]] == "./grafana/dashboards"
@@ -289,7 +287,7 @@ def test_grafana_finds_what_is_provisioned() -> None:
     "file", sorted((ROOT / "grafana" / "dashboards").glob("*.json")), ids=lambda f: f.stem
 )
 def test_dashboard_finds_the_datasource(file: Path) -> None:
-    """Its variable takes a datasource of the type that is provisioned, which is the default one."""
+    """The dashboard's variable selects the type of the provisioned datasource, which is the default."""
     (source,) = yaml.safe_load((CONFIGS / "grafana" / "datasources.yml").read_text())["datasources"]
     variables = json.loads(file.read_text())["templating"]["list"]
     (variable,) = (each for each in variables if each["type"] == "datasource")

@@ -1,4 +1,4 @@
-"""The rule of the changelog, and the package of the chart; the rest is `make release-check` itself."""
+"""The rules of the changelog, and the packaged chart. `make release-check` covers the rest of a release."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from tests.packaging.chart.rendering import NAMESPACE, Rendered, read_rendered, 
 from tests.support.program import ROOT
 from tools.release import ReleaseError, disagreements, packaged_chart, wrong_changelog
 
-TO_COME = "# Changelog\n\n## [Unreleased]\n\n### Added\n"
+UNRELEASED = "# Changelog\n\n## [Unreleased]\n\n### Added\n"
 FIRST = "## [1.2.0] - 2026-01-02\n"
 
 
 @pytest.mark.parametrize(
     ("changelog", "tag", "version", "right"),
     [
-        (TO_COME, "", "0.1.0", True),
-        (TO_COME, "v0.1.0", "0.1.0", False),
-        (TO_COME + FIRST, "", "1.3.0", True),
-        (TO_COME + FIRST, "", "1.10.0", True),
-        (TO_COME + FIRST, "", "1.2.0", False),
+        (UNRELEASED, "", "0.1.0", True),
+        (UNRELEASED, "v0.1.0", "0.1.0", False),
+        (UNRELEASED + FIRST, "", "1.3.0", True),
+        (UNRELEASED + FIRST, "", "1.10.0", True),
+        (UNRELEASED + FIRST, "", "1.2.0", False),
         (FIRST, "", "1.2.0", True),
         (FIRST, "v1.2.0", "1.2.0", True),
         (FIRST, "v1.2.1", "1.2.0", False),
@@ -32,17 +32,17 @@ FIRST = "## [1.2.0] - 2026-01-02\n"
     ],
 )
 def test_changelog(changelog: str, tag: str, version: str, right: bool) -> None:
-    """A release has its heading, with a date, on top; before it the version is above what was released."""
+    """A release is the first entry and has a date; before it, the version is higher than the last release."""
     assert (wrong_changelog(changelog, tag, version) == []) is right
 
 
-def test_ours() -> None:
-    """The changelog of now follows the rule."""
+def test_changelog_of_the_repository() -> None:
+    """CHANGELOG.md follows the rules."""
     assert wrong_changelog((ROOT / "CHANGELOG.md").read_text(), "") == []
 
 
 def test_disagreements_are_named() -> None:
-    """What, and both versions."""
+    """The message contains the artifact and both versions."""
     assert disagreements({"wheel": __version__, "chart": "9.9.9"}) == [f"chart says 9.9.9, not {__version__}"]
 
 
@@ -52,7 +52,7 @@ def rendered(package: Path) -> Rendered:
 
 
 def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
-    """Nothing has to be set for it; all else is as in the source tree."""
+    """The default image is the published one; everything else is as in the source tree."""
     there = rendered(packaged_chart(tmp_path, "ghcr.io/example/exporter"))
     assert there.container["image"] == f"ghcr.io/example/exporter:{__version__}"
     here = render_scenario("operator")
@@ -61,12 +61,12 @@ def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
 
 
 def test_other_packages_name_the_image_of_the_source_tree(tmp_path: Path) -> None:
-    """Nobody has pushed one."""
+    """Without a published image, the package is the same as the source tree."""
     assert rendered(packaged_chart(tmp_path, "")) == render_scenario("operator")
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/example/exporter:1.2.3", "ghcr.io/Example/exporter", "a b"])
-def test_image_is_a_repository(tmp_path: Path, image: str) -> None:
-    """In lower case, as registries want it, and without a tag: that is the chart's appVersion."""
+def test_invalid_repositories_are_rejected(tmp_path: Path, image: str) -> None:
+    """A repository is in lower case and has no tag, because the tag is the chart's appVersion."""
     with pytest.raises(ReleaseError, match="is no repository"):
         packaged_chart(tmp_path, image)

@@ -1,4 +1,4 @@
-"""The systemd unit, as systemd itself reads it."""
+"""The systemd unit, checked with systemd's own tools."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ PROGRAM: Final = "/opt/twilio-email-exporter/bin/twilio-email-exporter"
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit with a program that is there."""
+    """A copy of the unit whose program exists on this machine."""
     copy = tmp_path / UNIT.name
     text = UNIT.read_text()
     assert text.count(f"ExecStart={PROGRAM} run\n") == 1
@@ -48,8 +48,8 @@ def test_it_is_hardened(unit: Path) -> None:
     assert f" {exposure} of 10" in (ROOT / "docs" / "installing.md").read_text()
 
 
-def test_variables_are_ours() -> None:
-    """A misspelt one would end the program with exit code 2."""
+def test_variables_are_settings() -> None:
+    """The unit sets variables that the program knows; it exits with code 2 on others."""
     named = re.findall(r"^Environment=(\w+)=", UNIT.read_text(), re.MULTILINE)
     assert set(named) == {"TWILIO_AUTH_TOKEN_FILE", "EXPORTER_STATE__PATH"}
     assert set(named) <= {*ACCOUNT_VARIABLES.values(), *(setting.variable for setting in SETTINGS)}

@@ -1,4 +1,7 @@
-"""The workflows run what a developer runs, and may do no more than they must."""
+"""The CI and release workflows: rights, pinned actions, and what a release publishes.
+
+Must not repeat the workflows line by line: a step may change without a change here.
+"""
 
 import re
 import tomllib
@@ -24,27 +27,19 @@ MAY_WRITE: Final = {
 
 
 def steps(workflow: str, job: str) -> list[dict[str, Any]]:
-    """None where the job is another workflow."""
+    """Steps of a job; empty if the job calls another workflow."""
     return list(WORKFLOWS[workflow]["jobs"][job].get("steps", []))
 
 
 def needed(workflow: str, job: str) -> set[str]:
-    """The jobs that must have succeeded before this one begins."""
+    """Names of the jobs that must succeed before this one starts."""
     needs = WORKFLOWS[workflow]["jobs"][job].get("needs", [])
     first = {needs} if isinstance(needs, str) else set(needs)
     return first.union(*(needed(workflow, each) for each in first))
 
 
-def test_there_are_two() -> None:
-    """One for each commit, one for each tag; a tag runs what a commit runs."""
-    assert {name: [*workflow["on"]] for name, workflow in WORKFLOWS.items()} == {
-        "ci": ["push", "pull_request", "workflow_call"],
-        "release": ["push"],
-    }
-
-
 def test_nothing_untested_is_published() -> None:
-    """Whoever may write waits for all that runs on a commit: the gate on each Python, and the image."""
+    """Jobs that publish wait for the jobs that run on every commit: the gate and the image test."""
     (tests,) = [
         name
         for name, job in WORKFLOWS["release"]["jobs"].items()
@@ -53,27 +48,25 @@ def test_nothing_untested_is_published() -> None:
     assert {"gate", "image"} <= WORKFLOWS["ci"]["jobs"].keys()
     for workflow, job in MAY_WRITE:
         assert {tests, "check"} <= needed(workflow, job)
-        assert "if" not in WORKFLOWS[workflow]["jobs"][job]  # always() would not wait
+        assert "if" not in WORKFLOWS[workflow]["jobs"][job]  # always() would start the job after a failure
 
 
-def test_the_tests_of_a_release_do_not_wait_for_it() -> None:
-    """They run within it, so in its group they would wait for ever; nor do they end those of a branch."""
-    groups = {name: workflow["concurrency"]["group"] for name, workflow in WORKFLOWS.items()}
-    assert groups == {"ci": "ci-${{ github.ref }}", "release": "release"}
+def test_release_does_not_share_a_concurrency_group_with_its_tests() -> None:
+    """A workflow that calls another one of its own group would wait forever."""
+    assert WORKFLOWS["ci"]["concurrency"]["group"] != WORKFLOWS["release"]["concurrency"]["group"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_workflow_may_only_read(workflow: str) -> None:
-    """A job that must write says so itself; two runs do not get in each other's way."""
+def test_workflows_are_read_only(workflow: str) -> None:
+    """By default, the token of a workflow has no write permission."""
     assert WORKFLOWS[workflow]["permissions"] == {"contents": "read"}
-    assert "group" in WORKFLOWS[workflow]["concurrency"]
 
 
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
-def test_job_is_held_short(workflow: str, job: str) -> None:
-    """It has a time limit, writes only what it must, and keeps no credential in the checkout."""
+def test_job_is_restricted(workflow: str, job: str) -> None:
+    """A job has a time limit, only the listed write permissions, and no credential in its checkout."""
     definition = WORKFLOWS[workflow]["jobs"][job]
-    assert "uses" in definition or int(definition["timeout-minutes"]) <= 60  # a called workflow has its own
+    assert "uses" in definition or int(definition["timeout-minutes"]) <= 60  # called workflows have their own
     granted = definition.get("permissions", {})
     assert {name for name, right in granted.items() if right == "write"} == MAY_WRITE.get(
         (workflow, job), set()
@@ -84,8 +77,8 @@ def test_job_is_held_short(workflow: str, job: str) -> None:
 
 
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
-def test_commands_exist_and_take_no_text_from_outside(workflow: str, job: str) -> None:
-    """Every `make` target is there; a name of a branch reaches a shell as a variable only."""
+def test_commands_exist_and_contain_no_expressions(workflow: str, job: str) -> None:
+    """Scripts and `make` targets exist; `${{ }}` in a command would allow injection by a branch name."""
     for step in steps(workflow, job):
         command = step.get("run", "")
         assert set(re.findall(r"\bmake ([a-z-]+)", command)) <= makefile_targets().keys()
@@ -96,54 +89,28 @@ def test_commands_exist_and_take_no_text_from_outside(workflow: str, job: str) -
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_actions_are_pinned(file: Any) -> None:
-    """To a commit, with the version beside it for people and dependabot."""
+    """Actions are pinned to a commit, with the version in a comment, which dependabot updates."""
     used = re.findall(r"uses: (?!\./)(\S+)(.*)", file.read_text())
     assert used
     for action, comment in used:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
-        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+        assert re.match(r" # v\d", comment), action
 
 
-def test_published_chart_names_the_image_that_is_pushed() -> None:
-    """What the chart is packaged with, what is pushed and what is signed are one repository."""
-    commands = {
-        job: "\n".join(each.get("run", "") for each in steps("release", job)) for job in ("check", "image")
-    }
-    (packaged,) = re.findall(r'--image=([^ "]+)', commands["check"])
-    (pushed,) = re.findall(r'IMAGE="(.+):\$\{GITHUB_REF_NAME#v\}"', commands["image"])
-    (signed,) = re.findall(r'cosign sign --yes "(.+)@\$', commands["image"])
-    assert packaged == pushed == signed
-
-
-def test_docs_verify_what_is_signed() -> None:
-    """Image and chart under the names that are pushed; signed by that workflow, which runs for that tag."""
+def test_docs_verify_what_is_published() -> None:
+    """docs/releasing.md verifies the names that the workflow publishes, and the workflow itself."""
+    workflow = (ROOT / ".github" / "workflows" / "release.yaml").read_text()
+    pushed = {"ghcr.io/${GITHUB_REPOSITORY,,}", "ghcr.io/${GITHUB_REPOSITORY_OWNER,,}/charts"}
+    assert set(re.findall(r"ghcr\.io/[^\s\":@]+", workflow)) == pushed
     page = (ROOT / "docs" / "releasing.md").read_text()
-    (command,) = re.findall(r"^cosign verify (.*?)\n```", page, re.MULTILINE | re.DOTALL)
-    owner, repository, version = "example", "example/twilio-email-exporter", "1.2.3"
-
-    def name_in(job: str, pattern: str) -> str:
-        (name,) = re.findall(pattern, "\n".join(step.get("run", "") for step in steps("release", job)))
-        return (
-            str(name)
-            .replace("${GITHUB_REPOSITORY,,}", repository)
-            .replace("${GITHUB_REPOSITORY_OWNER,,}", owner)
-        )
-
-    assert command.startswith(name_in("image", r'cosign sign --yes "(.+)@') + f":{version} ")
-    chart = name_in("chart", r'cosign sign --yes "(.+)@').replace(
-        "$charts", name_in("chart", r'charts="(.+)"')
-    )
-    assert f"`{chart}:{version}`" in page
-    identity = re.search(r"--certificate-identity (\S+)", command)
-    assert identity
-    assert (
-        identity[1] == f"https://github.com/{repository}/.github/workflows/release.yaml@refs/tags/v{version}"
-    )
-    assert WORKFLOWS["release"]["on"] == {"push": {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}}
+    version = "1.2.3"
+    assert f"cosign verify ghcr.io/example/twilio-email-exporter:{version} " in page
+    assert f"ghcr.io/example/charts/twilio-email-exporter:{version}" in page
+    assert f"/example/twilio-email-exporter/.github/workflows/release.yaml@refs/tags/v{version}\n" in page
 
 
-def test_every_python_of_the_package_is_tried() -> None:
-    """And no other is claimed."""
+def test_every_supported_python_is_tested() -> None:
+    """The versions of the CI matrix are those of the classifiers in pyproject.toml."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     claimed = [each.rpartition(" :: ")[2] for each in classifiers if re.search(r"Python :: 3\.\d+$", each)]
     assert WORKFLOWS["ci"]["jobs"]["gate"]["strategy"]["matrix"]["python"] == claimed

@@ -1,15 +1,15 @@
-{{/* What the program is told: its settings file, and what follows from the values for ports, probes and monitors. */}}
+{{/* The settings file of the program, and what probes, ports and monitors derive from the same values. */}}
 
 {{- define "exporter.folder" -}}
 /etc/twilio-email-exporter
 {{- end }}
 
-{{/* A name of an account may begin with "..", the name of a mounted file may not. */}}
+{{/* File name of an account's secret. The prefix is needed: account names may start with "..", names of mounted files may not. */}}
 {{- define "exporter.secretFile" -}}
 account-{{ .name }}
 {{- end }}
 
-{{/* The settings file. Secrets stay out of it: it names the files in which they are mounted. */}}
+{{/* The settings file. It contains no secrets, only the paths of the files in which they are mounted. */}}
 {{- define "exporter.settings" -}}
 {{- $folder := include "exporter.folder" . }}
 {{- $settings := deepCopy .Values.config }}
@@ -33,14 +33,14 @@ account-{{ .name }}
 {{- toYaml $settings }}
 {{- end }}
 
-{{/* Accounts whose secret is among the values. */}}
+{{/* Not empty if the values contain the secret of an account. */}}
 {{- define "exporter.hasInlineSecrets" -}}
 {{- range .Values.accounts }}
 {{- if or .auth_token .api_key_secret }}true{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* Not empty: there is a web config, and with it TLS or users perhaps, which the kubelet's own requests would not get past. */}}
+{{/* Not empty if there is a web config. It may require TLS or a password, which the kubelet's HTTP probes do not have. */}}
 {{- define "exporter.guarded" -}}
 {{- if or .Values.webConfig.content .Values.webConfig.existingSecret }}true{{ end }}
 {{- end }}
@@ -49,22 +49,17 @@ account-{{ .name }}
 {{- if or .Values.webConfig.tlsSecret (dig "tls_server_config" "" .Values.webConfig.content) }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{/* Where it listens: a list or a text with commas, as a text with commas. */}}
-{{- define "exporter.addresses" -}}
-{{- $addresses := dig "web" "listen_address" ":10587" .Values.config }}
-{{- kindIs "slice" $addresses | ternary (join "," $addresses) $addresses }}
-{{- end }}
-
-{{/* The first of them: where probes and Prometheus ask. */}}
+{{/* The first listen address, to which probes and Prometheus connect. The setting is a list, or text separated by commas. */}}
 {{- define "exporter.address" -}}
-{{- splitList "," (include "exporter.addresses" .) | first | trim }}
+{{- $addresses := dig "web" "listen_address" ":10587" .Values.config }}
+{{- kindIs "slice" $addresses | ternary (join "," $addresses) $addresses | splitList "," | first | trim }}
 {{- end }}
 
 {{- define "exporter.port" -}}
 {{- include "exporter.address" . | regexFind "[0-9]+$" }}
 {{- end }}
 
-{{/* Of a URL. */}}
+{{/* Port of a URL, also where the scheme implies it. */}}
 {{- define "exporter.urlPort" -}}
 {{- $written := regexFind "^[^/]*//[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" }}
 {{- default (lower . | hasPrefix "https:" | ternary 443 80) $written }}
@@ -74,7 +69,7 @@ account-{{ .name }}
 {{- dig "web" "telemetry_path" "/metrics" .Values.config }}
 {{- end }}
 
-{{/* How a probe asks: over HTTP, or through the program, which knows how to get past its own TLS and users. */}}
+{{/* A probe's handler: HTTP, or with a web config the program's own health check, which needs no certificate and no password. */}}
 {{- define "exporter.probe" -}}
 {{- if include "exporter.guarded" .root }}
 exec:
@@ -86,7 +81,7 @@ httpGet:
 {{- end }}
 {{- end }}
 
-{{/* What ServiceMonitor and PodMonitor have in common: how a pod is scraped. */}}
+{{/* The endpoint of a ServiceMonitor or PodMonitor. */}}
 {{- define "exporter.endpoint" -}}
 - port: metrics
   path: {{ include "exporter.telemetryPath" .root }}

@@ -1,12 +1,12 @@
-{{/* Names and labels. */}}
+{{/* Names, labels and the image. */}}
 
 {{- define "exporter.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{/*
-52 letters: Kubernetes makes the label controller-revision-hash of a StatefulSet's name and 11 more, of at most 63.
-A release may have dots in its name, a Service may not.
+At most 52 characters: the label controller-revision-hash consists of the StatefulSet's name and 11 more, and may have 63.
+Names of releases may contain dots, names of Services may not.
 */}}
 {{- define "exporter.fullname" -}}
 {{- $name := printf "%s-%s" .Release.Name (include "exporter.name" .) }}
@@ -21,7 +21,7 @@ app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* Of what is not selected by: with the version, and with the labels of the values. */}}
+{{/* Labels of resources. They change with the version and the values, so no selector uses them. */}}
 {{- define "exporter.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "exporter.selectorLabels" . }}

@@ -1,4 +1,4 @@
-{{/* What is mounted at /etc/twilio-email-exporter, read-only: the folder's name, and the volume that it shows. */}}
+{{/* Volumes that are mounted read-only below /etc/twilio-email-exporter, by name of the volume and its folder. */}}
 
 {{- define "exporter.volumes" -}}
 config:

@@ -1,6 +1,6 @@
-"""What is written from the chart: golden manifests, and the table of values in its README.
+"""Generates the golden manifests, and the table of values in the chart's README.
 
-`python -m tests.packaging.chart.reference` writes them anew; tests hold the committed ones against the chart.
+`python -m tests.packaging.chart.reference` writes them; tests check that the committed files are up to date.
 """
 
 import json
@@ -19,7 +19,7 @@ _TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*?(?=<!-- end of values -->)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Files within a manifest as people read them, line by line."""
+    """Writes text with several lines as a block, so that differences are readable."""
 
 
 _Dumper.add_representer(
@@ -31,25 +31,25 @@ _Dumper.add_representer(
 
 
 def golden(rendered: Rendered) -> str:
-    """All manifests of a scenario, keys in order, then the notes."""
+    """All manifests of a scenario with sorted keys, followed by the notes as comments."""
     documents = [yaml.dump(_without_files(each), Dumper=_Dumper, width=120) for each in rendered.manifests]
     notes = "".join(f"# {line}".rstrip() + "\n" for line in rendered.notes.splitlines())
     return "---\n".join([*documents, notes])
 
 
 def _without_files(manifest: Manifest) -> Manifest:
-    """Dashboards and rules have tests of their own, and change for reasons of their own."""
+    """Replace dashboards and rules by their names: they have their own tests and change independently."""
     match manifest:
         case {"kind": "PrometheusRule", "spec": {"groups": groups}}:
             names = [group["name"] for group in groups]
-            return {**manifest, "spec": {"groups": f"those of grafana/alerts.yaml: {', '.join(names)}"}}
+            return {**manifest, "spec": {"groups": f"as in grafana/alerts.yaml: {', '.join(names)}"}}
         case {"kind": "ConfigMap", "data": data} if "config.yaml" not in data:
-            return {**manifest, "data": {name: f"that of grafana/dashboards/{name}" for name in data}}
+            return {**manifest, "data": {name: f"as in grafana/dashboards/{name}" for name in data}}
     return manifest
 
 
 def described_values() -> dict[str, str]:
-    """Path and description of each value that has one in values.yaml."""
+    """Description of each value by its path, for values with a `# --` comment in values.yaml."""
     found: dict[str, str] = {}
     sections: list[tuple[int, str]] = []
     description: list[str] = []
@@ -67,7 +67,7 @@ def described_values() -> dict[str, str]:
 def defaults(
     values: Mapping[str, Any], described: Mapping[str, str], above: str = ""
 ) -> Iterator[tuple[str, Any]]:
-    """Each value, as deep as it is described; a mapping that nobody describes is made of its own values."""
+    """Path and default of each described value, and of each value inside a mapping without a description."""
     for key, value in values.items():
         path = f"{above}{key}"
         if path in described or not isinstance(value, dict):
@@ -87,7 +87,7 @@ def values_table() -> str:
 
 
 def readme() -> str:
-    """The chart's README with the table as it should be."""
+    """The chart's README with an up-to-date table."""
     return _TABLE.sub(lambda _: values_table(), README.read_text(encoding="utf-8"))
 
 

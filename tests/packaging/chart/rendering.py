@@ -1,8 +1,9 @@
-"""The chart as Helm's own engine renders it, and its pods as the kubelet would lay them out.
+"""Renders the chart with Helm's own engine, and prepares the files and variables of its pods.
 
-`accept` and `mount` stand in for a cluster: what they leave out (scheduling, DNS, file modes) is not tested.
+Must not need a cluster. Scheduling, DNS and file modes are therefore not tested.
 """
 
+import argparse
 import base64
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from typing import Any, Final, TypeAlias
 import helm_python as helm
 import yaml
 
+from exporter.config.loading import add_flags, load
+from exporter.config.settings import Settings
 from tests.support.program import ROOT
 
 CHART: Final = ROOT / "helm" / "twilio-email-exporter"
@@ -32,7 +35,7 @@ Manifest: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a release would hold."""
+    """Manifests and notes of a release."""
 
     manifests: tuple[Manifest, ...]
     notes: str
@@ -46,7 +49,7 @@ class Rendered:
 
     @property
     def pod(self) -> Manifest:
-        """Template of the exporter's pods."""
+        """The pod template of the StatefulSet."""
         template: Manifest = self.one("StatefulSet")["spec"]["template"]
         return template
 
@@ -58,7 +61,7 @@ class Rendered:
 
     @property
     def config_map(self) -> Manifest:
-        """That of the settings; dashboards are ConfigMaps, too."""
+        """The ConfigMap with the settings; dashboards are ConfigMaps as well."""
         (found,) = [each for each in self.all("ConfigMap") if "config.yaml" in each["data"]]
         return found
 
@@ -71,7 +74,7 @@ def scenario(name: str) -> dict[str, Any]:
 def render(
     values: Mapping[str, Any] | None = None, *, name: str = "demo", namespace: str = NAMESPACE
 ) -> Rendered:
-    """With one account unless `values` tell of others. Raises `helm.HelmError` with what Helm would print."""
+    """Render with one account, unless `values` contain some. Raises `helm.HelmError` with Helm's message."""
     return read_rendered(
         _chart().render({"accounts": [ACCOUNT], **(values or {})}, name=name, namespace=namespace)
     )
@@ -84,7 +87,7 @@ def render_scenario(name: str) -> Rendered:
 
 @cache
 def _chart() -> helm.Chart:
-    helm.disable_logging()  # a line for every link that it follows
+    helm.disable_logging()  # Helm logs a line for every symbolic link
     return helm.Chart.load(CHART)
 
 
@@ -104,7 +107,7 @@ def read_rendered(files: Mapping[str, str]) -> Rendered:
 
 
 def environment(rendered: Rendered, root: Path, index: int = 0) -> dict[str, str]:
-    """The container's variables in the pod with that index, for files below `root`."""
+    """Environment variables of the container in the pod with this index, with its files below `root`."""
     variables = {"POD_INDEX": str(index)}
     for each in rendered.container["env"]:
         if "value" in each:
@@ -120,14 +123,14 @@ def environment(rendered: Rendered, root: Path, index: int = 0) -> dict[str, str
 
 
 def environment_on_loopback(rendered: Rendered, root: Path) -> dict[str, str]:
-    """The same, for a program that is started here, at the pod's port."""
+    """The same variables for a program on this machine, which listens on loopback at the pod's port."""
     (port,) = rendered.container["ports"]
     here = {"EXPORTER_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port['containerPort']}"}
     return environment(rendered, root) | here
 
 
 def mount(rendered: Rendered, root: Path) -> None:
-    """Write what the container would see below `root`; the paths in the settings file lead there, too."""
+    """Write the container's mounted files below `root`, and adapt the paths in the settings file."""
     folders = {
         each["name"]: root / each["mountPath"].lstrip("/") for each in rendered.container["volumeMounts"]
     }
@@ -141,6 +144,15 @@ def mount(rendered: Rendered, root: Path) -> None:
     settings.write_text(text, encoding="utf-8")
 
 
+def settings_of(rendered: Rendered, root: Path, index: int = 0) -> Settings:
+    """Settings that the program loads in the pod with this index. Raises `SettingsError`."""
+    mount(rendered, root)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    flags, unrecognized = parser.parse_known_args(rendered.container.get("args", []))
+    return load(flags, environment(rendered, root, index), unrecognized=unrecognized)
+
+
 def _files(rendered: Rendered, volume: Manifest) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of a volume."""
     if "projected" in volume:
@@ -151,17 +163,17 @@ def _files(rendered: Rendered, volume: Manifest) -> Iterator[tuple[str, bytes]]:
     elif "configMap" in volume:
         yield from _items(rendered, "ConfigMap", volume["configMap"])
     elif "csi" in volume:
-        yield "twilio", b"a secret that a driver brought"
+        yield "twilio", b"a secret of a CSI driver"
 
 
 def _items(rendered: Rendered, kind: str, source: Manifest) -> Iterator[tuple[str, bytes]]:
-    """What is not of the chart is somebody's Secret or ConfigMap, and holds whatever key is asked for."""
+    """A Secret or ConfigMap that the chart does not render is assumed to exist, with the requested keys."""
     name = source["name"]
     own = [each["data"] for each in rendered.all(kind) if each["metadata"]["name"] == name]
     keys = {item["key"]: item["path"] for item in source.get("items", [])}
     if not own:
         pem = (ROOT / "tests" / "support" / "ca" / "a.pem").read_bytes()
-        data = {key: pem if key.endswith(".pem") else b"a secret of somebody" for key in keys}
+        data = {key: pem if key.endswith(".pem") else b"an existing secret" for key in keys}
     elif kind == "Secret":
         data = {key: base64.b64decode(value, validate=True) for key, value in own[0].items()}
     else:

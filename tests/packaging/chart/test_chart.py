@@ -1,9 +1,8 @@
-"""The chart, rendered by Helm's own engine and held against everything that will read it.
+"""Checks the rendered chart against Kubernetes, the Prometheus operator, promtool and the program.
 
-There is no cluster here: scheduling, volumes and DNS are taken from their documentation.
+Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 """
 
-import argparse
 import base64
 import json
 import re
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import helm_python as helm
-import kubernetes_validate  # type: ignore[import-untyped] # it has types, and does not say so
+import kubernetes_validate  # type: ignore[import-untyped] # has types, but no py.typed
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
 from exporter import __version__
-from exporter.config.loading import add_flags, load
-from exporter.config.settings import Settings
 from exporter.web.web_config import read_web_config
 from grafana.thresholds import STATE_SAVED_WINDOW
 from tests.packaging.chart.reference import GOLDEN, README, golden
@@ -33,14 +30,13 @@ from tests.packaging.chart.rendering import (
     NAMESPACE,
     SCENARIOS,
     Manifest,
-    Rendered,
-    environment,
     environment_on_loopback,
     mount,
     read_rendered,
     render,
     render_scenario,
     scenario,
+    settings_of,
 )
 from tests.support.program import ROOT, eventually, fetch, found_in, free_port, started
 
@@ -54,30 +50,30 @@ each_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
 @each_scenario
 def test_helm_lint_finds_nothing(name: str) -> None:
-    """Strict: a warning is an error."""
+    """Helm's linter reports no error and no warning."""
     report = helm.lint(CHART, scenario(name), strict=True)
     assert [each for each in report["messages"] if each["severity"] > 1] == []
     assert report["errors"] == []
 
 
 @each_scenario
-def test_manifests_are_the_golden_ones(name: str) -> None:
-    """Whoever changes the chart sees in the difference what changes in a cluster."""
+def test_manifests_match_the_golden_files(name: str) -> None:
+    """The golden files show in a review what a change to the chart changes in a cluster."""
     assert golden(render_scenario(name)) == (GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def test_there_is_no_golden_file_too_many() -> None:
-    """A scenario that is gone takes its manifests along."""
+def test_every_golden_file_has_a_scenario() -> None:
+    """The golden files of removed scenarios are removed."""
     assert {file.stem for file in GOLDEN.iterdir()} == set(SCENARIOS)
 
 
-def test_defaults_alone_say_what_is_missing() -> None:
-    """There is no account to guess."""
-    with pytest.raises(helm.HelmRenderError, match="accounts: none given"):
+def test_defaults_need_an_account() -> None:
+    """Without values, Helm reports that an account is missing."""
+    with pytest.raises(helm.HelmRenderError, match="accounts: the list is empty"):
         render({"accounts": []})
 
 
-# -- what reads the manifests -------------------------------------------------------------------------------
+# -- consumers of the manifests ------------------------------------------------------------------------------
 
 OLDEST: Final = re.sub(r".*?(\d+\.\d+).*", r"\1", METADATA["kubeVersion"])
 NEWEST: Final = kubernetes_validate.latest_version()
@@ -85,8 +81,8 @@ NEWEST: Final = kubernetes_validate.latest_version()
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @each_scenario
-def test_kubernetes_takes_every_manifest(name: str, version: str) -> None:
-    """Strictly: a key that Kubernetes would drop without a word is an error."""
+def test_manifests_are_valid_for_kubernetes(name: str, version: str) -> None:
+    """Every manifest is valid; unknown keys, which Kubernetes drops silently, are errors."""
     for manifest in render_scenario(name).manifests:
         if manifest["kind"] not in OPERATORS:
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -99,8 +95,8 @@ def operator_schema(kind: str) -> Draft202012Validator:
 
 
 @each_scenario
-def test_prometheus_operator_takes_every_manifest(name: str) -> None:
-    """Strictly, too."""
+def test_manifests_are_valid_for_the_prometheus_operator(name: str) -> None:
+    """Every manifest of the operator is valid and has no unknown keys."""
     for manifest in render_scenario(name).manifests:
         if manifest["kind"] in OPERATORS:
             operator_schema(manifest["kind"]).validate(manifest)
@@ -108,15 +104,15 @@ def test_prometheus_operator_takes_every_manifest(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(OPERATORS))
 def test_operator_schema_is_strict(kind: str) -> None:
-    """It would find a typo in what the chart renders."""
+    """The schema rejects unknown keys."""
     name = {"PodMonitor": "web-config-secret"}.get(kind, "operator")
     manifest = render_scenario(name).one(kind)
     assert not operator_schema(kind).is_valid({**manifest, "spec": {**manifest["spec"], "tpyo": 1}})
 
 
 @pytest.mark.needs("promtool")
-def test_promtool_takes_the_rules(tmp_path: Path) -> None:
-    """All groups, with labels, addresses and a group of one's own."""
+def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
+    """promtool accepts all groups, with extra labels, base URLs and an extra group."""
     values = scenario("operator")
     values["prometheusRule"]["disabledGroups"] = []
     file = tmp_path / "rules.yaml"
@@ -128,8 +124,8 @@ def test_promtool_takes_the_rules(tmp_path: Path) -> None:
 
 
 @each_scenario
-def test_program_takes_its_settings(name: str, tmp_path: Path) -> None:
-    """Files and variables of a pod are settings without a problem."""
+def test_program_accepts_its_settings(name: str, tmp_path: Path) -> None:
+    """The program loads the files and variables of a pod without a problem."""
     settings = settings_of(render_scenario(name), tmp_path)
     assert [each.name for each in settings.accounts] == [each["name"] for each in scenario(name)["accounts"]]
     assert settings.state.path == tmp_path / "var/lib/twilio-email-exporter/state.sqlite"
@@ -137,16 +133,8 @@ def test_program_takes_its_settings(name: str, tmp_path: Path) -> None:
     assert all(each.credential().secret.get_secret_value() for each in settings.accounts)
 
 
-def settings_of(rendered: Rendered, root: Path, index: int = 0) -> Settings:
-    mount(rendered, root)
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    add_flags(parser)
-    flags, unrecognized = parser.parse_known_args(rendered.container.get("args", []))
-    return load(flags, environment(rendered, root, index), unrecognized=unrecognized)
-
-
 def test_values_become_settings(tmp_path: Path) -> None:
-    """What `config` says arrives, with its types."""
+    """The program reads each value of `config` with its type."""
     settings = settings_of(render_scenario("settings"), tmp_path)
     assert settings.api.requests_per_second == 2.5
     assert settings.poll.model_dump() == {
@@ -160,8 +148,8 @@ def test_values_become_settings(tmp_path: Path) -> None:
     assert settings.log.format == "json"
 
 
-def test_program_takes_its_web_config(tmp_path: Path) -> None:
-    """The Secret holds what was written, and it reads as a web config."""
+def test_program_accepts_its_web_config(tmp_path: Path) -> None:
+    """The program reads the web config from the Secret."""
     rendered = render_scenario("tls")
     settings = settings_of(rendered, tmp_path)
     assert settings.web.config_file is not None
@@ -170,7 +158,7 @@ def test_program_takes_its_web_config(tmp_path: Path) -> None:
 
 
 def test_shards_divide_the_accounts(tmp_path: Path) -> None:
-    """Three pods: each account has exactly one."""
+    """With three pods, each account belongs to exactly one of them."""
     rendered = render_scenario("shards")
     pods = [settings_of(rendered, tmp_path / str(index), index) for index in range(3)]
     assert [str(pod.shard) for pod in pods] == ["0/3", "1/3", "2/3"]
@@ -181,8 +169,8 @@ def test_shards_divide_the_accounts(tmp_path: Path) -> None:
 # -- secrets ------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_leaves_the_secrets() -> None:
-    """Not in a ConfigMap, a variable, an annotation, a rule or the notes; neither plain nor in base64."""
+def test_secrets_are_in_secrets_only() -> None:
+    """No other manifest and no note contains a secret, neither as text nor in base64."""
     values = {
         "accounts": scenario("accounts")["accounts"],
         "webConfig": {
@@ -203,8 +191,8 @@ def test_no_secret_leaves_the_secrets() -> None:
     assert base64.b64encode(b"marker").decode()[:7] not in outside
 
 
-def test_another_secret_restarts_nothing() -> None:
-    """The program reads the files of secrets again by itself; other settings it reads at the start only."""
+def test_only_settings_restart_the_pods() -> None:
+    """A changed secret does not restart the pods; changed settings do, and so does TLS when switched on."""
 
     def checksum(values: Manifest) -> str:
         text: str = render(values).pod["metadata"]["annotations"]["checksum/config"]
@@ -224,8 +212,8 @@ def test_another_secret_restarts_nothing() -> None:
 
 
 @each_scenario
-def test_pods_may_do_as_little_as_possible(name: str) -> None:
-    """The exporter's, and that of `helm test`."""
+def test_pods_have_minimal_privileges(name: str) -> None:
+    """The pods of the exporter and of `helm test` have the restricted security context."""
     rendered = render_scenario(name)
     for spec in (rendered.pod["spec"], rendered.one("Pod")["spec"]):
         context = spec["securityContext"]
@@ -244,7 +232,7 @@ def test_pods_may_do_as_little_as_possible(name: str) -> None:
 
 
 def test_chart_and_image_agree() -> None:
-    """On the user, who owns the state, on the port, and on where the program is."""
+    """User, group, port and paths in the chart match the Dockerfile."""
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     rendered = render_scenario("tls")
     context = rendered.pod["spec"]["securityContext"]
@@ -257,14 +245,14 @@ def test_chart_and_image_agree() -> None:
     assert Path(python).parent == Path(program).parent
 
 
-def test_a_platform_may_choose_the_user() -> None:
-    """A null in the values takes a default away."""
+def test_platform_can_choose_the_user() -> None:
+    """A null in the values removes the default user and group."""
     context = render_scenario("openshift").pod["spec"]["securityContext"]
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys()
 
 
-def test_network_policy_lets_through_what_is_needed() -> None:
-    """Out: DNS, Twilio, proxy, what values add. In: the metrics' port, for those named and `helm test`."""
+def test_network_policy_allows_the_required_traffic() -> None:
+    """Egress to DNS, Twilio and the proxy, ingress from peers and `helm test`, and the extra rules."""
     rendered = render_scenario("locked-down")
     spec = rendered.one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -305,7 +293,7 @@ def test_network_policy_lets_through_what_is_needed() -> None:
     ],
 )
 def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, ports: set[int]) -> None:
-    """What the settings name can be reached, each port told once."""
+    """The policy allows the ports of the base URL and the proxy, each once."""
     rendered = render(
         {
             "config": {"api": {"base_url": base_url}} if base_url else {},
@@ -318,7 +306,7 @@ def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, 
     assert sorted(found[2:]) == sorted(ports)
 
 
-# -- how the parts find each other --------------------------------------------------------------------------
+# -- names and selectors --------------------------------------------------------------------------
 
 
 def selects(selector: Manifest, manifest: Manifest) -> bool:
@@ -326,8 +314,8 @@ def selects(selector: Manifest, manifest: Manifest) -> bool:
 
 
 @each_scenario
-def test_selectors_find_the_pods_and_nothing_else(name: str) -> None:
-    """The pod of `helm test` is no exporter."""
+def test_selectors_match_the_exporter_only(name: str) -> None:
+    """Selectors match the exporter's pods and Service, but not the pod of `helm test`."""
     rendered = render_scenario(name)
     stateful_set, service = rendered.one("StatefulSet"), rendered.one("Service")
     for selector in (stateful_set["spec"]["selector"], {"matchLabels": service["spec"]["selector"]}):
@@ -336,7 +324,7 @@ def test_selectors_find_the_pods_and_nothing_else(name: str) -> None:
     assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"]
     (port,), (container_port,) = service["spec"]["ports"], rendered.container["ports"]
     assert port["targetPort"] == container_port["name"]
-    assert port["port"] == container_port["containerPort"]  # headless: the name leads to the pod itself
+    assert port["port"] == container_port["containerPort"]  # headless: clients connect to the pod itself
     for monitor in rendered.all("ServiceMonitor"):
         assert selects(monitor["spec"]["selector"], service)
         assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
@@ -348,8 +336,8 @@ def test_selectors_find_the_pods_and_nothing_else(name: str) -> None:
 
 
 @each_scenario
-def test_everything_is_the_releases(name: str) -> None:
-    """Labels tell what belongs to it; all but dashboards are in its namespace."""
+def test_resources_belong_to_the_release(name: str) -> None:
+    """All resources have the release's label, and all but dashboards are in its namespace."""
     for manifest in render_scenario(name).manifests:
         is_dashboard = "-dashboard-" in manifest["metadata"]["name"]
         assert manifest["metadata"]["namespace"] == ("grafana" if is_dashboard else NAMESPACE)
@@ -357,7 +345,7 @@ def test_everything_is_the_releases(name: str) -> None:
 
 
 def test_names_stay_text() -> None:
-    """YAML would make numbers, truth or nothing of some."""
+    """Names that look like numbers or null in YAML remain text."""
     monitor = {"enabled": True, "jobLabel": "2"}
     values = {
         "fullnameOverride": "mail",
@@ -394,27 +382,27 @@ def test_names_stay_text() -> None:
         ("1234", {"fullnameOverride": "mail"}, "mail"),
     ],
 )
-def test_service_gets_a_name_that_it_may_have(release: str, values: Manifest, name: str) -> None:
-    """A release may be named with a dot, a Service may not."""
+def test_service_name_is_valid(release: str, values: Manifest, name: str) -> None:
+    """Dots and capitals, which a Service name may not contain, are replaced."""
     rendered = render(values, name=release)
     assert rendered.one("Service")["metadata"]["name"] == name
     assert rendered.one("StatefulSet")["spec"]["serviceName"] == name
 
 
-def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
-    """The label controller-revision-hash is the name of the StatefulSet and 11 letters, of at most 63."""
+def test_long_names_are_cut() -> None:
+    """The StatefulSet's name has at most 52 characters: controller-revision-hash adds 11, up to 63."""
     rendered = render(name="a" * 53)
     assert len(rendered.one("StatefulSet")["metadata"]["name"]) == 52
 
 
-def test_one_pod_is_a_shard_of_one() -> None:
-    """One shape for any number of pods."""
+def test_replicas_are_the_shards() -> None:
+    """The StatefulSet has one replica for each shard."""
     assert render().one("StatefulSet")["spec"]["replicas"] == 1
     assert render({"shards": 5}).one("StatefulSet")["spec"]["replicas"] == 5
 
 
-def test_helm_test_asks_every_shard() -> None:
-    """By the name that a pod of a StatefulSet has once it is ready."""
+def test_helm_test_connects_to_every_shard() -> None:
+    """The test pod connects to the DNS name of each pod of the StatefulSet."""
     rendered = render({"shards": 2})
     _, port, *pods = rendered.one("Pod")["spec"]["containers"][0]["args"]
     name, service = (
@@ -425,7 +413,7 @@ def test_helm_test_asks_every_shard() -> None:
 
 
 def test_state_is_on_a_volume_of_each_pod() -> None:
-    """Counters survive the pod, unless somebody does without."""
+    """Each pod has a volume claim, or an emptyDir if persistence is off."""
     spec = render_scenario("shards").one("StatefulSet")["spec"]
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["metadata"]["annotations"] == {"backup": "weekly"}
@@ -446,7 +434,7 @@ def test_state_is_on_a_volume_of_each_pod() -> None:
 
 @each_scenario
 def test_mounted_folders_follow_changes(name: str) -> None:
-    """Never a single file by subPath: a rotated secret would not arrive."""
+    """No file is mounted by subPath, because such a file is not updated when its Secret changes."""
     for each in render_scenario(name).container["volumeMounts"]:
         assert "subPath" not in each
 
@@ -454,8 +442,8 @@ def test_mounted_folders_follow_changes(name: str) -> None:
 # -- probes and monitors ------------------------------------------------------------------------------------
 
 
-def test_probes_ask_over_http() -> None:
-    """As long as nothing guards the paths."""
+def test_probes_use_http() -> None:
+    """Without a web config, the probes are HTTP requests."""
     container = render_scenario("settings").container
     assert container["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
@@ -463,8 +451,8 @@ def test_probes_ask_over_http() -> None:
 
 
 @pytest.mark.parametrize("name", ["tls", "web-config-secret"])
-def test_probes_get_past_tls_and_users(name: str) -> None:
-    """The program asks itself; nobody else has a certificate and a password."""
+def test_probes_run_the_health_check(name: str) -> None:
+    """With a web config, the probes run the program's health check, which needs no password."""
     container = render_scenario(name).container
     program = ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
     assert container["livenessProbe"]["exec"]["command"] == program
@@ -476,20 +464,20 @@ def test_probes_get_past_tls_and_users(name: str) -> None:
     [("shards", "http", "/metrics"), ("tls", "https", "/metrics"), ("operator", "http", "/metrics")],
 )
 def test_monitor_scrapes_as_the_program_serves(name: str, scheme: str, path: str) -> None:
-    """One monitor for all pods; scheme and path follow from the settings."""
+    """Scheme and path of the one monitor follow from the settings."""
     (endpoint,) = render_scenario(name).one("ServiceMonitor")["spec"]["endpoints"]
     assert (endpoint["scheme"], endpoint["path"]) == (scheme, path)
 
 
-def test_monitor_follows_another_path() -> None:
-    """`config.web.telemetry_path` is said once."""
+def test_monitor_uses_the_telemetry_path() -> None:
+    """The monitor scrapes `config.web.telemetry_path`."""
     values = {"config": {"web": {"telemetry_path": "/mail"}}, "podMonitor": {"enabled": True}}
     (endpoint,) = render(values).one("PodMonitor")["spec"]["podMetricsEndpoints"]
     assert endpoint["path"] == "/mail"
 
 
-def test_series_outlive_the_pods_address() -> None:
-    """A pod that comes back with another address goes on with its series, as its counters do."""
+def test_instance_is_the_pods_name() -> None:
+    """A restarted pod with another address continues its series."""
     for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
         rendered = render({f"{kind[0].lower()}{kind[1:]}": {"enabled": True}})
         (endpoint,) = rendered.one(kind)["spec"][endpoints]
@@ -509,20 +497,20 @@ def rule_groups(**values: Any) -> list[Manifest]:
 
 
 def test_rules_are_those_of_the_rule_file() -> None:
-    """Untouched, unless the values say otherwise."""
+    """By default, the rules are those of grafana/alerts.yaml."""
     assert rule_groups() == yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
 
 
 def test_groups_can_be_left_out_and_added() -> None:
-    """Each by its name."""
+    """`disabledGroups` removes groups by name, and `extraGroups` adds groups."""
     names = [group["name"] for group in rule_groups()]
     own = {"name": "own", "rules": [{"alert": "Own", "expr": "up == 0"}]}
     found = [group["name"] for group in rule_groups(disabledGroups=names[:1], extraGroups=[own])]
     assert found == [*names[1:], "own"]
 
 
-def test_links_of_alerts_get_their_addresses() -> None:
-    """The rule file has relative ones: it does not know where docs and Grafana are."""
+def test_base_urls_make_links_absolute() -> None:
+    """The relative links of the rule file are appended to the base URLs."""
     options = {
         "runbookBaseUrl": "https://git.example.com/docs-of-mail/",
         "dashboardBaseUrl": "https://grafana.example.com",
@@ -536,7 +524,7 @@ def test_links_of_alerts_get_their_addresses() -> None:
 
 
 def test_alerts_get_labels_and_keep_their_own() -> None:
-    """A label of the values does not replace one of the alert."""
+    """Labels of the values are added to alerts, but do not replace their labels."""
     for group, plain in zip(
         rule_groups(ruleLabels={"team": "mail", "severity": "x"}), rule_groups(), strict=True
     ):
@@ -548,7 +536,7 @@ def test_alerts_get_labels_and_keep_their_own() -> None:
 
 
 def test_dashboards_are_the_files() -> None:
-    """A ConfigMap each, which Grafana's sidecar finds."""
+    """Each dashboard file is a ConfigMap with the label of Grafana's sidecar."""
     rendered = render({"dashboards": {"enabled": True}})
     found: dict[str, str] = {}
     for each in rendered.all("ConfigMap"):
@@ -563,8 +551,8 @@ def test_dashboards_are_the_files() -> None:
 # -- the package --------------------------------------------------------------------------------------------
 
 
-def test_package_holds_the_very_files(tmp_path: Path) -> None:
-    """The links to `grafana/` become files; what is rendered is the same; scenarios stay at home."""
+def test_package_is_complete(tmp_path: Path) -> None:
+    """The package contains the files of `grafana/` and no scenarios, and renders the same manifests."""
     archive = helm.package(CHART, destination=tmp_path)
     with tarfile.open(archive) as tar:
         content = {each.name: tar.extractfile(each) for each in tar.getmembers()}
@@ -581,7 +569,7 @@ def test_package_holds_the_very_files(tmp_path: Path) -> None:
 
 
 def test_chart_names_the_programs_version() -> None:
-    """The image's tag follows from it, and is the one that the README pushes."""
+    """The default tag is the program's version, and the tag in the README's commands."""
     assert METADATA["appVersion"] == __version__
     assert render().container["image"] == f"twilio-email-exporter:{__version__}"
     pushed = re.findall(r"registry\.example\.com/\S+:(\S+)", README.read_text(encoding="utf-8"))
@@ -590,42 +578,40 @@ def test_chart_names_the_programs_version() -> None:
     assert "@sha256:" in render_scenario("locked-down").container["image"]
 
 
-def test_notes_say_the_next_command() -> None:
-    """With the names of this release."""
+def test_notes_show_the_next_steps() -> None:
+    """The notes contain commands with the names of this release, and warnings."""
     notes = render_scenario("shards").notes
     assert "kubectl -n mail rollout status statefulset/demo-twilio-email-exporter" in notes
     assert "helm -n mail test demo" in notes
     assert "kubectl -n mail port-forward demo-twilio-email-exporter-0 10587:10587" in notes
-    assert "demo-twilio-email-exporter-1 to demo-twilio-email-exporter-2" in notes
-    assert "Nothing scrapes it yet" not in notes
-    assert "Nothing scrapes it yet" in render_scenario("default").notes
+    assert "demo-twilio-email-exporter-0 to demo-twilio-email-exporter-2" in notes
+    assert "does not configure Prometheus" not in notes
+    assert "does not configure Prometheus" in render_scenario("default").notes
     assert "https://localhost:10587/" in render_scenario("tls").notes
-    assert "begin at zero" in render_scenario("locked-down").notes
-    assert "existingSecret avoids that" in render_scenario("accounts").notes
+    assert "Set persistence.enabled" in render_scenario("locked-down").notes
+    assert "Set existingSecret in accounts" in render_scenario("accounts").notes
 
 
-@pytest.mark.parametrize(
-    ("interval", "told"),
-    [(None, False), ("75s", False), (75, False), ("1m15.5s", True), (120, True), ("2m", True)],
-)
-def test_notes_say_when_the_rules_are_too_short(interval: object, told: bool) -> None:
-    """From where docs/alerts.md says so on: the shortest range no longer holds four polls."""
-    assert STATE_SAVED_WINDOW / 4 == 75
-    config = {"poll": {"interval": interval}} if interval else {}
-    with_rules = render({"config": config, "prometheusRule": {"enabled": True}}).notes
-    assert ("docs/alerts.md#changing-numbers" in with_rules) is told
+def test_notes_mention_the_interval_that_the_rules_support() -> None:
+    """The notes state the limit of docs/alerts.md if rules are enabled and an interval is set."""
+    seconds = STATE_SAVED_WINDOW // 4  # the shortest range of the rules must contain four polls
+    limit = f"a config.poll.interval of up to {seconds} seconds; it is set to 2m"
+    config = {"poll": {"interval": "2m"}}
+    rules = {"prometheusRule": {"enabled": True}}
+    assert limit in render({"config": config, **rules}).notes
     assert "docs/alerts.md" not in render({"config": config}).notes
+    assert "docs/alerts.md" not in render(rules).notes
 
 
 TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
 USERS: Final = {"basic_auth_users": scenario("tls")["webConfig"]["content"]["basic_auth_users"]}
-CERTIFICATE: Final = "Prometheus will not accept the certificate: set {}.tlsConfig"
-PASSWORD: Final = "The exporter will refuse Prometheus, which has no password: set {}.basicAuth"
+CERTIFICATE: Final = "Set {}.tlsConfig"
+PASSWORD: Final = "Set {}.basicAuth"
 
 
 @pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
 @pytest.mark.parametrize(
-    ("web_config", "values", "told"),
+    ("web_config", "values", "warnings"),
     [
         ({}, {}, ()),
         ({"content": {"rate_limit": {}}}, {}, ()),
@@ -639,30 +625,28 @@ PASSWORD: Final = "The exporter will refuse Prometheus, which has no password: s
         ({"existingSecret": "web"}, {"scheme": "https"}, (CERTIFICATE,)),
     ],
 )
-def test_notes_say_when_scrapes_will_fail(
-    monitor: str, web_config: Manifest, values: Manifest, told: tuple[str, ...]
+def test_notes_warn_when_scrapes_will_fail(
+    monitor: str, web_config: Manifest, values: Manifest, warnings: tuple[str, ...]
 ) -> None:
-    """For what the chart knows: a web config in a Secret of somebody may hold anything."""
+    """The notes name the missing value; the chart cannot read a web config in an existing Secret."""
     notes = render({"webConfig": web_config, monitor: {"enabled": True, **values}}).notes
     for line in (CERTIFICATE, PASSWORD):
-        assert (line.format(monitor) in notes) is (line in told)
+        assert (line.format(monitor) in notes) is (line in warnings)
     off = render({"webConfig": web_config, monitor: values}).notes
-    assert "certificate:" not in off
-    assert "no password" not in off
+    assert "WARNING" not in off
 
 
-# -- for real -----------------------------------------------------------------------------------------------
+# -- the running program -----------------------------------------------------------------------------------
 
 
-def test_program_runs_from_what_is_rendered(tmp_path: Path) -> None:
-    """With a pod's files and variables it answers where the probes ask, saves its state, and stops."""
+def test_program_runs_with_the_rendered_settings(tmp_path: Path) -> None:
+    """With a pod's files and variables, the program answers probes and scrapes, saves its state and stops."""
     port = free_port()
     values = {
         "accounts": [ACCOUNT],
         "config": {
-            "api": {
-                "base_url": f"http://127.0.0.1:{free_port()}"
-            },  # nobody there: readiness says nothing of Twilio
+            # Nothing listens there: readiness does not depend on Twilio.
+            "api": {"base_url": f"http://127.0.0.1:{free_port()}"},
             "web": {"listen_address": f":{port}", "telemetry_path": "/mail"},
         },
         "serviceMonitor": {"enabled": True},

@@ -1,4 +1,4 @@
-"""The probes that the chart renders, against the program: past TLS and users, without a password."""
+"""Runs the rendered probes against the program with TLS and users."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from tests.support.program import eventually, finish, found_in, free_port, start
 
 
 @pytest.mark.needs("openssl")
-def test_rendered_probes_get_past_tls_and_users(tmp_path: Path) -> None:
-    """They fail while nobody is there, and pass once the program serves, which asks others for a password."""
+def test_rendered_probes_need_no_certificate_and_no_password(tmp_path: Path) -> None:
+    """The probes fail before the program listens, and pass afterwards."""
     make_certificates(tmp_path)
     rendered = render(
         {
@@ -35,13 +35,13 @@ def test_rendered_probes_get_past_tls_and_users(tmp_path: Path) -> None:
     mount(rendered, tmp_path)
     variables = environment_on_loopback(rendered, tmp_path)
 
-    def asks(probe: str) -> int:
+    def exit_code(probe: str) -> int:
         _, *arguments = rendered.container[probe]["exec"]["command"]
         return finish(*arguments, **variables).returncode
 
-    assert (asks("livenessProbe"), asks("readinessProbe")) == (1, 1)
+    assert (exit_code("livenessProbe"), exit_code("readinessProbe")) == (1, 1)
     log = tmp_path / "log"
     with started(log, **variables):
         eventually(found_in(log, "listening"), "the listener")
-        eventually(lambda: asks("readinessProbe") == 0 or None, "the readiness probe")
-        assert asks("livenessProbe") == 0
+        eventually(lambda: exit_code("readinessProbe") == 0 or None, "the readiness probe")
+        assert exit_code("livenessProbe") == 0
