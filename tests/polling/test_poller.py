@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
-from exporter.events import Event, ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import STATS, Operation, Stats
-from exporter.polling.poller import Poller
 from exporter.simulator import faults
 from exporter.simulator.faults import HOSTILE_IDS, Fault
 from exporter.simulator.ids import new_id
@@ -24,7 +23,7 @@ from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
 from exporter.twilio.protocol import Page, read_status
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.rig import ACCOUNT, SETTINGS, Rig, rigged
+from tests.support.rig import ACCOUNT, Rig, poller_of, rigged
 from tests.support.twilio import PlainTwilio
 
 DAY = 86400.0
@@ -294,7 +293,7 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
 async def test_large_ledger_is_worked_on_beside_the_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same result; and a cancellation waits until the thread has let go of it."""
     rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
-    monkeypatch.setattr("exporter.polling.poller.LARGE_LEDGER", 1)
+    monkeypatch.setattr("exporter.polling.offload.LARGE_LEDGER", 1)
     assert (await rig.poll()).tracked_operations == 3
     begun, ended = threading.Event(), threading.Event()
 
@@ -397,14 +396,6 @@ class CountingStore:
         self.saves += 1
 
 
-def alone(
-    twilio: PlainTwilio, clock: ManualClock, store: CountingStore | None = None, **changes: float
-) -> Poller:
-    """A poller without a network."""
-    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    return Poller("a", twilio, clock, settings, lambda _: None, lambda *_: None, store)
-
-
 async def test_slow_twilio_is_not_asked_for_more() -> None:
     """A poll that took long lists no more the next time: it would be slower still, and so for ever."""
     clock = ManualClock()
@@ -412,7 +403,7 @@ async def test_slow_twilio_is_not_asked_for_more() -> None:
     for number in range(1000):
         made = operation(number, age=6.9 * DAY * (number + 1) / 1000)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock, page_size=10)
+    poller = poller_of("a", twilio, clock, page_size=10)
     await poller.poll()
     assert twilio.pages == 100
     for _ in range(5):
@@ -426,7 +417,7 @@ async def test_numbers_are_as_of_the_start_of_the_listing() -> None:
     clock = ManualClock()
     twilio = SlowTwilio(clock, 30 * 3600.0)
     twilio.operations["x"] = operation(1, age=600.0)
-    snapshot = await alone(twilio, clock).poll()
+    snapshot = await poller_of("a", twilio, clock).poll()
     assert snapshot.as_of == SATURDAY
     assert snapshot.recent["1h"].operations == 1
 
@@ -437,7 +428,7 @@ async def test_clock_that_was_ahead_for_a_while_leaves_no_hole() -> None:
     for number in range(100):
         made = operation(number, age=6.9 * DAY * (number + 1) / 100)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock)
+    poller = poller_of("a", twilio, clock)
     assert (await poller.poll()).tracked_operations == 100
     clock.advance(20 * 3600.0)
     assert (await poller.poll()).tracked_operations < 100
@@ -477,7 +468,7 @@ async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: b
     for number in range(50):
         made = operation(number, age=6.9 * DAY * (number + 1) / 50, failed=1)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock)
+    poller = poller_of("a", twilio, clock)
     if not is_first:
         await poller.poll()
         clock.advance(60)
@@ -495,7 +486,7 @@ async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: b
 async def test_counters_of_a_short_window_do_not_fall() -> None:
     """Even when it is empty, and too short for any part of it to count as listed."""
     clock, twilio = ManualClock(), PlainTwilio()
-    poller = alone(twilio, clock, lookback=60.0, recent=60.0)
+    poller = poller_of("a", twilio, clock, lookback=60.0, recent=60.0)
     await poller.poll()
     now = clock.now() + 30.0
     twilio.operations["x"] = Operation("x", "completed", now, now, Stats(failed=5))
@@ -509,7 +500,7 @@ async def test_counters_of_a_short_window_do_not_fall() -> None:
 async def test_stop_saves_only_what_is_not_yet_saved() -> None:
     """A hundred accounts that write everything once more on a slow disk would not stop in time."""
     store = CountingStore()
-    poller = alone(PlainTwilio(), ManualClock(), store)
+    poller = poller_of("a", PlainTwilio(), ManualClock(), store=store)
     await poller.poll()
     await poller.close()
     assert store.saves == 1
@@ -522,13 +513,12 @@ async def test_stop_saves_only_what_is_not_yet_saved() -> None:
 
 async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
     """What has aged out and shows up again behind a longer window is a baseline: it was counted once."""
-    clock, twilio, reports = ManualClock(), PlainTwilio(), list[Event]()
+    clock, twilio = ManualClock(), PlainTwilio()
 
     async def poll_with(lookback: float) -> Snapshot:
         storage = Storage(tmp_path / "state", keep=["a"], window=7 * DAY)
         await storage.open()
-        settings = replace(SETTINGS, lookback=lookback)
-        poller = Poller("a", twilio, clock, settings, reports.append, lambda *_: None, storage)
+        poller = poller_of("a", twilio, clock, store=storage, lookback=lookback)
         if (resumption := await storage.load("a", poller.rebuild)) is not None:
             poller.resume(resumption)
         snapshot = await poller.poll()

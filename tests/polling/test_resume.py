@@ -15,11 +15,10 @@ from exporter.ledger.packing import pack
 from exporter.ledger.saved import Changes, Progress, Row
 from exporter.ledger.snapshot import Snapshot
 from exporter.polling import resume
-from exporter.polling.poller import Poller
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.operations import IDS, operation
-from tests.support.rig import SETTINGS
+from tests.support.rig import poller_of
 from tests.support.twilio import PlainTwilio
 from tests.support.whole import logging_to
 
@@ -63,10 +62,7 @@ async def revived(path: Path) -> list[tuple[str, Snapshot]]:
     clock = ManualClock()
     async with resume.open_storage(settings(path), ACCOUNTS, clock) as storage:
         assert storage is not None
-        pollers = [
-            Poller(account, PlainTwilio(), clock, SETTINGS, lambda _: None, lambda _, __: None, storage)
-            for account in ACCOUNTS
-        ]
+        pollers = [poller_of(account, PlainTwilio(), clock, store=storage) for account in ACCOUNTS]
         known = await resume.resume_pollers(pollers, storage, clock)
         for poller in pollers:
             await poller.poll()
