@@ -121,10 +121,10 @@ def load(path: Path) -> Loading:
         async with watched(stalls):
             memory, before = peak_bytes(), time.process_time()
             async with opened(path) as storage:
-                resumption = await storage.load(ACCOUNT, poller.rebuild)
-                if resumption is None:
+                restored = await storage.load(ACCOUNT, poller.rebuild)
+                if restored is None:
                     raise LookupError(f"{path} holds nothing of {ACCOUNT}")
-                snapshot = poller.resume(resumption)
+                snapshot = poller.resume(restored)
                 cpu_seconds = time.process_time() - before
                 await asyncio.sleep(2 * WAKE_SECONDS)  # to see what the last step held up
         return Loading(cpu_seconds, max(stalls), peak_bytes() - memory, snapshot.tracked_operations)

@@ -34,7 +34,7 @@ async def check_account(
         failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed,))
     cost = estimate(sample, listing, limits)
-    lines = (f"account {account}: the credential works", *_words(sample, cost))
+    lines = (f"account {account}: the credential works", *_lines(sample, cost))
     return Verdict(good=cost.fits, lines=lines)
 
 
@@ -57,7 +57,7 @@ async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: flo
     return sample
 
 
-def _words(sample: Sample, cost: Estimate) -> Iterator[str]:
+def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
     spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}

@@ -77,7 +77,7 @@ class Poller:
         self._safe_counts = self._ledger.counts()
         self._is_unsaved = False
 
-    def rebuild(self, saved: Saved) -> "Resumption":
+    def rebuild(self, saved: Saved) -> "Restored":
         """What `resume` takes; slow for a large account, and safe in another thread.
 
         Raises `ValueError` for what cannot be read.
@@ -85,13 +85,13 @@ class Poller:
         at = saved.progress.last_success_at
         ledger = Ledger(at, self._lookback, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
         ledger.restore(saved.rows, at)
-        return Resumption(ledger, saved.progress, saved.counts)
+        return Restored(ledger, saved.progress, saved.counts)
 
-    def resume(self, resumption: "Resumption") -> Snapshot:
+    def resume(self, restored: "Restored") -> Snapshot:
         """Go on where a former process stopped; gives what it knew, as of its last success."""
-        self._ledger, self._progress = resumption.ledger, resumption.progress
+        self._ledger, self._progress = restored.ledger, restored.progress
         # Not the ledger's: with a shorter window some of it has just expired, and that is not saved yet.
-        self._safe_counts = resumption.counts
+        self._safe_counts = restored.counts
         return self._summarise(self._progress.last_success_at)
 
     async def poll(self) -> Snapshot:
@@ -172,7 +172,7 @@ class Poller:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumption:
+class Restored:
     """A ledger and progress as a former process left them."""
 
     ledger: Ledger

@@ -50,16 +50,16 @@ class Scheduler:
         """Until it is cancelled."""
         due = self._clock.monotonic() + self._first_after
         await self._sleep_until(due, due)
-        ticks_to_next = 0.0
+        intervals_to_next = 0.0
         while True:
-            if ticks_to_next <= 0 or self._credential_renewed():
+            if intervals_to_next <= 0 or self._credential_renewed():
                 await self.attempt()
-                ticks_to_next = self._ticks_to_next()
+                intervals_to_next = self._intervals_to_next()
             late = self._clock.monotonic() - due
-            ticks = 1 + max(0.0, late // self._interval)
-            due += self._interval * ticks
-            ticks_to_next -= ticks
-            await self._sleep_until(due, due + self._interval * max(0.0, ticks_to_next))
+            passed = 1 + max(0.0, late // self._interval)
+            due += self._interval * passed
+            intervals_to_next -= passed
+            await self._sleep_until(due, due + self._interval * max(0.0, intervals_to_next))
 
     async def attempt(self) -> bool:
         """One poll; whether it succeeded. What went wrong is reported."""
@@ -74,8 +74,8 @@ class Scheduler:
         self._refusals = 0
         return True
 
-    def _ticks_to_next(self) -> float:
-        """Ticks to the next poll: twice as many with every refusal."""
+    def _intervals_to_next(self) -> float:
+        """Intervals until the next poll: twice as many after each refusal."""
         longest = max(1.0, LONGEST_PAUSE_SECONDS // self._interval)
         return min(longest, 2.0 ** min(self._refusals, 10))
 

@@ -326,7 +326,7 @@ async def test_polls_start_at_every_tick() -> None:
     """From start to start; one that overran waits for the next tick, and a failed one changes nothing."""
     async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
         rig.simulator.faults.add(faults.status(500), call="list")
-        polling = asyncio.create_task(rig.loop.run())
+        polling = asyncio.create_task(rig.scheduler.run())
         while len(rig.reported(PollStarted)) < 4:
             await asyncio.sleep(0)
         rig.simulator.latency_seconds = 70.0
@@ -519,8 +519,8 @@ async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
         storage = Storage(tmp_path / "state", keep=["a"], window=7 * DAY)
         await storage.open()
         poller = poller_of("a", twilio, clock, store=storage, lookback=lookback)
-        if (resumption := await storage.load("a", poller.rebuild)) is not None:
-            poller.resume(resumption)
+        if (restored := await storage.load("a", poller.rebuild)) is not None:
+            poller.resume(restored)
         snapshot = await poller.poll()
         await storage.close()
         return snapshot

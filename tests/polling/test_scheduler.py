@@ -32,8 +32,10 @@ class Script:
             raise end
 
     async def run(self, seconds: float, interval: float = 60.0) -> None:
-        loop = Scheduler("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
-        running = asyncio.create_task(loop.run())
+        scheduler = Scheduler(
+            "a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval
+        )
+        running = asyncio.create_task(scheduler.run())
         await self.clock.sleep(seconds)
         running.cancel()
         await asyncio.wait([running])
@@ -53,7 +55,7 @@ def test_first_polls_are_spread_over_the_interval(accounts: int, interval: float
     ("interval", "minutes"),
     [(60.0, [0, 2, 6, 14, 29, 44]), (300.0, [0, 10, 25, 40]), (1200.0, [0, 20, 40])],
 )
-async def test_refusals_stretch_the_interval(interval: float, minutes: list[int]) -> None:
+async def test_refusals_lengthen_the_wait(interval: float, minutes: list[int]) -> None:
     """Twice as long each time, a quarter of an hour at the most, and never less than the interval."""
     script = Script(ManualClock(), Unauthorized("no"))
     await script.run(50 * 60, interval)
@@ -61,26 +63,26 @@ async def test_refusals_stretch_the_interval(interval: float, minutes: list[int]
     assert LONGEST_PAUSE_SECONDS == 15 * 60
 
 
-async def test_other_failures_do_not_stretch_and_end_a_stretch() -> None:
+async def test_other_failures_keep_the_interval() -> None:
     """Only the credential's refusal does."""
     script = Script(ManualClock(), Unauthorized("no"), Unavailable("ill"), Unauthorized("no"), None)
     await script.run(7 * 60 - 1)
     assert [round(at / 60) for at in script.began] == [0, 2, 3, 5, 6]
 
 
-async def test_another_credential_ends_a_stretch_at_the_next_tick() -> None:
+async def test_another_credential_is_tried_at_the_next_interval() -> None:
     """Whoever mends it does not wait a quarter of an hour."""
     script = Script(ManualClock(settle_turns=5), *[Unauthorized("no")] * 4, None)
 
-    async def mend() -> None:
+    async def renew() -> None:
         await script.clock.sleep(16 * 60 + 30)
         script.renewed = True
 
-    await asyncio.gather(mend(), script.run(20 * 60 - 1))
+    await asyncio.gather(renew(), script.run(20 * 60 - 1))
     assert [round(at / 60) for at in script.began] == [0, 2, 6, 14, 17, 18, 19]
 
 
-async def test_next_poll_is_announced_rightly_while_stretched() -> None:
+async def test_next_poll_is_announced_rightly_while_polls_are_rare() -> None:
     """The status page shows when the account is really polled again."""
     script = Script(ManualClock(), Unauthorized("no"))
     await script.run(13 * 60)
@@ -110,7 +112,7 @@ async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
     assert watchdog.reason() is None
 
 
-def test_silence_over_several_intervals_is_told() -> None:
+def test_silence_over_several_intervals_is_a_reason() -> None:
     """With the account and for how long; any sign of life of that account ends it."""
     clock = ManualClock()
     watchdog = Watchdog(["a", "b"], clock, interval=60, patience=40)

@@ -76,7 +76,7 @@ class Rig:
             publish=lambda _, snapshot: self.published.append(snapshot),
             **self.changes,
         )
-        self.loop = Scheduler(
+        self.scheduler = Scheduler(
             ACCOUNT,
             self.poller.poll,
             self.credential.renewed,

@@ -158,14 +158,14 @@ class CountersThatSurvive(RuleBasedStateMachine):
             **SETTINGS,
         )
         self.is_settled = False
-        resumption = self.run(self.storage.load("a", self.poller.rebuild))
-        if resumption is None:
+        restored = self.run(self.storage.load("a", self.poller.rebuild))
+        if restored is None:
             self.model = Model(self.clock.now())
             self.window_start = self.clock.now() - self.lookback
         else:
             assert self.safe is not None
             self.model = copied(self.safe)
-            snapshot = self.poller.resume(resumption)
+            snapshot = self.poller.resume(restored)
             self.window_start = snapshot.as_of - self.lookback
             self.model.forget(self.window_start)
             self.see(snapshot)
