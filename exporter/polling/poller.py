@@ -117,19 +117,22 @@ class Poller:
         """Write what is not yet safe. Where that fails the counters wait: what is shown must survive."""
         if self._store is not None and self._progress.last_success_at == NEVER:
             return
-        changes = await offload(self._ledger, self._ledger.take_changes)
-        if self._store is not None:
-            try:
-                await self._store.save(self.account, changes, self._progress)
-            except BaseException as error:  # a cancelled save, too: its thread may still fail
+        taken: list[Changes] = []
+        try:
+            await offload(self._ledger, lambda: taken.append(self._ledger.take_changes()))
+            if self._store is not None:
+                await self._store.save(self.account, taken[0], self._progress)
+        except BaseException as error:  # a cancellation, too: its thread goes on, and may fail
+            for changes in taken:
                 self._ledger.restore_changes(changes)
-                if not isinstance(error, StateError):
-                    raise
-                self._emit(StateSaved(self.account, error, 0))
-                return
-            self._emit(StateSaved(self.account, None, len(changes.rows)))
+            if not isinstance(error, StateError):
+                raise
+            self._emit(StateSaved(self.account, error, 0))
+            return
+        if self._store is not None:
+            self._emit(StateSaved(self.account, None, len(taken[0].rows)))
         self._is_unsaved = False
-        self._safe_counts = changes.counts
+        self._safe_counts = taken[0].counts
 
     async def close(self) -> None:
         """Save what the last poll could not; nothing of a poll that broke off or is under way."""

@@ -388,12 +388,14 @@ class CountingStore:
 
     def __init__(self) -> None:
         self.saves = 0
+        self.rows = 0
         self.is_full = False
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
         if self.is_full:
             raise StateError("database or disk is full")
         self.saves += 1
+        self.rows += len(changes.rows)
 
 
 async def test_slow_twilio_is_not_asked_for_more() -> None:
@@ -509,6 +511,33 @@ async def test_stop_saves_only_what_is_not_yet_saved() -> None:
     store.is_full = False
     await poller.close()
     assert store.saves == 2
+
+
+async def test_stop_while_changes_are_taken_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are taken in a thread that cannot be cancelled; what it took is saved by `close`."""
+    monkeypatch.setattr("exporter.polling.offload.LARGE_LEDGER", 1)
+    twilio, store = PlainTwilio(), CountingStore()
+    for made in (operation(1), operation(2)):
+        twilio.operations[made.id] = made
+    poller = poller_of("a", twilio, ManualClock(), store=store)
+    begun, ended = threading.Event(), threading.Event()
+    take_changes = poller._ledger.take_changes
+
+    def take_slowly() -> Changes:
+        begun.set()
+        ended.wait(10)
+        return take_changes()
+
+    monkeypatch.setattr(poller._ledger, "take_changes", take_slowly)
+    monkeypatch.setattr(poller, "_begin", lambda _: None)
+    polling = asyncio.create_task(poller.poll())
+    await asyncio.to_thread(begun.wait, 10)
+    polling.cancel()
+    ended.set()
+    await asyncio.wait([polling])
+    assert polling.cancelled()
+    await poller.close()
+    assert (store.saves, store.rows) == (1, 2)
 
 
 async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
