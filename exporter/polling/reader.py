@@ -13,11 +13,12 @@ from typing import Final, Protocol
 
 from exporter.clock import Clock
 from exporter.config.settings import Poll
-from exporter.errors import Malformed, Truncated
+from exporter.errors import Malformed
 from exporter.events import ListingProgressed, Observer
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import ListedIntervals
 from exporter.polling.current_poll import CurrentPoll
+from exporter.polling.endless import ListingGuard
 from exporter.polling.offload import offload
 from exporter.polling.window import MARGIN_SECONDS, Listing, Range, listed
 from exporter.twilio.protocol import MAX_CLOCK_SKEW_SECONDS, PAGE_SIZE, Page
@@ -102,20 +103,17 @@ class Reader:
 
     async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
         """Page after page until there is no next one. An empty page may have a next one."""
-        tokens: set[str] = set()
+        guard = ListingGuard(self._max_pages)
         token: str | None = None
-        for _ in range(self._max_pages):
+        while True:
             page = await self._api.list_page(
                 asked.start, asked.end, token, give_up_at=self._give_up_at(started)
             )
             yield page
+            guard.check(page)
             token = page.next_token
             if token is None:
                 return
-            if token in tokens:
-                raise Truncated("a page token came back: the listing would never end")
-            tokens.add(token)
-        raise Truncated(f"the listing goes on after {self._max_pages} pages")
 
     def _give_up_at(self, started: float) -> float:
         """Monotonic."""
