@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import Truncated
+from exporter.events import PollFinished
 from exporter.operation import Operation, Stats
 from exporter.polling.endless import STALE_PAGES, ListingGuard
+from exporter.simulator import faults
 from exporter.twilio.protocol import Page
+from tests.simulator.ask import a_world
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.rig import poller_of
 from tests.support.twilio import PlainTwilio
+from tests.support.whole import whole
 
 
 def rows(*numbers: int) -> list[Operation]:
@@ -39,6 +43,16 @@ async def test_listing_that_never_ends_costs_a_dozen_requests(numbers: tuple[int
     with pytest.raises(Truncated, match="10 pages in a row without a new operation"):
         await poller_of("a", twilio, ManualClock()).poll()
     assert STALE_PAGES <= twilio.pages <= STALE_PAGES + 1
+
+
+async def test_endless_listing_costs_little_in_an_hour() -> None:
+    """Its polls become rare: some eighty requests, where there were 295 a minute."""
+    async with whole([a_world()]) as exporter:
+        exporter.simulator.faults.add(faults.endless_tokens(), times=None)
+        await exporter.run_for(3600)
+        assert {each.outcome for each in exporter.reported(PollFinished)} == {"truncated"}
+        assert len(exporter.simulator.requests) <= 80
+        assert len(exporter.logged("poll failed")) == 1
 
 
 def test_rows_of_earlier_pages_are_not_new() -> None:

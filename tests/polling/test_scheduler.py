@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed, Refused, Truncated, TwilioError, Unauthorized, Unavailable
 from exporter.events import Event, Observer, PollCrashed, PollScheduled
 from exporter.observers.watchdog import SILENT_INTERVALS, Watchdog
-from exporter.polling.scheduler import LONGEST_PAUSE_SECONDS, Scheduler, first_poll_after
+from exporter.polling.scheduler import LONGEST_WAIT_SECONDS, Scheduler, first_poll_after
 from tests.support.clock import SATURDAY, ManualClock
 
 
@@ -51,23 +51,44 @@ def test_first_polls_are_spread_over_the_interval(accounts: int, interval: float
     assert all(later - earlier == pytest.approx(interval / accounts) for earlier, later in pairwise(starts))
 
 
+RARE = [Unauthorized("no"), Malformed("?"), Refused("404"), Truncated("no end")]
+
+
+@pytest.mark.parametrize("error", RARE, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
     ("interval", "minutes"),
     [(60.0, [0, 2, 6, 14, 29, 44]), (300.0, [0, 10, 25, 40]), (1200.0, [0, 20, 40])],
 )
-async def test_refusals_lengthen_the_wait(interval: float, minutes: list[int]) -> None:
+async def test_failures_that_repeat_make_polls_rare(
+    interval: float, minutes: list[int], error: TwilioError
+) -> None:
     """Twice as long each time, a quarter of an hour at the most, and never less than the interval."""
-    script = Script(ManualClock(), Unauthorized("no"))
+    script = Script(ManualClock(), error)
     await script.run(50 * 60, interval)
     assert [round(at / 60) for at in script.began] == minutes
-    assert LONGEST_PAUSE_SECONDS == 15 * 60
+    assert LONGEST_WAIT_SECONDS == 15 * 60
+
+
+async def test_success_brings_the_interval_back() -> None:
+    """And the next failure is the first one again."""
+    script = Script(ManualClock(), Malformed("?"), Truncated("no end"), None, Malformed("?"), None)
+    await script.run(11 * 60 - 1)
+    assert [round(at / 60) for at in script.began] == [0, 2, 6, 7, 9, 10]
 
 
 async def test_other_failures_keep_the_interval() -> None:
-    """Only the credential's refusal does."""
-    script = Script(ManualClock(), Unauthorized("no"), Unavailable("ill"), Unauthorized("no"), None)
-    await script.run(7 * 60 - 1)
-    assert [round(at / 60) for at in script.began] == [0, 2, 3, 5, 6]
+    """The next poll comes after one interval; but only a success says that the first failure is over."""
+    script = Script(ManualClock(), Malformed("?"), Unavailable("ill"), Malformed("?"), None)
+    await script.run(9 * 60 - 1)
+    assert [round(at / 60) for at in script.began] == [0, 2, 3, 7, 8]
+
+
+async def test_credential_in_use_is_left_alone_by_other_failures() -> None:
+    """Only a refused one is read again between polls: a good one does not bring the next poll forward."""
+    script = Script(ManualClock(), Malformed("?"))
+    script.renewed = True
+    await script.run(13 * 60)
+    assert [round(at / 60) for at in script.began] == [0, 2, 6]
 
 
 async def test_another_credential_is_tried_at_the_next_interval() -> None:
