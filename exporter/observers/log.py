@@ -6,7 +6,7 @@ Must not see a secret, a page token or a reply's body: the events it is handed h
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final
 
-from exporter.errors import StateError
+from exporter.errors import StateError, TwilioError
 from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
@@ -32,6 +32,7 @@ class LogObserver:
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
         self._throttling = {account: _Throttling() for account in statuses.accounts}
+        self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -41,6 +42,7 @@ class LogObserver:
                 _log_poll(event)
                 _log_edge(edge, status, event)
                 self._throttling[event.account].poll_finished(event)
+                self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
             case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
@@ -101,6 +103,38 @@ class _Throttling:
             )
 
 
+class _FailingFetches:
+    """Of one account: polls in which a fetch failed, as incidents."""
+
+    def __init__(self) -> None:
+        self._incident = Incident()
+
+    def poll_finished(self, poll: PollFinished) -> None:
+        at, error = poll.finished_at, poll.fetch_error
+        if error is not None:
+            if self._incident.happens(at):
+                self._log_begin(poll, error)
+        elif _has_fetched_all_it_could(poll) and (over := self._incident.over(at)):
+            since, until = time_text(over.since), time_text(over.until)
+            line(INFO, "fetches succeed again", account=poll.account, since=since, until=until)
+
+    def _log_begin(self, poll: PollFinished, error: TwilioError) -> None:
+        line(
+            WARNING,
+            "fetches failed; the numbers of the listing are used",
+            account=poll.account,
+            failed=poll.failed_fetches,
+            outcome=error.outcome,
+            error=error,
+            request_id=error.request_id,
+        )
+
+
+def _has_fetched_all_it_could(poll: PollFinished) -> bool:
+    """A poll that skipped all of its fetches shows nothing of them."""
+    return poll.error is None and (poll.fetched_operations > 0 or not poll.skipped_fetches)
+
+
 def _log_poll(poll: PollFinished) -> None:
     line(
         DEBUG,
@@ -111,6 +145,7 @@ def _log_poll(poll: PollFinished) -> None:
         listed=poll.listed_operations,
         fetched=poll.fetched_operations,
         skipped=poll.skipped_fetches,
+        failed=poll.failed_fetches,
     )
 
 

@@ -149,13 +149,10 @@ class Poller:
         return Ledger(now, self._lookback, RECENT_AGES, coverage=now)
 
     async def _read_account(self, current: CurrentPoll) -> None:
-        ledger = self._ledger
-        refreshed_before = ledger.unfinished()
-        intervals, covered = await self._reader.list_due(ledger, self._progress.listed_intervals, current)
+        before = self._progress.listed_intervals
+        intervals = await self._reader.list_due(self._ledger, before, current)
         self._progress = replace(self._progress, listed_intervals=intervals)
-        await self._fetcher.fetch_unfinished(
-            ledger, current, covered=covered, refreshed_before=refreshed_before
-        )
+        await self._fetcher.fetch_unfinished(self._ledger, current)
 
     def _summarise(self, now: float) -> Snapshot:
         return summarise(self._ledger, now, top_failing=self._top_failing, counts=self._safe_counts)
@@ -170,6 +167,8 @@ class Poller:
                 listed_operations=current.listed,
                 fetched_operations=current.fetched,
                 skipped_fetches=current.skipped,
+                failed_fetches=current.failed,
+                fetch_error=current.fetch_error,
             )
         )
 

@@ -60,17 +60,13 @@ class Reader:
 
     async def list_due(
         self, ledger: Ledger, listed_intervals: ListedIntervals, current: CurrentPoll
-    ) -> tuple[ListedIntervals, set[str]]:
-        """List the ranges that are due.
-
-        Returns the listed intervals as they are now, and the ids of the non-final operations listed.
-        """
+    ) -> ListedIntervals:
+        """List the ranges that are due; returns the listed intervals as they are now."""
         now = current.as_of
         ranges = self._ranges(ledger, listed_intervals, now)
-        covered: set[str] = set()
         for each in ranges:
-            await self._list_range(each, ledger, current, covered)
-        return listed(listed_intervals, ranges, now, self._listing.start(now)), covered
+            await self._list_range(each, ledger, current)
+        return listed(listed_intervals, ranges, now, self._listing.start(now))
 
     def _ranges(self, ledger: Ledger, listed_intervals: ListedIntervals, now: float) -> tuple[Range, ...]:
         return self._listing.ranges(
@@ -81,17 +77,13 @@ class Reader:
             spacing=self._poll.interval,
         )
 
-    async def _list_range(
-        self, wanted: Range, ledger: Ledger, current: CurrentPoll, covered: set[str]
-    ) -> None:
+    async def _list_range(self, wanted: Range, ledger: Ledger, current: CurrentPoll) -> None:
         asked = Range(wanted.start - MARGIN_SECONDS, wanted.end + MARGIN_SECONDS)
         async with aclosing(self._pages(asked, current.started)) as pages:
             async for page in pages:
                 if not current.pages:
                     await self._advance(ledger, current)
-                self._absorb(page, asked, ledger, covered)
-                current.pages += 1
-                current.listed += len(page.operations)
+                self._absorb(page, asked, ledger, current)
                 self._emit(ListingProgressed(self._account, current.pages, current.listed))
 
     async def _advance(self, ledger: Ledger, current: CurrentPoll) -> None:
@@ -120,13 +112,15 @@ class Reader:
         interval = self._poll.interval
         return max(started + interval, self._clock.monotonic() + PATIENCE_SHARE * interval)
 
-    def _absorb(self, page: Page, asked: Range, ledger: Ledger, covered: set[str]) -> None:
+    def _absorb(self, page: Page, asked: Range, ledger: Ledger, current: CurrentPoll) -> None:
+        current.pages += 1
+        current.listed += len(page.operations)
         at = self._clock.now()
         for operation in page.operations:
             if asked.start <= operation.created_at <= asked.end:
                 ledger.absorb(operation, at)
                 if not operation.is_final:
-                    covered.add(operation.id)
+                    current.listed_unfinished.add(operation.id)
 
 
 def listing_of(poll: Poll, page_size: int = PAGE_SIZE) -> Listing:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.errors import Throttled, TwilioError
+from exporter.errors import Malformed, Throttled, TwilioError
 from exporter.events import PollFinished, PollStarted, RequestsPaused, RequestsResumed
 from exporter.observers.incident import QUIET_SECONDS
 from exporter.observers.log import LogObserver
@@ -92,6 +92,33 @@ def test_throttling_is_over_after_a_quiet_time_and_a_good_poll(
         "no longer throttled",
         "throttled",
     ]
+
+
+def test_failing_fetches_are_one_incident(observer: LogObserver, log: io.StringIO) -> None:
+    """Which fetches fail may change from poll to poll. A poll that skipped all of them does not end it."""
+    error = Malformed("JSON is malformed", request_id="RQ2")
+
+    def fetch(at: float, fetched: int, failed: int, skipped: int = 0) -> None:
+        cause = error if failed else None
+        observer.observe(PollFinished("a", SATURDAY + at, 1.0, None, 9, fetched, skipped, failed, cause))
+
+    for minute in range(60):
+        fetch(60 * minute, 5, failed=minute % 2)
+    assert [each["msg"] for each in logged(log)] == [
+        "first poll succeeded",
+        "fetches failed; the numbers of the listing are used",
+    ]
+    begins = logged(log)[1]
+    assert (begins["failed"], begins["outcome"], begins["request_id"]) == (1, "malformed", "RQ2")
+    fetch(60 * 59 + QUIET_SECONDS, 0, failed=0, skipped=5)
+    assert len(logged(log)) == 2
+    fetch(60 * 60 + QUIET_SECONDS, 5, failed=0)
+    ends = logged(log)[2]
+    assert (ends["msg"], ends["since"], ends["until"]) == (
+        "fetches succeed again",
+        "2026-03-07T00:01:00.000Z",
+        "2026-03-07T00:59:00.000Z",
+    )
 
 
 async def test_flapping_twilio_is_a_handful_of_lines() -> None:

@@ -99,37 +99,6 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
         assert snapshot.window["processing"].operations == 100
 
 
-async def test_operation_that_answers_404_leaves_the_sums_and_comes_back(rig: Rig) -> None:
-    """As long as the listing shows it, it is asked for again."""
-    rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(faults.status(404), call="fetch")
-    assert (await rig.poll()).tracked_operations == 0
-    rig.clock.advance(60)
-    assert (await rig.poll()).tracked_operations == 1
-
-
-@pytest.mark.parametrize(
-    "fault", [faults.status(500), faults.status(502), faults.reset(), faults.status(429)]
-)
-async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) -> None:
-    """The poll succeeds: what the listing said is true."""
-    rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(fault, call="fetch", times=None)
-    snapshot = await rig.poll()
-    assert snapshot.window["processing"].operations == 1
-    assert rig.last_poll.outcome == "success"
-
-
-async def test_ill_twilio_is_left_alone_after_a_few_failures(rig: Rig) -> None:
-    """Hundreds of fetches that fail help nobody; those not tried are counted as skipped."""
-    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(faults.status(500), call="fetch", times=None)
-    snapshot = await rig.poll()
-    assert rig.requests()["fetch"] <= 6
-    assert rig.last_poll.skipped_fetches >= 44
-    assert snapshot.window["processing"].operations == 50
-
-
 async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
     """They are counted; the next poll, inside the hold, ends as throttled without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
@@ -140,21 +109,6 @@ async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Ri
     rig.clock.advance(60)
     assert isinstance(await rig.fail(), Throttled)
     assert rig.requests() == {"list": 0, "fetch": 0}
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [(faults.status(401, body="flat"), Unauthorized), (faults.cut_json(), Malformed)],
-    ids=["401", "cut JSON"],
-)
-async def test_fetch_that_shows_something_deeper_fails_the_poll(
-    rig: Rig, fault: Fault, kind: type[Exception]
-) -> None:
-    """A refused credential or a reply we cannot read would meet every other fetch too."""
-    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(fault, call="fetch", times=None)
-    assert isinstance(await rig.fail(), kind)
-    assert rig.requests()["fetch"] <= 2
 
 
 LISTING_FAULTS = [
