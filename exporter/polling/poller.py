@@ -11,6 +11,7 @@ Rule 3: cancellation passes through everything, at any `await`.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Protocol, TypeAlias
 
 from exporter.clock import Clock
@@ -140,13 +141,17 @@ class Poller:
             await self.save()
 
     def _begin(self, now: float) -> None:
-        """Coverage begins with the first poll that lists anything: until then the clock may still be set."""
+        """Coverage begins with the first poll that lists anything: until then the clock may still be set.
+
+        It begins by the clock of Twilio, where a reply shows it. By a local clock an hour ahead, the
+        mail of that hour would be lost; by one an hour behind, mail of before would be counted.
+        """
         has_listed = self._progress.listed_intervals or len(self._ledger)
         if self._progress.last_success_at == NEVER and not has_listed:
             self._ledger = self._empty_ledger(now)
 
     def _empty_ledger(self, now: float) -> Ledger:
-        return Ledger(now, self._lookback, RECENT_AGES, coverage=now)
+        return Ledger(now, self._lookback, RECENT_AGES, coverage=inf)
 
     async def _read_account(self, current: CurrentPoll) -> None:
         before = self._progress.listed_intervals

@@ -30,6 +30,10 @@ MAX_PAGES: Final = 5000
 """Of one range. A longer listing is treated as one without an end."""
 
 
+LARGEST_ROUNDING_SECONDS: Final = 2.0
+"""What the clocks may seem to differ by although they agree."""
+
+
 class ListApi(Protocol):
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         """Operations created between two Unix times; `give_up_at` is monotonic. Raises `TwilioError`."""
@@ -82,16 +86,17 @@ class Reader:
         async with aclosing(self._pages(asked, current.started)) as pages:
             async for page in pages:
                 if not current.pages:
-                    await self._advance(ledger, current)
+                    await self._advance(ledger, current, page.clock_skew_seconds)
                 self._absorb(page, asked, ledger, current)
                 self._emit(ListingProgressed(self._account, current.pages, current.listed))
 
-    async def _advance(self, ledger: Ledger, current: CurrentPoll) -> None:
+    async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
         """Forgetting is final: only after a reply whose `Date` was checked against our clock as it is now."""
         clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
             raise Malformed(f"our clock was set by {clock_was_set_by:.0f} s during the poll")
-        await offload(ledger, partial(ledger.advance, current.as_of))
+        api_now = current.as_of - skew if skew is not None and not _is_rounding(skew) else None
+        await offload(ledger, partial(ledger.advance, current.as_of, api_now))
 
     async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
         """Page after page until there is no next one. An empty page may have a next one."""
@@ -121,6 +126,11 @@ class Reader:
                 ledger.absorb(operation, at)
                 if not operation.is_final:
                     current.listed_unfinished.add(operation.id)
+
+
+def _is_rounding(skew: float) -> bool:
+    """A `Date` is cut to whole seconds, and a reply takes a while to arrive."""
+    return 0 <= skew <= LARGEST_ROUNDING_SECONDS
 
 
 def listing_of(poll: Poll, page_size: int = PAGE_SIZE) -> Listing:

@@ -229,6 +229,19 @@ async def test_coverage_begins_with_the_first_listing_that_is_whole(rig: Rig) ->
     assert snapshot.counts["stat", "failed"] == snapshot.counts["operations", ""] == 0
 
 
+@pytest.mark.parametrize("seconds_ahead", [0.0, 3600.0, -3600.0])
+async def test_coverage_begins_by_the_clock_of_twilio(seconds_ahead: float) -> None:
+    """A clock an hour ahead loses no mail of the first hour, and one an hour behind counts none of before."""
+    async with rigged(World.empty(), ManualClock(), seconds_ahead=seconds_ahead) as rig:
+        rig.simulator.world.put(*(operation(n, failed=100, age=60.0 * n) for n in range(1, 90)))
+        rig.simulator.world.put(*(operation(100 + n, failed=1, age=-60.0 * n) for n in range(1, 50)))
+        for _ in range(120):
+            snapshot = await rig.poll()
+            rig.clock.advance(60)
+        assert snapshot.counts["operations", ""] == 49
+        assert snapshot.counts["stat", "failed"] == 49
+
+
 async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None:
     """Whatever an expired id answers; and it is counted as expired without a final status."""
     rig.simulator.world.put(operation(1, "scheduled", age=7 * DAY - 90))
@@ -251,7 +264,7 @@ async def test_large_ledger_is_worked_on_beside_the_loop(rig: Rig, monkeypatch: 
     assert (await rig.poll()).tracked_operations == 3
     begun, ended = threading.Event(), threading.Event()
 
-    def advance(_: float) -> None:
+    def advance(*_: float) -> None:
         begun.set()
         ended.wait(10)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from exporter.clock import Clock
 from exporter.config.settings import Poll
 from exporter.errors import TwilioError
 from exporter.events import Event, Observer, PollFinished
@@ -21,7 +22,7 @@ from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_transport
-from tests.support.clock import ManualClock
+from tests.support.clock import ManualClock, SkewedClock
 
 ACCOUNT = "tests"
 
@@ -35,7 +36,7 @@ R = TypeVar("R", bound=Event)
 def poller_of(
     account: str,
     api: Api,
-    clock: ManualClock,
+    clock: Clock,
     *,
     emit: Observer = lambda _: None,
     publish: Publish = lambda *_: None,
@@ -60,6 +61,8 @@ def poller_of(
 class Rig:
     simulator: Simulator
     clock: ManualClock
+    """Twilio's; the exporter's may be set wrong."""
+    own_clock: Clock
     client: Client
     rate_limiter: RateLimiter
     credential: Credential
@@ -71,7 +74,7 @@ class Rig:
         self.poller = poller_of(
             ACCOUNT,
             self.client,
-            self.clock,
+            self.own_clock,
             emit=self.reports.append,
             publish=lambda _, snapshot: self.published.append(snapshot),
             **self.changes,
@@ -80,7 +83,7 @@ class Rig:
             ACCOUNT,
             self.poller.poll,
             self.credential.renewed,
-            self.clock,
+            self.own_clock,
             self.reports.append,
             interval=self.changes.get("interval", POLL.interval),
         )
@@ -123,9 +126,11 @@ async def rigged(
     secret: str | None = None,
     base_url: str | None = None,
     ca_file: Path | None = None,
+    seconds_ahead: float = 0.0,
     **changes: Any,
 ) -> AsyncIterator[Rig]:
     concurrency = changes.get("concurrency", CONCURRENCY)
+    own_clock = SkewedClock(clock, seconds_ahead)
     async with Simulator(world, clock, rules=rules) as simulator:
         wanted = TransportSettings(base_url or simulator.base_url, timeout, concurrency, ca_file)
         async with open_transport(wanted) as transport:
@@ -138,8 +143,8 @@ async def rigged(
                 transport,
                 credential,
                 rate_limiter,
-                clock,
+                own_clock,
                 reports.append,
                 concurrency=concurrency,
             )
-            yield Rig(simulator, clock, client, rate_limiter, credential, changes, reports)
+            yield Rig(simulator, clock, own_clock, client, rate_limiter, credential, changes, reports)
