@@ -15,14 +15,13 @@ from typing import Final, NamedTuple
 
 from bench.table import TIMES, Row
 from exporter.operation import Operation, Stats
-from exporter.polling.poller import Poller
 from exporter.simulator.ids import created_ms
 from exporter.simulator.journal import RequestRecord
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.world import World
 from exporter.twilio.protocol import PAGE_SIZE, Page
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.rig import SETTINGS, rigged
+from tests.support.rig import POLL, poller_of, rigged
 
 SIZES: Final = (100, 10_000, 1_000_000)
 """Operations a week."""
@@ -35,7 +34,7 @@ SCHEDULED_EVERY: Final = 1000
 """One operation in so many is sent a day after it was created."""
 
 SCHEDULED_SECONDS: Final = 86400.0
-SWEEP_POLLS: Final = int(SETTINGS.sweep_interval / SETTINGS.interval)
+SWEEP_POLLS: Final = int(POLL.sweep_interval / POLL.interval)
 
 
 @dataclass
@@ -49,7 +48,7 @@ class EvenTwilio:
 
     @property
     def spacing(self) -> float:
-        return SETTINGS.lookback / self.per_week
+        return POLL.lookback / self.per_week
 
     async def list_page(self, start: float, end: float, page_token: str | None, **_: float) -> Page:
         self.lists += 1
@@ -105,7 +104,7 @@ class Asked(NamedTuple):
 
 def fewest_lists(per_week: float) -> float:
     """In a poll: the recent part, and of the rest as much as a sweep leaves to each; whole pages."""
-    recent = per_week * SETTINGS.recent / SETTINGS.lookback
+    recent = per_week * POLL.recent / POLL.lookback
     by_parts = _pages(recent) + _pages(per_week - recent) / SWEEP_POLLS
     return min(by_parts, _pages(per_week))
 
@@ -118,15 +117,15 @@ async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Asked:
     """After the first poll and two more, so many polls."""
     clock = ManualClock()
     twilio = EvenTwilio(per_week, clock)
-    poller = Poller("bench", twilio, clock, SETTINGS, lambda _: None, lambda _, __: None)
+    poller = poller_of("bench", twilio, clock)
     for _ in range(3):
         await poller.poll()
-        clock.advance(SETTINGS.interval)
+        clock.advance(POLL.interval)
     twilio.lists = twilio.fetches = unfinished = 0
     for _ in range(polls):
         unfinished += twilio.unfinished()
         await poller.poll()
-        clock.advance(SETTINGS.interval)
+        clock.advance(POLL.interval)
     return Asked(twilio.lists / polls, twilio.fetches / polls, fewest_lists(per_week), unfinished / polls)
 
 
@@ -180,7 +179,7 @@ async def steady(polls: int) -> Fetches:
     async with rigged(World(SCENARIOS["steady"], started=SATURDAY), clock, requests_per_second=1e9) as rig:
         await rig.poll()
         for _ in range(polls):
-            clock.advance(SETTINGS.interval)
+            clock.advance(POLL.interval)
             rig.simulator.journal.clear()
             await rig.poll()
             asked.append(_told_apart(rig.simulator.requests))

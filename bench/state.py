@@ -23,18 +23,15 @@ from exporter.ledger import saved as state
 from exporter.ledger.counters import COUNTED, ZERO, counted
 from exporter.ledger.packing import pack, pack_marks
 from exporter.ledger.saved import Changes, Progress
-from exporter.polling.poller import Poller, PollSettings
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
+from tests.support.rig import poller_of
 from tests.support.twilio import PlainTwilio
 
 SECTION: Final = "State"
 ACCOUNT: Final = "bench"
 COMMITS: Final = 7
 PROGRESS: Final = Progress(SATURDAY, ())
-SETTINGS: Final = PollSettings(
-    interval=60.0, lookback=WEEK, recent=86400.0, sweep_interval=3600.0, concurrency=4, top_failing=20
-)
 
 
 class Writing(NamedTuple):
@@ -119,15 +116,15 @@ def load(path: Path) -> Loading:
     """What a start does, from opening the file to the first snapshot."""
 
     async def measure() -> Loading:
-        poller = Poller(ACCOUNT, PlainTwilio(), ManualClock(), SETTINGS, lambda _: None, lambda _, __: None)
+        poller = poller_of(ACCOUNT, PlainTwilio(), ManualClock())
         stalls = [0.0]
         async with watched(stalls):
             memory, before = peak_bytes(), time.process_time()
             async with opened(path) as storage:
-                resumption = await storage.load(ACCOUNT, poller.rebuild)
-                if resumption is None:
+                restored = await storage.load(ACCOUNT, poller.rebuild)
+                if restored is None:
                     raise LookupError(f"{path} holds nothing of {ACCOUNT}")
-                snapshot = poller.resume(resumption)
+                snapshot = poller.resume(restored)
                 cpu_seconds = time.process_time() - before
                 await asyncio.sleep(2 * WAKE_SECONDS)  # to see what the last step held up
         return Loading(cpu_seconds, max(stalls), peak_bytes() - memory, snapshot.tracked_operations)

@@ -101,6 +101,9 @@ class PollFinished:
     fetched_operations: int = 0
     skipped_fetches: int = 0
     """Non-final operations that were not fetched for want of time."""
+    failed_fetches: int = 0
+    fetch_error: TwilioError | None = None
+    """Why the last of them failed."""
 
     @property
     def outcome(self) -> str:

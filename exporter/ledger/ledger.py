@@ -30,7 +30,8 @@ class Ledger:
 
     `lookback` is the length of the window; `ages` are those of parts of it, by name, for which totals are
     kept too; all in seconds. An age longer than the window is left out: its totals would claim too much.
-    `coverage` is the Unix time at which counting began. `counts` is what was counted before.
+    `coverage` is the Unix time at which counting began; infinite: it begins with the first `advance`.
+    `counts` is what was counted before.
     """
 
     def __init__(
@@ -103,8 +104,11 @@ class Ledger:
             self._not_found.add(operation_id)
             self._unsort(operation_id)
 
-    def advance(self, now: float) -> None:
-        """Let time pass: operations leave the ages, and what is older than the window is forgotten."""
+    def advance(self, now: float, api_now: float | None = None) -> None:
+        """Let time pass: operations leave the ages, and what is older than the window is forgotten.
+
+        `api_now`: the same instant by the clock that operations are created by, where it is known.
+        """
         forgotten_before = self._window.start
         for rolling in self._rolling:
             start = now - rolling.age
@@ -118,7 +122,8 @@ class Ledger:
             self._not_found.discard(operation_id)
             self._unsort(operation_id)
         # Not ahead of now: after a leap forward and back everything would be a baseline until then.
-        self._coverage = max(min(self._coverage, now), self._window.start)
+        latest = now if api_now is None else api_now
+        self._coverage = max(min(self._coverage, latest), self._window.start)
 
     def take_changes(self) -> Changes:
         """What has changed since the last call, to be saved; what follows does not alter it."""

@@ -6,7 +6,7 @@ Must not see a secret, a page token or a reply's body: the events it is handed h
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final
 
-from exporter.errors import StateError
+from exporter.errors import StateError, TwilioError
 from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
@@ -20,6 +20,7 @@ from exporter.events import (
     StateSaved,
 )
 from exporter.logs import line, time_text, traceback_text
+from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
 _PAGES_BETWEEN_LINES: Final = 20
@@ -30,6 +31,8 @@ class LogObserver:
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
+        self._throttling = {account: _Throttling() for account in statuses.accounts}
+        self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -38,14 +41,18 @@ class LogObserver:
             case PollFinished():
                 _log_poll(event)
                 _log_edge(edge, status, event)
+                self._throttling[event.account].poll_finished(event)
+                self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
             case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
                 _log_progress(status)
             case RequestRetried():
                 _log_retry(event)
-            case RequestsPaused() | RequestsResumed():
-                _log_throttling(event)
+            case RequestsPaused():
+                self._throttling[event.account].paused(event)
+            case RequestsResumed():
+                self._throttling[event.account].resumed(event)
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():
@@ -61,6 +68,73 @@ class LogObserver:
                 pass
 
 
+class _Throttling:
+    """The pauses of one account as incidents."""
+
+    def __init__(self) -> None:
+        self._incident = Incident()
+        self._is_paused = False
+
+    def paused(self, pause: RequestsPaused) -> None:
+        self._is_paused = True
+        if self._incident.happens(pause.since):
+            line(
+                WARNING,
+                "throttled",
+                account=pause.account,
+                since=time_text(pause.since),
+                until=None if pause.until is None else time_text(pause.until),
+                request_id=pause.request_id,
+            )
+
+    def resumed(self, pause: RequestsResumed) -> None:
+        self._is_paused = False
+        self._incident.until = pause.until
+
+    def poll_finished(self, poll: PollFinished) -> None:
+        if poll.error is None and not self._is_paused and (over := self._incident.over(poll.finished_at)):
+            line(
+                INFO,
+                "no longer throttled",
+                account=poll.account,
+                since=time_text(over.since),
+                until=time_text(over.until),
+                pauses=over.times,
+            )
+
+
+class _FailingFetches:
+    """Of one account: polls in which a fetch failed, as incidents."""
+
+    def __init__(self) -> None:
+        self._incident = Incident()
+
+    def poll_finished(self, poll: PollFinished) -> None:
+        at, error = poll.finished_at, poll.fetch_error
+        if error is not None:
+            if self._incident.happens(at):
+                self._log_begin(poll, error)
+        elif _has_fetched_all_it_could(poll) and (over := self._incident.over(at)):
+            since, until = time_text(over.since), time_text(over.until)
+            line(INFO, "fetches succeed again", account=poll.account, since=since, until=until)
+
+    def _log_begin(self, poll: PollFinished, error: TwilioError) -> None:
+        line(
+            WARNING,
+            "fetches failed; the numbers of the listing are used",
+            account=poll.account,
+            failed=poll.failed_fetches,
+            outcome=error.outcome,
+            error=error,
+            request_id=error.request_id,
+        )
+
+
+def _has_fetched_all_it_could(poll: PollFinished) -> bool:
+    """A poll that skipped all of its fetches shows nothing of them."""
+    return poll.error is None and (poll.fetched_operations > 0 or not poll.skipped_fetches)
+
+
 def _log_poll(poll: PollFinished) -> None:
     line(
         DEBUG,
@@ -71,6 +145,7 @@ def _log_poll(poll: PollFinished) -> None:
         listed=poll.listed_operations,
         fetched=poll.fetched_operations,
         skipped=poll.skipped_fetches,
+        failed=poll.failed_fetches,
     )
 
 
@@ -83,15 +158,6 @@ def _log_retry(retry: RequestRetried) -> None:
         wait_seconds=round(retry.wait_seconds, 3),
         request_id=retry.request_id,
     )
-
-
-def _log_throttling(event: RequestsPaused | RequestsResumed) -> None:
-    since, until = time_text(event.since), time_text(event.until) if event.until is not None else None
-    if isinstance(event, RequestsPaused):
-        request_id = event.request_id
-        line(WARNING, "throttled", account=event.account, since=since, until=until, request_id=request_id)
-    else:
-        line(INFO, "no longer throttled", account=event.account, since=since, until=until)
 
 
 def _log_unreadable(event: CredentialUnreadable) -> None:

@@ -20,17 +20,16 @@ class Watchdog:
     def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
         self._clock = clock
         self._allowed = SILENT_INTERVALS * interval + patience
-        self._heard_at = dict.fromkeys(accounts, clock.monotonic())
+        self._last_event_at = dict.fromkeys(accounts, clock.monotonic())
 
     def observe(self, event: Event) -> None:
-        self._heard_at[event.account] = self._clock.monotonic()
+        self._last_event_at[event.account] = self._clock.monotonic()
 
     def reason(self) -> str | None:
         """Which loop hangs; `None`: none does."""
         now = self._clock.monotonic()
-        for account, heard_at in self._heard_at.items():
-            if now - heard_at > self._allowed:
-                return (
-                    f"the poll loop of account {account} has shown no sign of life for {now - heard_at:.0f} s"
-                )
+        for account, last_event_at in self._last_event_at.items():
+            silent = now - last_event_at
+            if silent > self._allowed:
+                return f"the poll loop of account {account} has shown no sign of life for {silent:.0f} s"
         return None

@@ -5,22 +5,16 @@ shorter spans are asked for, three further pages at the most. Must not know of H
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
 from exporter.polling.estimate import Estimate, Limits, Sample, estimate
+from exporter.polling.reader import ListApi
 from exporter.polling.window import Listing
-from exporter.twilio.protocol import Page
 
 SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
 """Tried in turn when a longer one does not fit a page."""
-
-
-class Api(Protocol):
-    async def list_page(
-        self, start: float, end: float, page_token: str | None, *, give_up_at: float
-    ) -> Page: ...
 
 
 class Verdict(NamedTuple):
@@ -29,7 +23,7 @@ class Verdict(NamedTuple):
 
 
 async def check_account(
-    account: str, api: Api, clock: Clock, listing: Listing, limits: Limits, patience: float
+    account: str, api: ListApi, clock: Clock, listing: Listing, limits: Limits, patience: float
 ) -> Verdict:
     """`patience`: seconds that may go into retries of each request."""
     try:
@@ -40,11 +34,11 @@ async def check_account(
         failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed,))
     cost = estimate(sample, listing, limits)
-    lines = (f"account {account}: the credential works", *_words(sample, cost))
+    lines = (f"account {account}: the credential works", *_lines(sample, cost))
     return Verdict(good=cost.fits, lines=lines)
 
 
-async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) -> Sample:
+async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: float) -> Sample:
     """The longest span that fits a page; the shortest one, if none does."""
     for span in (lookback, *(shorter for shorter in SHORTER_SPANS.values() if shorter < lookback)):
         now, began = clock.now(), clock.monotonic()
@@ -63,7 +57,7 @@ async def take_sample(api: Api, clock: Clock, lookback: float, patience: float) 
     return sample
 
 
-def _words(sample: Sample, cost: Estimate) -> Iterator[str]:
+def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
     spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}

@@ -9,6 +9,9 @@ from typing import Final
 
 from exporter.polling.window import Listing
 
+FETCH_SHARE: Final = 0.8
+"""Of the interval, that a poll may use: no fetch begins later."""
+
 HIGHEST_RATE: Final = 100
 """The bound of `api.requests_per_second`."""
 
@@ -32,8 +35,11 @@ class Limits:
     interval: float
     requests_per_second: float
     concurrency: int
-    share: float
-    """Of the interval, that a poll may use."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """The longest that a poll may take."""
+        return FETCH_SHARE * self.interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        return self.poll_seconds <= self.limits.share * self.limits.interval
+        return self.poll_seconds <= self.limits.poll_seconds
 
     @property
     def overruns(self) -> bool:
@@ -70,12 +76,12 @@ class Estimate:
     @property
     def sufficient_interval(self) -> int:
         """Seconds."""
-        return math.ceil(self.poll_seconds / self.limits.share)
+        return math.ceil(self.poll_seconds / FETCH_SHARE)
 
     @property
     def sufficient_rate(self) -> int | None:
         """Requests per second; `None`: no rate that may be set would do."""
-        seconds = self.limits.share * self.limits.interval
+        seconds = self.limits.poll_seconds
         concurrency = self.limits.concurrency
         at_best = _seconds(self.list_requests, self.fetch_requests, self.request_seconds, concurrency)
         rate = math.ceil(self.poll_requests / seconds)

@@ -46,9 +46,9 @@ async def resume_pollers(
         await _start_new_file(storage, clock, error)
         return []
     known = []
-    for poller, resumption in zip(pollers, found, strict=True):
-        if resumption is not None:
-            snapshot = poller.resume(resumption)
+    for poller, restored in zip(pollers, found, strict=True):
+        if restored is not None:
+            snapshot = poller.resume(restored)
             line(INFO, "state restored", account=poller.account, operations=snapshot.tracked_operations)
             known.append((poller.account, snapshot))
     return known

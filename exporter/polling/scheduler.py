@@ -1,21 +1,25 @@
-"""When an account is polled: first, then at every tick of the interval, less often while it is refused.
+"""When an account is polled: at every interval, less often while polls fail in a way that repeats itself.
 
 Sees callables only; must not know what a poll does.
 
-Rule 1: nothing that happens in a poll ends a loop: a mistake of ours is told, and the next tick comes.
-Rule 2: ticks keep to their grid; a poll that overran costs the ticks it covered, and moves none.
-Rule 3: at every tick something is reported, so that silence means a loop that hangs.
+Rule 1: no error in a poll ends the scheduler. A programming error is reported, and the next poll comes.
+Rule 2: polls start on a grid of intervals. A poll that overran takes the grid points that it covered, and
+moves none.
+Rule 3: something is reported at every grid point, so that silence means that the scheduler hangs.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from exporter.clock import Clock
-from exporter.errors import TwilioError, Unauthorized
+from exporter.errors import Malformed, Truncated, TwilioError, Unauthorized
 from exporter.events import Observer, PollCrashed, PollScheduled
 
-LONGEST_PAUSE_SECONDS: Final = 900.0
-"""A refused credential is tried again at least as often as this, or at every tick if those are rarer."""
+REPEATING: Final = (Unauthorized, Malformed, Truncated)
+"""Errors that the next poll will probably meet again, at the full cost of its requests."""
+
+LONGEST_WAIT_SECONDS: Final = 900.0
+"""Between the starts of two polls, however often they failed; an interval, where that is longer."""
 
 
 def first_poll_after(index: int, accounts: int, interval: float) -> float:
@@ -44,40 +48,47 @@ class Scheduler:
         self._emit = emit
         self._interval = interval
         self._first_after = first_after
-        self._refusals = 0  # polls in a row that ended for the credential
+        self._error: Exception | None = None  # what ended the last poll
+        self._repeating = 0  # polls since the last success that ended with one of `REPEATING`
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Poll until cancelled."""
         due = self._clock.monotonic() + self._first_after
         await self._sleep_until(due, due)
-        ticks_to_next = 0.0
+        intervals_to_next = 0.0
         while True:
-            if ticks_to_next <= 0 or self._credential_renewed():
+            if intervals_to_next <= 0 or self._is_refusal_over():
                 await self.attempt()
-                ticks_to_next = self._ticks_to_next()
+                intervals_to_next = self._intervals_to_next()
             late = self._clock.monotonic() - due
-            ticks = 1 + max(0.0, late // self._interval)
-            due += self._interval * ticks
-            ticks_to_next -= ticks
-            await self._sleep_until(due, due + self._interval * max(0.0, ticks_to_next))
+            passed = 1 + max(0.0, late // self._interval)
+            due += self._interval * passed
+            intervals_to_next -= passed
+            await self._sleep_until(due, due + self._interval * max(0.0, intervals_to_next))
 
     async def attempt(self) -> bool:
         """One poll; whether it succeeded. What went wrong is reported."""
         try:
             await self._poll()
         except TwilioError as error:
-            self._refusals = self._refusals + 1 if isinstance(error, Unauthorized) else 0
-            return False
+            self._error = error
+            self._repeating += isinstance(error, REPEATING)
         except Exception as error:  # noqa: BLE001 - rule 1
+            self._error = error
             self._emit(PollCrashed(self.account, self._clock.now(), error))
-            return False
-        self._refusals = 0
-        return True
+        else:
+            self._error, self._repeating = None, 0
+        return self._error is None
 
-    def _ticks_to_next(self) -> float:
-        """Ticks to the next poll: twice as many with every refusal."""
-        longest = max(1.0, LONGEST_PAUSE_SECONDS // self._interval)
-        return min(longest, 2.0 ** min(self._refusals, 10))
+    def _is_refusal_over(self) -> bool:
+        return isinstance(self._error, Unauthorized) and self._credential_renewed()
+
+    def _intervals_to_next(self) -> float:
+        """Twice as many after each poll that ended with one of `REPEATING`; one after any other."""
+        if not isinstance(self._error, REPEATING):
+            return 1.0
+        longest = max(1.0, LONGEST_WAIT_SECONDS // self._interval)
+        return min(longest, 2.0 ** min(self._repeating, 10))
 
     async def _sleep_until(self, due: float, next_poll: float) -> None:
         now = self._clock.monotonic()

@@ -15,13 +15,12 @@ from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.check import Verdict, check_account
 from exporter.polling.estimate import Limits
-from exporter.polling.poller import FETCH_SHARE, Poller, PollSettings
+from exporter.polling.poller import Poller
+from exporter.polling.reader import listing_of
 from exporter.polling.scheduler import Scheduler, first_poll_after
-from exporter.polling.window import Listing
 from exporter.storage.sqlite import Storage
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
-from exporter.twilio.protocol import PAGE_SIZE
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_transport
 
@@ -60,8 +59,8 @@ class Polling:
     async def check(self) -> list[Verdict]:
         """Whether each account's credential works, and what polling it will cost."""
         poll, api = self._settings.poll, self._settings.api
-        listing = Listing(poll.lookback, poll.recent, poll.sweep_interval, PAGE_SIZE)
-        limits = Limits(poll.interval, api.requests_per_second, api.concurrency, FETCH_SHARE)
+        listing = listing_of(poll)
+        limits = Limits(poll.interval, api.requests_per_second, api.concurrency)
         async with self._clients() as clients:
             return await asyncio.gather(
                 *(
@@ -92,16 +91,18 @@ class Polling:
             ]
 
     def _poller(self, client: Client, storage: Storage | None) -> Poller:
-        poll, hub = self._settings.poll, self._hub
-        settings = PollSettings(
-            interval=poll.interval,
-            lookback=poll.lookback,
-            recent=poll.recent,
-            sweep_interval=poll.sweep_interval,
-            concurrency=self._settings.api.concurrency,
-            top_failing=self._settings.metrics.top_operations,
+        settings, hub = self._settings, self._hub
+        return Poller(
+            client.account,
+            client,
+            self._clock,
+            settings.poll,
+            hub.emit,
+            hub.publish,
+            storage,
+            concurrency=settings.api.concurrency,
+            top_failing=settings.metrics.top_operations,
         )
-        return Poller(client.account, client, self._clock, settings, hub.emit, hub.publish, storage)
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
         self._hub.watch_state(storage.bytes_on_disk)

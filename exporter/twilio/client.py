@@ -80,10 +80,12 @@ class Client:
         self._emit = emit
         self._slots = asyncio.Semaphore(concurrency)
         self._throttled_since: float | None = None
+        self._clock_skew_seconds: float | None = None  # by the last reply
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         """A page of the operations created between two Unix times."""
-        return read_page(await self._send(list_request(start, end, page_token), give_up_at))
+        page = read_page(await self._send(list_request(start, end, page_token), give_up_at))
+        return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
         """One operation; `None` when Twilio no longer knows it."""
@@ -170,6 +172,7 @@ class Client:
         seconds = self._clock.monotonic() - started
         date = read_http_date(reply.headers.get("Date")) if reply else None
         skew = self._clock.now() - date if date is not None else None
+        self._clock_skew_seconds = skew
         self._emit(RequestFinished(self.account, request.call, code, seconds, skew))
 
     def _note_retry(self, state: RetryCallState) -> None:

@@ -37,6 +37,8 @@ class Page(NamedTuple):
 
     operations: list[Operation]
     next_token: str | None
+    clock_skew_seconds: float | None = None
+    """Our clock less the reply's `Date`, as the client found it; `None` without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from tests.support.rig import rigged
 
 WEEK = 7 * 86400.0
 LISTING = Listing(WEEK, 7200.0, 900.0, 1000)
-LIMITS = Limits(60.0, 5.0, 2, 0.8)
+LIMITS = Limits(60.0, 5.0, 2)
 SMALL = Sample(WEEK, operations=900, scheduled=3, processing=1, request_seconds=0.2)
 
 

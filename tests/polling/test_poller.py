@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
-from exporter.events import Event, ListingProgressed, PollFinished, PollScheduled, PollStarted
+from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import STATS, Operation, Stats
-from exporter.polling.poller import Poller
 from exporter.simulator import faults
 from exporter.simulator.faults import HOSTILE_IDS, Fault
 from exporter.simulator.ids import new_id
@@ -24,7 +23,7 @@ from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
 from exporter.twilio.protocol import Page, read_status
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.rig import ACCOUNT, SETTINGS, Rig, rigged
+from tests.support.rig import ACCOUNT, Rig, poller_of, rigged
 from tests.support.twilio import PlainTwilio
 
 DAY = 86400.0
@@ -100,37 +99,6 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
         assert snapshot.window["processing"].operations == 100
 
 
-async def test_operation_that_answers_404_leaves_the_sums_and_comes_back(rig: Rig) -> None:
-    """As long as the listing shows it, it is asked for again."""
-    rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(faults.status(404), call="fetch")
-    assert (await rig.poll()).tracked_operations == 0
-    rig.clock.advance(60)
-    assert (await rig.poll()).tracked_operations == 1
-
-
-@pytest.mark.parametrize(
-    "fault", [faults.status(500), faults.status(502), faults.reset(), faults.status(429)]
-)
-async def test_failed_fetch_leaves_the_listings_numbers(rig: Rig, fault: Fault) -> None:
-    """The poll succeeds: what the listing said is true."""
-    rig.simulator.world.put(operation(1, "processing", queued=3))
-    rig.simulator.faults.add(fault, call="fetch", times=None)
-    snapshot = await rig.poll()
-    assert snapshot.window["processing"].operations == 1
-    assert rig.last_poll.outcome == "success"
-
-
-async def test_ill_twilio_is_left_alone_after_a_few_failures(rig: Rig) -> None:
-    """Hundreds of fetches that fail help nobody; those not tried are counted as skipped."""
-    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(faults.status(500), call="fetch", times=None)
-    snapshot = await rig.poll()
-    assert rig.requests()["fetch"] <= 6
-    assert rig.last_poll.skipped_fetches >= 44
-    assert snapshot.window["processing"].operations == 50
-
-
 async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
     """They are counted; the next poll, inside the hold, ends as throttled without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
@@ -141,21 +109,6 @@ async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Ri
     rig.clock.advance(60)
     assert isinstance(await rig.fail(), Throttled)
     assert rig.requests() == {"list": 0, "fetch": 0}
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [(faults.status(401, body="flat"), Unauthorized), (faults.cut_json(), Malformed)],
-    ids=["401", "cut JSON"],
-)
-async def test_fetch_that_shows_something_deeper_fails_the_poll(
-    rig: Rig, fault: Fault, kind: type[Exception]
-) -> None:
-    """A refused credential or a reply we cannot read would meet every other fetch too."""
-    rig.simulator.world.put(*(operation(n, "processing") for n in range(50)))
-    rig.simulator.faults.add(fault, call="fetch", times=None)
-    assert isinstance(await rig.fail(), kind)
-    assert rig.requests()["fetch"] <= 2
 
 
 LISTING_FAULTS = [
@@ -276,6 +229,19 @@ async def test_coverage_begins_with_the_first_listing_that_is_whole(rig: Rig) ->
     assert snapshot.counts["stat", "failed"] == snapshot.counts["operations", ""] == 0
 
 
+@pytest.mark.parametrize("seconds_ahead", [0.0, 3600.0, -3600.0])
+async def test_coverage_begins_by_the_clock_of_twilio(seconds_ahead: float) -> None:
+    """A clock an hour ahead loses no mail of the first hour, and one an hour behind counts none of before."""
+    async with rigged(World.empty(), ManualClock(), seconds_ahead=seconds_ahead) as rig:
+        rig.simulator.world.put(*(operation(n, failed=100, age=60.0 * n) for n in range(1, 90)))
+        rig.simulator.world.put(*(operation(100 + n, failed=1, age=-60.0 * n) for n in range(1, 50)))
+        for _ in range(120):
+            snapshot = await rig.poll()
+            rig.clock.advance(60)
+        assert snapshot.counts["operations", ""] == 49
+        assert snapshot.counts["stat", "failed"] == 49
+
+
 async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None:
     """Whatever an expired id answers; and it is counted as expired without a final status."""
     rig.simulator.world.put(operation(1, "scheduled", age=7 * DAY - 90))
@@ -294,11 +260,11 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
 async def test_large_ledger_is_worked_on_beside_the_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same result; and a cancellation waits until the thread has let go of it."""
     rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
-    monkeypatch.setattr("exporter.polling.poller.LARGE_LEDGER", 1)
+    monkeypatch.setattr("exporter.polling.offload.LARGE_LEDGER", 1)
     assert (await rig.poll()).tracked_operations == 3
     begun, ended = threading.Event(), threading.Event()
 
-    def advance(_: float) -> None:
+    def advance(*_: float) -> None:
         begun.set()
         ended.wait(10)
 
@@ -327,7 +293,7 @@ async def test_polls_start_at_every_tick() -> None:
     """From start to start; one that overran waits for the next tick, and a failed one changes nothing."""
     async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
         rig.simulator.faults.add(faults.status(500), call="list")
-        polling = asyncio.create_task(rig.loop.run())
+        polling = asyncio.create_task(rig.scheduler.run())
         while len(rig.reported(PollStarted)) < 4:
             await asyncio.sleep(0)
         rig.simulator.latency_seconds = 70.0
@@ -389,20 +355,14 @@ class CountingStore:
 
     def __init__(self) -> None:
         self.saves = 0
+        self.rows = 0
         self.is_full = False
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
         if self.is_full:
             raise StateError("database or disk is full")
         self.saves += 1
-
-
-def alone(
-    twilio: PlainTwilio, clock: ManualClock, store: CountingStore | None = None, **changes: float
-) -> Poller:
-    """A poller without a network."""
-    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    return Poller("a", twilio, clock, settings, lambda _: None, lambda *_: None, store)
+        self.rows += len(changes.rows)
 
 
 async def test_slow_twilio_is_not_asked_for_more() -> None:
@@ -412,7 +372,7 @@ async def test_slow_twilio_is_not_asked_for_more() -> None:
     for number in range(1000):
         made = operation(number, age=6.9 * DAY * (number + 1) / 1000)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock, page_size=10)
+    poller = poller_of("a", twilio, clock, page_size=10)
     await poller.poll()
     assert twilio.pages == 100
     for _ in range(5):
@@ -426,7 +386,7 @@ async def test_numbers_are_as_of_the_start_of_the_listing() -> None:
     clock = ManualClock()
     twilio = SlowTwilio(clock, 30 * 3600.0)
     twilio.operations["x"] = operation(1, age=600.0)
-    snapshot = await alone(twilio, clock).poll()
+    snapshot = await poller_of("a", twilio, clock).poll()
     assert snapshot.as_of == SATURDAY
     assert snapshot.recent["1h"].operations == 1
 
@@ -437,7 +397,7 @@ async def test_clock_that_was_ahead_for_a_while_leaves_no_hole() -> None:
     for number in range(100):
         made = operation(number, age=6.9 * DAY * (number + 1) / 100)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock)
+    poller = poller_of("a", twilio, clock)
     assert (await poller.poll()).tracked_operations == 100
     clock.advance(20 * 3600.0)
     assert (await poller.poll()).tracked_operations < 100
@@ -477,7 +437,7 @@ async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: b
     for number in range(50):
         made = operation(number, age=6.9 * DAY * (number + 1) / 50, failed=1)
         twilio.operations[made.id] = made
-    poller = alone(twilio, clock)
+    poller = poller_of("a", twilio, clock)
     if not is_first:
         await poller.poll()
         clock.advance(60)
@@ -495,7 +455,7 @@ async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: b
 async def test_counters_of_a_short_window_do_not_fall() -> None:
     """Even when it is empty, and too short for any part of it to count as listed."""
     clock, twilio = ManualClock(), PlainTwilio()
-    poller = alone(twilio, clock, lookback=60.0, recent=60.0)
+    poller = poller_of("a", twilio, clock, lookback=60.0, recent=60.0)
     await poller.poll()
     now = clock.now() + 30.0
     twilio.operations["x"] = Operation("x", "completed", now, now, Stats(failed=5))
@@ -509,7 +469,7 @@ async def test_counters_of_a_short_window_do_not_fall() -> None:
 async def test_stop_saves_only_what_is_not_yet_saved() -> None:
     """A hundred accounts that write everything once more on a slow disk would not stop in time."""
     store = CountingStore()
-    poller = alone(PlainTwilio(), ManualClock(), store)
+    poller = poller_of("a", PlainTwilio(), ManualClock(), store=store)
     await poller.poll()
     await poller.close()
     assert store.saves == 1
@@ -520,17 +480,43 @@ async def test_stop_saves_only_what_is_not_yet_saved() -> None:
     assert store.saves == 2
 
 
+async def test_stop_while_changes_are_taken_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are taken in a thread that cannot be cancelled; what it took is saved by `close`."""
+    monkeypatch.setattr("exporter.polling.offload.LARGE_LEDGER", 1)
+    twilio, store = PlainTwilio(), CountingStore()
+    for made in (operation(1), operation(2)):
+        twilio.operations[made.id] = made
+    poller = poller_of("a", twilio, ManualClock(), store=store)
+    begun, ended = threading.Event(), threading.Event()
+    take_changes = poller._ledger.take_changes
+
+    def take_slowly() -> Changes:
+        begun.set()
+        ended.wait(10)
+        return take_changes()
+
+    monkeypatch.setattr(poller._ledger, "take_changes", take_slowly)
+    monkeypatch.setattr(poller, "_begin", lambda _: None)
+    polling = asyncio.create_task(poller.poll())
+    await asyncio.to_thread(begun.wait, 10)
+    polling.cancel()
+    ended.set()
+    await asyncio.wait([polling])
+    assert polling.cancelled()
+    await poller.close()
+    assert (store.saves, store.rows) == (1, 2)
+
+
 async def test_longer_lookback_counts_nothing_twice(tmp_path: Path) -> None:
     """What has aged out and shows up again behind a longer window is a baseline: it was counted once."""
-    clock, twilio, reports = ManualClock(), PlainTwilio(), list[Event]()
+    clock, twilio = ManualClock(), PlainTwilio()
 
     async def poll_with(lookback: float) -> Snapshot:
         storage = Storage(tmp_path / "state", keep=["a"], window=7 * DAY)
         await storage.open()
-        settings = replace(SETTINGS, lookback=lookback)
-        poller = Poller("a", twilio, clock, settings, reports.append, lambda *_: None, storage)
-        if (resumption := await storage.load("a", poller.rebuild)) is not None:
-            poller.resume(resumption)
+        poller = poller_of("a", twilio, clock, store=storage, lookback=lookback)
+        if (restored := await storage.load("a", poller.rebuild)) is not None:
+            poller.resume(restored)
         snapshot = await poller.poll()
         await storage.close()
         return snapshot

@@ -15,11 +15,10 @@ from exporter.ledger.packing import pack
 from exporter.ledger.saved import Changes, Progress, Row
 from exporter.ledger.snapshot import Snapshot
 from exporter.polling import resume
-from exporter.polling.poller import Poller
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.operations import IDS, operation
-from tests.support.rig import SETTINGS
+from tests.support.rig import poller_of
 from tests.support.twilio import PlainTwilio
 from tests.support.whole import logging_to
 
@@ -37,7 +36,7 @@ def log() -> Iterator[io.StringIO]:
         yield stream
 
 
-def told(log: io.StringIO) -> list[dict[str, object]]:
+def logged(log: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(text) for text in log.getvalue().splitlines()]
 
 
@@ -58,15 +57,12 @@ async def save(storage: Storage, account: str) -> None:
     await storage.save(account, Changes([row], [], SATURDAY - 900, counts), Progress(SATURDAY - 60, ()))
 
 
-async def revived(path: Path) -> list[tuple[str, Snapshot]]:
+async def resumed(path: Path) -> list[tuple[str, Snapshot]]:
     """What a start shows, after which everything can be saved again."""
     clock = ManualClock()
     async with resume.open_storage(settings(path), ACCOUNTS, clock) as storage:
         assert storage is not None
-        pollers = [
-            Poller(account, PlainTwilio(), clock, SETTINGS, lambda _: None, lambda _, __: None, storage)
-            for account in ACCOUNTS
-        ]
+        pollers = [poller_of(account, PlainTwilio(), clock, store=storage) for account in ACCOUNTS]
         known = await resume.resume_pollers(pollers, storage, clock)
         for poller in pollers:
             await poller.poll()
@@ -80,9 +76,9 @@ def set_aside(path: Path) -> Path:
 async def test_every_account_goes_on(path: Path, log: io.StringIO) -> None:
     """With the numbers that were saved, and a line for each account."""
     await save_both(path)
-    known = await revived(path)
+    known = await resumed(path)
     assert [(account, shown.counts["stat", "failed"]) for account, shown in known] == [("a", 3), ("b", 3)]
-    assert [(each["msg"], each["account"]) for each in told(log)] == [
+    assert [(each["msg"], each["account"]) for each in logged(log)] == [
         ("state restored", "a"),
         ("state restored", "b"),
     ]
@@ -97,8 +93,8 @@ async def test_without_a_path_there_is_no_file() -> None:
 
 async def test_first_start_knows_nothing(path: Path, log: io.StringIO) -> None:
     """And says nothing of it."""
-    assert await revived(path) == []
-    assert told(log) == []
+    assert await resumed(path) == []
+    assert logged(log) == []
 
 
 async def test_damaged_file_is_set_aside(path: Path, log: io.StringIO) -> None:
@@ -106,12 +102,12 @@ async def test_damaged_file_is_set_aside(path: Path, log: io.StringIO) -> None:
     await save_both(path)
     half = path.read_bytes()[:5000]
     path.write_bytes(half)
-    assert await revived(path) == []
-    (line,) = told(log)
+    assert await resumed(path) == []
+    (line,) = logged(log)
     assert (line["level"], line["msg"]) == ("error", "state is damaged; counters begin anew")
     assert line["set_aside"] == str(set_aside(path))
     assert set_aside(path).read_bytes() == half
-    assert [account for account, _ in await revived(path)] == ["a", "b"], "and was saved in the new file"
+    assert [account for account, _ in await resumed(path)] == ["a", "b"], "and was saved in the new file"
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
@@ -122,8 +118,8 @@ async def test_damage_of_one_account_is_damage_of_all(path: Path, account: str, 
     database.execute("UPDATE operations SET packed = zeroblob(29) WHERE account = ?", (account,))
     database.commit()
     database.close()
-    assert await revived(path) == []
-    (line,) = told(log)
+    assert await resumed(path) == []
+    (line,) = logged(log)
     assert str(line["error"]).startswith(f"account {account}: ")
     assert line["set_aside"] == str(set_aside(path))
     assert set_aside(path).exists()
@@ -133,6 +129,6 @@ async def test_file_of_another_program_is_refused(path: Path, log: io.StringIO) 
     """The program does not start, and nothing is set aside."""
     path.write_text("127.0.0.1 localhost\n")
     with pytest.raises(RefusedError, match="another program"):
-        await revived(path)
-    assert told(log) == []
+        await resumed(path)
+    assert logged(log) == []
     assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed, Refused, Truncated, TwilioError, Unauthorized, Unavailable
 from exporter.events import Event, Observer, PollCrashed, PollScheduled
 from exporter.observers.watchdog import SILENT_INTERVALS, Watchdog
-from exporter.polling.scheduler import LONGEST_PAUSE_SECONDS, Scheduler, first_poll_after
+from exporter.polling.scheduler import LONGEST_WAIT_SECONDS, Scheduler, first_poll_after
 from tests.support.clock import SATURDAY, ManualClock
 
 
@@ -32,8 +32,10 @@ class Script:
             raise end
 
     async def run(self, seconds: float, interval: float = 60.0) -> None:
-        loop = Scheduler("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
-        running = asyncio.create_task(loop.run())
+        scheduler = Scheduler(
+            "a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval
+        )
+        running = asyncio.create_task(scheduler.run())
         await self.clock.sleep(seconds)
         running.cancel()
         await asyncio.wait([running])
@@ -49,38 +51,59 @@ def test_first_polls_are_spread_over_the_interval(accounts: int, interval: float
     assert all(later - earlier == pytest.approx(interval / accounts) for earlier, later in pairwise(starts))
 
 
+RARE = [Unauthorized("no"), Malformed("?"), Refused("404"), Truncated("no end")]
+
+
+@pytest.mark.parametrize("error", RARE, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
     ("interval", "minutes"),
     [(60.0, [0, 2, 6, 14, 29, 44]), (300.0, [0, 10, 25, 40]), (1200.0, [0, 20, 40])],
 )
-async def test_refusals_stretch_the_interval(interval: float, minutes: list[int]) -> None:
+async def test_failures_that_repeat_make_polls_rare(
+    interval: float, minutes: list[int], error: TwilioError
+) -> None:
     """Twice as long each time, a quarter of an hour at the most, and never less than the interval."""
-    script = Script(ManualClock(), Unauthorized("no"))
+    script = Script(ManualClock(), error)
     await script.run(50 * 60, interval)
     assert [round(at / 60) for at in script.began] == minutes
-    assert LONGEST_PAUSE_SECONDS == 15 * 60
+    assert LONGEST_WAIT_SECONDS == 15 * 60
 
 
-async def test_other_failures_do_not_stretch_and_end_a_stretch() -> None:
-    """Only the credential's refusal does."""
-    script = Script(ManualClock(), Unauthorized("no"), Unavailable("ill"), Unauthorized("no"), None)
-    await script.run(7 * 60 - 1)
-    assert [round(at / 60) for at in script.began] == [0, 2, 3, 5, 6]
+async def test_success_brings_the_interval_back() -> None:
+    """And the next failure is the first one again."""
+    script = Script(ManualClock(), Malformed("?"), Truncated("no end"), None, Malformed("?"), None)
+    await script.run(11 * 60 - 1)
+    assert [round(at / 60) for at in script.began] == [0, 2, 6, 7, 9, 10]
 
 
-async def test_another_credential_ends_a_stretch_at_the_next_tick() -> None:
+async def test_other_failures_keep_the_interval() -> None:
+    """The next poll comes after one interval; but only a success says that the first failure is over."""
+    script = Script(ManualClock(), Malformed("?"), Unavailable("ill"), Malformed("?"), None)
+    await script.run(9 * 60 - 1)
+    assert [round(at / 60) for at in script.began] == [0, 2, 3, 7, 8]
+
+
+async def test_credential_in_use_is_left_alone_by_other_failures() -> None:
+    """Only a refused one is read again between polls: a good one does not bring the next poll forward."""
+    script = Script(ManualClock(), Malformed("?"))
+    script.renewed = True
+    await script.run(13 * 60)
+    assert [round(at / 60) for at in script.began] == [0, 2, 6]
+
+
+async def test_another_credential_is_tried_at_the_next_interval() -> None:
     """Whoever mends it does not wait a quarter of an hour."""
     script = Script(ManualClock(settle_turns=5), *[Unauthorized("no")] * 4, None)
 
-    async def mend() -> None:
+    async def renew() -> None:
         await script.clock.sleep(16 * 60 + 30)
         script.renewed = True
 
-    await asyncio.gather(mend(), script.run(20 * 60 - 1))
+    await asyncio.gather(renew(), script.run(20 * 60 - 1))
     assert [round(at / 60) for at in script.began] == [0, 2, 6, 14, 17, 18, 19]
 
 
-async def test_next_poll_is_announced_rightly_while_stretched() -> None:
+async def test_next_poll_is_announced_rightly_while_polls_are_rare() -> None:
     """The status page shows when the account is really polled again."""
     script = Script(ManualClock(), Unauthorized("no"))
     await script.run(13 * 60)
@@ -110,7 +133,7 @@ async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
     assert watchdog.reason() is None
 
 
-def test_silence_over_several_intervals_is_told() -> None:
+def test_silence_over_several_intervals_is_a_reason() -> None:
     """With the account and for how long; any sign of life of that account ends it."""
     clock = ManualClock()
     watchdog = Watchdog(["a", "b"], clock, interval=60, patience=40)

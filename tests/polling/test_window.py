@@ -125,7 +125,7 @@ def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
 
 
 @given(listing=listings, older=st.integers(0, 10**6), minutes=st.lists(st.integers(1, 600), max_size=8))
-def test_stretches_are_ordered_disjoint_and_few(listing: Listing, older: int, minutes: list[int]) -> None:
+def test_listed_intervals_are_disjoint_and_few(listing: Listing, older: int, minutes: list[int]) -> None:
     """What is remembered of the past is a handful of stretches inside the window."""
     now = NOW
     listed_intervals: ListedIntervals = ()

@@ -95,3 +95,20 @@ class ManualClock:
     def _wake_earliest(self) -> None:
         if self._sleepers and (turn := self._sleepers[0].turn) is not None and not turn.done():
             turn.set_result(None)
+
+
+class SkewedClock:
+    """Another machine's clock: the same time passes, but it was set wrong."""
+
+    def __init__(self, clock: ManualClock, seconds_ahead: float) -> None:
+        self._clock = clock
+        self._seconds_ahead = seconds_ahead
+
+    def now(self) -> float:
+        return self._clock.now() + self._seconds_ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from exporter.clock import Clock
+from exporter.config.settings import Poll
 from exporter.errors import TwilioError
-from exporter.events import Event, PollFinished
+from exporter.events import Event, Observer, PollFinished
 from exporter.ledger.snapshot import Snapshot
-from exporter.polling.poller import Poller, PollSettings
+from exporter.polling.poller import Api, Poller, Publish, Store
 from exporter.polling.scheduler import Scheduler
 from exporter.simulator.listing import Rules
 from exporter.simulator.server import Simulator
@@ -20,49 +22,70 @@ from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_transport
-from tests.support.clock import ManualClock
+from tests.support.clock import ManualClock, SkewedClock
 
 ACCOUNT = "tests"
 
-SETTINGS = PollSettings(
-    interval=60.0,
-    lookback=7 * 86400.0,
-    recent=7200.0,
-    sweep_interval=900.0,
-    concurrency=2,
-    top_failing=20,
-)
+POLL = Poll()
+CONCURRENCY = 2
+TOP_FAILING = 20
 
 R = TypeVar("R", bound=Event)
+
+
+def poller_of(
+    account: str,
+    api: Api,
+    clock: Clock,
+    *,
+    emit: Observer = lambda _: None,
+    publish: Publish = lambda *_: None,
+    store: Store | None = None,
+    **changes: Any,
+) -> Poller:
+    """A poller with the default settings, and changes to them and to its other parameters."""
+    poll = POLL.model_copy(update={name: changes.pop(name) for name in Poll.model_fields if name in changes})
+    return Poller(
+        account,
+        api,
+        clock,
+        poll,
+        emit,
+        publish,
+        store,
+        **{"concurrency": CONCURRENCY, "top_failing": TOP_FAILING, **changes},
+    )
 
 
 @dataclass
 class Rig:
     simulator: Simulator
     clock: ManualClock
+    """Twilio's; the exporter's may be set wrong."""
+    own_clock: Clock
     client: Client
     rate_limiter: RateLimiter
     credential: Credential
-    settings: PollSettings
+    changes: dict[str, Any]
     reports: list[Event] = field(default_factory=list)
     published: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.poller = Poller(
+        self.poller = poller_of(
             ACCOUNT,
             self.client,
-            self.clock,
-            self.settings,
-            self.reports.append,
-            lambda _, snapshot: self.published.append(snapshot),
+            self.own_clock,
+            emit=self.reports.append,
+            publish=lambda _, snapshot: self.published.append(snapshot),
+            **self.changes,
         )
-        self.loop = Scheduler(
+        self.scheduler = Scheduler(
             ACCOUNT,
             self.poller.poll,
             self.credential.renewed,
-            self.clock,
+            self.own_clock,
             self.reports.append,
-            interval=self.settings.interval,
+            interval=self.changes.get("interval", POLL.interval),
         )
 
     async def poll(self) -> Snapshot:
@@ -103,11 +126,13 @@ async def rigged(
     secret: str | None = None,
     base_url: str | None = None,
     ca_file: Path | None = None,
+    seconds_ahead: float = 0.0,
     **changes: Any,
 ) -> AsyncIterator[Rig]:
-    settings = replace(SETTINGS, **changes)
+    concurrency = changes.get("concurrency", CONCURRENCY)
+    own_clock = SkewedClock(clock, seconds_ahead)
     async with Simulator(world, clock, rules=rules) as simulator:
-        wanted = TransportSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
+        wanted = TransportSettings(base_url or simulator.base_url, timeout, concurrency, ca_file)
         async with open_transport(wanted) as transport:
             rate_limiter = RateLimiter(requests_per_second)
             reports: list[Event] = []
@@ -118,8 +143,8 @@ async def rigged(
                 transport,
                 credential,
                 rate_limiter,
-                clock,
+                own_clock,
                 reports.append,
-                concurrency=settings.concurrency,
+                concurrency=concurrency,
             )
-            yield Rig(simulator, clock, client, rate_limiter, credential, settings, reports)
+            yield Rig(simulator, clock, own_clock, client, rate_limiter, credential, changes, reports)

@@ -8,7 +8,6 @@ import asyncio
 import copy
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.errors import Malformed, StateError, Throttled, TwilioError, Unavailable
-from exporter.events import Event
 from exporter.ledger.counters import COUNTED, ZERO, Counts
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import FINAL_STATUSES, Operation, Stats
-from exporter.polling.poller import Poller, PollSettings
 from exporter.storage.sqlite import Storage
 from tests.support.clock import ManualClock
 from tests.support.operations import drawn_stats, statuses
+from tests.support.rig import poller_of
 from tests.support.twilio import PlainTwilio
 
 HOUR = 3600.0
 LOOKBACKS = (1.5 * HOUR, 24 * HOUR)
-SETTINGS = PollSettings(
-    interval=60.0,
-    lookback=LOOKBACKS[0],
-    recent=HOUR,
-    sweep_interval=300.0,
-    concurrency=2,
-    top_failing=3,
-    page_size=2,
-)
+SETTINGS: dict[str, Any] = {"recent": HOUR, "sweep_interval": 300.0, "top_failing": 3, "page_size": 2}
 
 
 class CrashError(Exception):
@@ -137,7 +127,7 @@ class CountersThatSurvive(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.twilio = PlainTwilio()
         self.created = 0
-        self.lookback = SETTINGS.lookback
+        self.lookback = LOOKBACKS[0]
         self.published: list[Snapshot] = []
         self.shown: Counts = ZERO
         self.model = Model(self.clock.now())
@@ -158,20 +148,24 @@ class CountersThatSurvive(RuleBasedStateMachine):
         self.storage = Storage(self.folder / "state", keep=["a"], window=self.lookback)
         self.run(self.storage.open())
         self.store = CrashingStore(self.storage)
-        poll_settings = replace(SETTINGS, lookback=self.lookback)
-        reports: list[Event] = []
-        self.poller = Poller(
-            "a", self.twilio, self.clock, poll_settings, reports.append, self.publish, self.store
+        self.poller = poller_of(
+            "a",
+            self.twilio,
+            self.clock,
+            publish=self.publish,
+            store=self.store,
+            lookback=self.lookback,
+            **SETTINGS,
         )
         self.is_settled = False
-        resumption = self.run(self.storage.load("a", self.poller.rebuild))
-        if resumption is None:
+        restored = self.run(self.storage.load("a", self.poller.rebuild))
+        if restored is None:
             self.model = Model(self.clock.now())
             self.window_start = self.clock.now() - self.lookback
         else:
             assert self.safe is not None
             self.model = copied(self.safe)
-            snapshot = self.poller.resume(resumption)
+            snapshot = self.poller.resume(restored)
             self.window_start = snapshot.as_of - self.lookback
             self.model.forget(self.window_start)
             self.see(snapshot)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from exporter.observers.incident import QUIET_SECONDS
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
@@ -135,6 +136,8 @@ async def test_hold_beyond_the_poll_shows_and_is_obeyed(code: int) -> None:
         assert await exporter.poll()
         assert len(exporter.logged("msg=throttled ")) == 1
         assert "until=2026-03-07T00:03:10.000Z" in exporter.logged("msg=throttled ")[0]
+        exporter.clock.advance(QUIET_SECONDS)
+        assert await exporter.poll()
         assert len(exporter.logged('msg="no longer throttled"')) == 1
 
 

@@ -3,10 +3,9 @@
 import pytest
 
 from bench.requests import Asked, EvenTwilio, compared, fewest_lists, measure, steady
-from exporter.polling.poller import Poller
 from exporter.simulator.world import World
 from tests.support.clock import ManualClock
-from tests.support.rig import SETTINGS, rigged
+from tests.support.rig import POLL, poller_of, rigged
 
 PER_WEEK = 3000
 
@@ -22,9 +21,9 @@ async def test_stand_in_is_asked_what_twilio_is_asked() -> None:
     """The same operations over HTTP, through client and simulator: the same requests in every poll."""
     clock = ManualClock()
     twilio, world = EvenTwilio(PER_WEEK, clock), World.empty()
-    poller = Poller("even", twilio, clock, SETTINGS, lambda _: None, lambda _, __: None)
+    poller = poller_of("even", twilio, clock)
     async with rigged(world, clock, requests_per_second=1e9) as rig:
-        put_from = clock.now() - SETTINGS.lookback
+        put_from = clock.now() - POLL.lookback
         for _ in range(12):
             numbers = twilio.numbers(put_from, clock.now())
             world.put(*map(twilio.operation, numbers))
@@ -33,7 +32,7 @@ async def test_stand_in_is_asked_what_twilio_is_asked() -> None:
             await rig.poll()
             assert rig.requests() == {"list": twilio.lists, "fetch": twilio.fetches}
             twilio.lists = twilio.fetches = 0
-            clock.advance(SETTINGS.interval)
+            clock.advance(POLL.interval)
 
 
 async def test_small_account_costs_one_list_and_its_unfinished() -> None:

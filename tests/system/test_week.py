@@ -9,7 +9,7 @@ from exporter.simulator.listing import Rules
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.world import World
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.rig import Rig, rigged
+from tests.support.rig import POLL, TOP_FAILING, Rig, rigged
 from tests.support.truth import snapshot_of
 
 DAY = 86400.0
@@ -23,10 +23,7 @@ async def follow(rig: Rig, days: float, step: float) -> int:
         snapshot = await rig.poll()
         now = rig.clock.now()
         truth: list[Operation] = rig.simulator.world.visible(now)
-        settings = rig.settings
-        expected = snapshot_of(
-            truth, now, lookback=settings.lookback, count=settings.top_failing, counts=snapshot.counts
-        )
+        expected = snapshot_of(truth, now, lookback=POLL.lookback, count=TOP_FAILING, counts=snapshot.counts)
         assert snapshot == expected
         assert rig.last_poll.skipped_fetches == 0
         seen |= {each.id for each in truth}
@@ -68,11 +65,11 @@ async def test_sliced_listing_is_at_most_a_sweep_behind_the_truth() -> None:
             snapshot = await rig.poll()
             now = rig.clock.now()
             truth = world.visible(now)
-            recent = snapshot_of(truth, now, lookback=rig.settings.lookback, count=20).recent
+            recent = snapshot_of(truth, now, lookback=POLL.lookback, count=20).recent
             assert snapshot.recent["1h"] == recent["1h"], "the recent part is never behind"
             assert snapshot.tracked_operations == len(truth)
             rig.clock.advance(60)
         assert rig.requests()["list"] > 40, "it was read in slices"
-        before = {each.id: each for each in world.visible(now - rig.settings.sweep_interval)}
+        before = {each.id: each for each in world.visible(now - POLL.sweep_interval)}
         for each in rig.poller._ledger:  # what is known of each is not older than a sweep
             assert each.id not in before or each.updated_at >= before[each.id].updated_at

@@ -57,7 +57,7 @@ async def list_page(rig: Rig, patience: float = 60.0) -> Page:
 
 async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) -> None:
     """And what comes is typed."""
-    assert await list_page(rig) == ([OPERATION], None)
+    assert await list_page(rig) == Page([OPERATION], None, clock_skew_seconds=0.0)
     assert await rig.client.fetch_operation(OPERATION.id, give_up_at=60) == OPERATION
     for request in rig.simulator.requests:
         assert request.user_agent == f"twilio-email-exporter/{__version__}"
@@ -303,7 +303,7 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path, kind: str) -> No
     async with served(empty, tls) as url:
         authority = tmp_path / f"{kind}ca.pem"
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url, ca_file=authority) as rig:
-            assert await list_page(rig) == ([], None)
+            assert (await list_page(rig)).operations == []
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
             with pytest.raises(Unreachable, match="TLS"):
                 await list_page(rig)

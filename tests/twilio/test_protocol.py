@@ -15,6 +15,7 @@ from exporter.operation import STATS, Operation, Stats
 from exporter.simulator.faults import HOSTILE_IDS
 from exporter.twilio.protocol import (
     MAX_RETRY_AFTER_SECONDS,
+    Page,
     fetch_request,
     list_request,
     read_http_date,
@@ -63,12 +64,12 @@ def test_documented_example_is_read() -> None:
 def test_listing_ends_without_a_next_token(pagination: dict[str, Any]) -> None:
     """Null, left out or empty: there is no further page."""
     body = json.dumps({"operations": [], "pagination": pagination}).encode()
-    assert read_page(body) == ([], None)
+    assert read_page(body) == Page([], None)
 
 
 def test_empty_page_may_have_a_next_token() -> None:
     """Twilio filters after reading."""
-    assert read_page(page(next_token="bmV4dA==")) == ([], "bmV4dA==")
+    assert read_page(page(next_token="bmV4dA==")) == Page([], "bmV4dA==")
 
 
 def test_missing_stat_is_absent_and_unknown_field_ignored() -> None:

@@ -1,0 +1,53 @@
+"""Recognising a listing that never ends: pure.
+
+Must not know how pages are requested.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from exporter.errors import Truncated
+from exporter.twilio.protocol import Page
+
+STALE_PAGES: Final = 10
+"""Pages in a row without a new operation. Some are normal: Twilio may filter a page after reading it."""
+
+_BITS: Final = 2**23
+"""One megabyte. After a million operations, one new id in nine is taken for a known one, but no full page."""
+
+
+class ListingGuard:
+    """Checks the pages of one listing in their order."""
+
+    def __init__(self, max_pages: int) -> None:
+        self._max_pages = max_pages
+        self._pages = 0
+        self._stale_pages = 0
+        self._tokens: set[str] = set()
+        self._seen = bytearray(_BITS // 8)
+
+    def check(self, page: Page) -> None:
+        """Raises `Truncated` for a page after which the listing would not end."""
+        self._pages += 1
+        is_new = self._note(operation.id for operation in page.operations)
+        self._stale_pages = 0 if is_new else self._stale_pages + 1
+        token = page.next_token
+        if token is None:
+            return
+        if token in self._tokens:
+            raise Truncated("the listing does not end: a page token was repeated")
+        if self._stale_pages >= STALE_PAGES:
+            raise Truncated(f"the listing does not end: {STALE_PAGES} pages in a row without a new operation")
+        if self._pages >= self._max_pages:
+            raise Truncated(f"the listing does not end: it has more than {self._max_pages} pages")
+        self._tokens.add(token)
+
+    def _note(self, ids: Iterable[str]) -> bool:
+        """Whether one of the ids is new to this listing."""
+        seen, is_new = self._seen, False
+        for each in ids:
+            byte, bit = divmod(hash(each) % _BITS, 8)
+            if not seen[byte] >> bit & 1:
+                seen[byte] |= 1 << bit
+                is_new = True
+        return is_new

@@ -1,0 +1,138 @@
+"""Listing an account: which ranges, page after page, into the ledger.
+
+Sees a protocol and callables; must not know of HTTP, of fetches or of what is published.
+
+Rule 1: a listing is complete or it raises. The rows that arrived stay in the ledger.
+Rule 2: Twilio ignores a parameter that it does not know, so rows outside the requested range are dropped.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Final, Protocol
+
+from exporter.clock import Clock
+from exporter.config.settings import Poll
+from exporter.errors import Malformed
+from exporter.events import ListingProgressed, Observer
+from exporter.ledger.ledger import Ledger
+from exporter.ledger.saved import ListedIntervals
+from exporter.polling.current_poll import CurrentPoll
+from exporter.polling.endless import ListingGuard
+from exporter.polling.offload import offload
+from exporter.polling.window import MARGIN_SECONDS, Listing, Range, listed
+from exporter.twilio.protocol import MAX_CLOCK_SKEW_SECONDS, PAGE_SIZE, Page
+
+PATIENCE_SHARE: Final = 0.25
+"""Of the interval: the least time that each page of a long listing has for its retries."""
+
+MAX_PAGES: Final = 5000
+"""Of one range. A longer listing is treated as one without an end."""
+
+
+LARGEST_ROUNDING_SECONDS: Final = 2.0
+"""What the clocks may seem to differ by although they agree."""
+
+
+class ListApi(Protocol):
+    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+        """Operations created between two Unix times; `give_up_at` is monotonic. Raises `TwilioError`."""
+        ...
+
+
+class Reader:
+    """Reads one account's listings into a ledger."""
+
+    def __init__(
+        self,
+        account: str,
+        api: ListApi,
+        clock: Clock,
+        poll: Poll,
+        emit: Observer,
+        *,
+        page_size: int = PAGE_SIZE,
+        max_pages: int = MAX_PAGES,
+    ) -> None:
+        self._account = account
+        self._api = api
+        self._clock = clock
+        self._poll = poll
+        self._emit = emit
+        self._max_pages = max_pages
+        self._listing = listing_of(poll, page_size)
+
+    async def list_due(
+        self, ledger: Ledger, listed_intervals: ListedIntervals, current: CurrentPoll
+    ) -> ListedIntervals:
+        """List the ranges that are due; returns the listed intervals as they are now."""
+        now = current.as_of
+        ranges = self._ranges(ledger, listed_intervals, now)
+        for each in ranges:
+            await self._list_range(each, ledger, current)
+        return listed(listed_intervals, ranges, now, self._listing.start(now))
+
+    def _ranges(self, ledger: Ledger, listed_intervals: ListedIntervals, now: float) -> tuple[Range, ...]:
+        return self._listing.ranges(
+            now,
+            listed_intervals,
+            older_operations=ledger.count_created_before(now - self._poll.recent),
+            # Not what the last poll took: a slow one would list more the next time, and be slower still.
+            spacing=self._poll.interval,
+        )
+
+    async def _list_range(self, wanted: Range, ledger: Ledger, current: CurrentPoll) -> None:
+        asked = Range(wanted.start - MARGIN_SECONDS, wanted.end + MARGIN_SECONDS)
+        async with aclosing(self._pages(asked, current.started)) as pages:
+            async for page in pages:
+                if not current.pages:
+                    await self._advance(ledger, current, page.clock_skew_seconds)
+                self._absorb(page, asked, ledger, current)
+                self._emit(ListingProgressed(self._account, current.pages, current.listed))
+
+    async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
+        """Forgetting is final: only after a reply whose `Date` was checked against our clock as it is now."""
+        clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
+        if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
+            raise Malformed(f"our clock was set by {clock_was_set_by:.0f} s during the poll")
+        api_now = current.as_of - skew if skew is not None and not _is_rounding(skew) else None
+        await offload(ledger, partial(ledger.advance, current.as_of, api_now))
+
+    async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
+        """Page after page until there is no next one. An empty page may have a next one."""
+        guard = ListingGuard(self._max_pages)
+        token: str | None = None
+        while True:
+            page = await self._api.list_page(
+                asked.start, asked.end, token, give_up_at=self._give_up_at(started)
+            )
+            yield page
+            guard.check(page)
+            token = page.next_token
+            if token is None:
+                return
+
+    def _give_up_at(self, started: float) -> float:
+        """Monotonic."""
+        interval = self._poll.interval
+        return max(started + interval, self._clock.monotonic() + PATIENCE_SHARE * interval)
+
+    def _absorb(self, page: Page, asked: Range, ledger: Ledger, current: CurrentPoll) -> None:
+        current.pages += 1
+        current.listed += len(page.operations)
+        at = self._clock.now()
+        for operation in page.operations:
+            if asked.start <= operation.created_at <= asked.end:
+                ledger.absorb(operation, at)
+                if not operation.is_final:
+                    current.listed_unfinished.add(operation.id)
+
+
+def _is_rounding(skew: float) -> bool:
+    """A `Date` is cut to whole seconds, and a reply takes a while to arrive."""
+    return 0 <= skew <= LARGEST_ROUNDING_SECONDS
+
+
+def listing_of(poll: Poll, page_size: int = PAGE_SIZE) -> Listing:
+    """The settings that shape a listing."""
+    return Listing(poll.lookback, poll.recent, poll.sweep_interval, page_size)
