@@ -30,7 +30,7 @@ class Scheduler:
         self,
         account: str,
         poll: Callable[[], Awaitable[object]],
-        credential_renewed: Callable[[], bool],
+        credential_renewed: Callable[[], Awaitable[bool]],
         clock: Clock,
         emit: Observer,
         *,
@@ -52,7 +52,7 @@ class Scheduler:
         await self._sleep_until(due, due)
         ticks_to_next = 0.0
         while True:
-            if ticks_to_next <= 0 or self._credential_renewed():
+            if ticks_to_next <= 0 or await self._credential_renewed():
                 await self.attempt()
                 ticks_to_next = self._ticks_to_next()
             late = self._clock.monotonic() - due

@@ -3,9 +3,12 @@
 Reading is a callable. Must not know of files, settings or HTTP.
 
 Rule 1: no request waits for a disk; the secret is read at the start, when Twilio refuses it, and on demand.
-Rule 2: a secret that was read stays in use until another one is read.
+Rule 2: while the event loop serves others the secret is read in a thread; only `reload`, whose caller is
+owed what is wrong, reads at once.
+Rule 3: a secret that was read stays in use until another one is read.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -28,6 +31,7 @@ class Credential:
         self._pair: Pair | None = None
         self._refused: Pair | None = None
         self._problem = ""
+        self._begun = self._taken = 0  # reads, by number
         with suppress(CredentialError):  # reported
             self.reload()
 
@@ -41,22 +45,34 @@ class Credential:
         """Twilio does not take this one."""
         self._refused = pair
 
-    def renewed(self) -> bool:
-        """Read again; whether there is now a pair that Twilio has not refused."""
-        with suppress(CredentialError):  # reported
-            self.reload()
+    async def renewed(self) -> bool:
+        """Read again, in a thread; whether there is now a pair that Twilio has not refused."""
+        self._begun = read = self._begun + 1
+        try:
+            pair: Pair | CredentialError = await asyncio.to_thread(self._read)
+        except CredentialError as error:
+            pair = error
+        if read > self._taken:  # what began later knows better
+            self._take(read, pair)
         return self._pair not in {None, self._refused}
 
     def reload(self) -> None:
-        """Read the secret again. Raises `CredentialError`, and then what was in use stays in use."""
+        """Read the secret again, at once. Raises `CredentialError`; then the old secret stays in use."""
+        self._begun = read = self._begun + 1
         try:
-            pair = self._read()
+            self._take(read, self._read())
         except CredentialError as error:
-            if str(error) != self._problem:
-                self._problem = str(error)
-                self._emit(CredentialUnreadable(self.account, self._problem, self._pair is not None))
+            self._take(read, error)
             raise
+
+    def _take(self, read: int, found: Pair | CredentialError) -> None:
+        self._taken = read
+        if isinstance(found, CredentialError):
+            if str(found) != self._problem:
+                self._problem = str(found)
+                self._emit(CredentialUnreadable(self.account, self._problem, self._pair is not None))
+            return
         self._problem = ""
-        if self._pair not in {None, pair}:
+        if self._pair not in {None, found}:
             self._emit(CredentialChanged(self.account))
-        self._pair = pair
+        self._pair = found

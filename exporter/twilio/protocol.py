@@ -1,9 +1,8 @@
-"""Twilio's HTTP as data: requests to send, and what a status, headers and body mean.
+"""Twilio's HTTP as data: requests to send, and what headers and a body hold.
 
 Pure functions; sends nothing, waits for nothing and has no clock. Must not know of polls or metrics.
-Rule 1: the status decides; the body of an error is not trusted to say anything.
-Rule 2: what does not have the documented form is `Malformed`, with the JSON path and never the value.
-Rule 3: nothing of a reply gets past here unless it is a number, a time, a known word, a checked id or
+Rule 1: what does not have the documented form is `Malformed`, with the JSON path and never the value.
+Rule 2: nothing of a reply gets past here unless it is a number, a time, a known word, a checked id or
 an opaque page token.
 """
 
@@ -16,7 +15,7 @@ from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec  # noqa: TID251 - home of msgspec
 
-from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats
 
 PAGE_SIZE: Final = 1000
@@ -92,44 +91,6 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
     if operation.id != operation_id:
         raise Malformed("the reply is another operation than the one asked for - at `$.id`")
     return operation
-
-
-def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioError | None:
-    """What a reply's status asks of us; `None` for 200. The table stands in docs/architecture.md.
-
-    The reply's own `Date` turns a `Retry-After` date into seconds, because both are of one clock, and is held
-    against `now`, which stands in for it where there is none.
-    """
-    request_id = read_request_id(headers)
-    if status == 200:
-        return _read_clocks(headers, now, request_id)
-    date = read_http_date(headers.get("Date"))
-    retry_after = read_retry_after(headers.get("Retry-After"), now if date is None else date)
-    message = f"Twilio answered {status}"
-    if status in {401, 403}:
-        return Unauthorized(f"{message}: the credential is refused", request_id=request_id)
-    if status == 429:
-        return Throttled(message, retryable=True, retry_after_seconds=retry_after, request_id=request_id)
-    if status == 500:  # "should not be retried", says Twilio: the next poll will see
-        return Unavailable(message, request_id=request_id)
-    if status > 500:
-        return Unavailable(message, retryable=True, retry_after_seconds=retry_after, request_id=request_id)
-    if 300 <= status < 400:
-        message += ": redirects are not followed, they would take the credential along"
-    return (Refused if status >= 400 else Malformed)(message, request_id=request_id)
-
-
-def _read_clocks(headers: Mapping[str, str], now: float, request_id: str | None) -> TwilioError | None:
-    """With clocks a day apart we ask for the wrong days, and what we then forget or count is wrong for good.
-
-    A machine that polls before its clock is set is in 1970.
-    """
-    date = read_http_date(headers.get("Date"))
-    if date is None or abs(now - date) <= MAX_CLOCK_SKEW_SECONDS:
-        return None
-    return Malformed(
-        f"our clock and Twilio's are {abs(now - date):.0f} s apart: set the clock", request_id=request_id
-    )
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

@@ -22,7 +22,8 @@ from exporter.simulator.listing import Rules
 from exporter.simulator.reply import Reply
 from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
-from exporter.twilio.protocol import Page, read_status
+from exporter.twilio.decision import check_clocks
+from exporter.twilio.protocol import Page
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.rig import ACCOUNT, SETTINGS, Rig, rigged
 from tests.support.twilio import PlainTwilio
@@ -464,7 +465,7 @@ class TruthfulTwilio(PlainTwilio):
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         self.clock.ahead = 0.0
         date = formatdate(SATURDAY + self.clock.monotonic(), usegmt=True)
-        assert read_status(200, {"Date": date}, self.clock.now()) is None
+        assert check_clocks({"Date": date}, self.clock.now()) is None
         return await super().list_page(start, end, page_token, give_up_at=give_up_at)
 
 

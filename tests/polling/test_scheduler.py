@@ -31,8 +31,11 @@ class Script:
         if end is not None:
             raise end
 
+    async def has_renewed(self) -> bool:
+        return self.renewed
+
     async def run(self, seconds: float, interval: float = 60.0) -> None:
-        loop = Scheduler("a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval)
+        loop = Scheduler("a", self.poll, self.has_renewed, self.clock, self.listen, interval=interval)
         running = asyncio.create_task(loop.run())
         await self.clock.sleep(seconds)
         running.cancel()

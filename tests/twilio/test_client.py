@@ -34,9 +34,9 @@ from exporter.twilio.client import MAX_ATTEMPTS
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import TransportSettings, open_session, proxy_for
-from tests.simulator.ask import an_operation
+from tests.simulator.ask import a_world, an_operation
 from tests.support.certificates import make_certificates
-from tests.support.clock import ManualClock
+from tests.support.clock import SATURDAY, ManualClock
 from tests.support.rig import Rig, rigged
 
 OPERATION = an_operation()
@@ -197,6 +197,38 @@ async def test_no_retry_begins_after_the_caller_gives_up(rig: Rig) -> None:
         await list_page(rig, patience=1.4)
     assert len(rig.simulator.requests) == 2
     assert rig.clock.monotonic() <= 1.4
+
+
+class CountingClock(ManualClock):
+    """Notes how long each wait is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize(("retry_after", "least"), [(7, 7.0), (None, 0.5)])
+async def test_a_retry_waits_once(retry_after: int | None, least: float) -> None:
+    """For the longer of its back-off and the pause of the account, not for one after the other."""
+    clock = CountingClock()
+    async with rigged(a_world(), clock) as rig:
+        rig.simulator.faults.add(faults.status(503, retry_after=retry_after))
+        await list_page(rig)
+    (wait,) = clock.waits
+    assert least <= wait <= least + 0.6
+
+
+async def test_request_that_backs_off_lets_others_pass() -> None:
+    """It holds no slot meanwhile."""
+    async with rigged(a_world(), ManualClock(settle_turns=40), concurrency=1) as rig:
+        rig.simulator.faults.add(faults.status(503))
+        await asyncio.gather(list_page(rig), list_page(rig))
+        statuses = [(request.status, request.at < SATURDAY + 0.5) for request in rig.simulator.requests]
+        assert statuses == [(503, True), (200, True), (200, False)]
 
 
 async def test_404_on_a_fetch_is_no_error(rig: Rig) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed
 from exporter.operation import STATS, Operation, stats_of
 from exporter.simulator.faults import HOSTILE_IDS
 from exporter.twilio.protocol import (
@@ -22,7 +22,6 @@ from exporter.twilio.protocol import (
     read_page,
     read_request_id,
     read_retry_after,
-    read_status,
 )
 
 ID = "comms_operation_01kabcdefghjkmnpqrstvwxyz0"
@@ -146,55 +145,6 @@ def test_requests_repeat_every_parameter() -> None:
     assert fetch_request(ID).path == f"/Emails/Operations/{ID}"
 
 
-STATUS_TABLE: list[tuple[int, type[TwilioError], bool]] = [
-    (301, Malformed, False),
-    (400, Refused, False),
-    (401, Unauthorized, False),
-    (403, Unauthorized, False),
-    (404, Refused, False),
-    (418, Refused, False),
-    (429, Throttled, True),
-    (500, Unavailable, False),
-    (502, Unavailable, True),
-    (503, Unavailable, True),
-    (504, Unavailable, True),
-]
-
-
-@pytest.mark.parametrize(("status", "kind", "retryable"), STATUS_TABLE)
-def test_status_decides(status: int, kind: type[TwilioError], retryable: bool) -> None:
-    """The error table, row by row."""
-    error = read_status(status, {"Twilio-Request-Id": "RQ123"}, NOW)
-    assert type(error) is kind
-    assert error.retryable is retryable
-    assert error.request_id == "RQ123"
-    assert str(status) in str(error)
-
-
-@pytest.mark.parametrize(
-    ("date", "good"),
-    [
-        ("Tue, 03 Feb 2026 10:00:00 GMT", True),
-        ("Mon, 02 Feb 2026 10:00:01 GMT", True),
-        ("Mon, 02 Feb 2026 09:59:00 GMT", False),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", False),
-        ("Tue, 03 Feb 2099 10:00:00 GMT", False),
-        ("nonsense", True),
-    ],
-)
-def test_clocks_a_day_apart_are_told(date: str, good: bool) -> None:
-    """Before what is counted and forgotten is wrong for good; a reply without a date tells nothing."""
-    error = read_status(200, {"Date": date}, NOW)
-    assert (error is None) is good
-    assert error is None or "set the clock" in str(error)
-
-
-def test_200_is_no_error() -> None:
-    """And nothing else below 300 is expected."""
-    assert read_status(200, {}, NOW) is None
-    assert isinstance(read_status(204, {}, NOW), Malformed)
-
-
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -216,15 +166,6 @@ def test_200_is_no_error() -> None:
 def test_retry_after_is_seconds_or_a_date_within_bounds(value: str | None, seconds: float | None) -> None:
     """Nonsense counts as nothing said."""
     assert read_retry_after(value, NOW) == seconds
-
-
-@pytest.mark.parametrize("ahead", [-7200.0, 0.0, 7200.0])
-def test_retry_after_date_is_one_of_twilios_clock(ahead: float) -> None:
-    """A minute is a minute, however wrong ours is."""
-    headers = {"Date": "Tue, 03 Feb 2026 10:00:00 GMT", "Retry-After": "Tue, 03 Feb 2026 10:01:00 GMT"}
-    error = read_status(429, headers, NOW + ahead)
-    assert isinstance(error, Throttled)
-    assert error.retry_after_seconds == 60.0
 
 
 @given(st.integers(0, 4_000_000_000))
