@@ -26,10 +26,10 @@ import aiohttp  # noqa: TID251 - home of aiohttp
 from exporter import __version__
 from exporter.errors import Unreachable
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
-from exporter.twilio.resolver import Lookups
+from exporter.twilio.resolver import Resolver
 
-_LOOKUPS: Final = Lookups()
-"""Of all accounts, who mostly ask for one name."""
+_RESOLVER: Final = Resolver()
+"""Shared by all accounts, because most of them look up the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def open_session(settings: TransportSettings) -> AsyncIterator[aiohttp.Cli
         connector=aiohttp.TCPConnector(
             limit=settings.concurrency,
             ssl=_tls(settings.ca_file),
-            resolver=aiohttp.ThreadedResolver(loop=_LOOKUPS),  # type: ignore[arg-type]
+            resolver=_RESOLVER,
         ),
         timeout=aiohttp.ClientTimeout(total=settings.timeout),
         headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
