@@ -23,7 +23,7 @@ from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.protocol import PAGE_SIZE
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.transport import open_transport
 
 
 class Polling:
@@ -74,14 +74,11 @@ class Polling:
     async def _clients(self) -> AsyncIterator[list[Client]]:
         """One for each account, with a session of its own."""
         api = self._settings.api
-        settings = TransportSettings(
-            base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
-        )
         async with AsyncExitStack() as sessions:
             yield [
                 Client(
                     credential.account,
-                    await sessions.enter_async_context(open_transport(settings)),
+                    await sessions.enter_async_context(open_transport(api)),
                     credential,
                     self._rate_limiters[credential.account],
                     self._clock,

@@ -13,7 +13,6 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,22 +23,13 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp  # noqa: TID251 - home of aiohttp
 
 from exporter import __version__
+from exporter.config.settings import Api
 from exporter.errors import Unreachable
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
 from exporter.twilio.resolver import Resolver
 
 _RESOLVER: Final = Resolver()
 """Shared by all accounts, because most of them look up the same name."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransportSettings:
-    base_url: str
-    timeout: float
-    """Seconds for one request, whole."""
-    concurrency: int
-    """Connections at most."""
-    ca_file: Path | None = None
 
 
 class Transport:
@@ -66,24 +56,24 @@ class Transport:
 
 
 @asynccontextmanager
-async def open_transport(settings: TransportSettings) -> AsyncIterator[Transport]:
-    async with open_session(settings) as session:
-        yield Transport(settings.base_url, session)
+async def open_transport(api: Api) -> AsyncIterator[Transport]:
+    async with open_session(api) as session:
+        yield Transport(api.base_url, session)
 
 
 @asynccontextmanager
-async def open_session(settings: TransportSettings) -> AsyncIterator[aiohttp.ClientSession]:
+async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
     """A session with its own connections; proxies come from the environment, except to loopback."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=settings.concurrency,
-            ssl=_tls(settings.ca_file),
+            limit=api.concurrency,
+            ssl=_tls(api.ca_file),
             resolver=_RESOLVER,
         ),
-        timeout=aiohttp.ClientTimeout(total=settings.timeout),
+        timeout=aiohttp.ClientTimeout(total=api.timeout),
         headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
         # Not trust_env: that would also look for a password in ~/.netrc, and refuse to send ours beside it.
-        proxy=proxy_for(settings.base_url),
+        proxy=proxy_for(api.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
     ) as session:

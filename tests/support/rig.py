@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from exporter.config.settings import Api
 from exporter.errors import TwilioError
 from exporter.events import Event, PollFinished
 from exporter.ledger.snapshot import Snapshot
@@ -19,7 +20,7 @@ from exporter.simulator.world import World
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.transport import open_transport
 from tests.support.clock import ManualClock
 
 ACCOUNT = "tests"
@@ -107,8 +108,13 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     settings = replace(SETTINGS, **changes)
     async with Simulator(world, clock, rules=rules) as simulator:
-        wanted = TransportSettings(base_url or simulator.base_url, timeout, settings.concurrency, ca_file)
-        async with open_transport(wanted) as transport:
+        api = Api(
+            base_url=base_url or simulator.base_url,
+            timeout=timeout,
+            concurrency=settings.concurrency,
+            ca_file=ca_file,
+        )
+        async with open_transport(api) as transport:
             rate_limiter = RateLimiter(requests_per_second)
             reports: list[Event] = []
             pair = (simulator.credential[0], SecretStr(secret or simulator.credential[1]))

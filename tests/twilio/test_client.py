@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from exporter import __version__
+from exporter.config.settings import Api
 from exporter.errors import (
     OUTCOMES,
     RETRY_REASONS,
@@ -33,7 +34,7 @@ from exporter.simulator.world import World
 from exporter.twilio.client import MAX_ATTEMPTS
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_session, proxy_for
+from exporter.twilio.transport import open_session, proxy_for
 from tests.simulator.ask import a_world, an_operation
 from tests.support.certificates import make_certificates
 from tests.support.clock import SATURDAY, ManualClock
@@ -353,7 +354,7 @@ def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch: pytes
 
 async def test_password_in_netrc_is_not_looked_for() -> None:
     """aiohttp would refuse to send ours beside one that it found in a home directory."""
-    async with open_session(TransportSettings("https://comms.twilio.com/v1", 1.0, 1)) as session:
+    async with open_session(Api()) as session:
         assert not session.trust_env
 
 

@@ -11,10 +11,11 @@ import pytest
 from aiohttp.abc import ResolveResult
 from pydantic import SecretStr
 
+from exporter.config.settings import Api
 from exporter.errors import Unreachable
 from exporter.twilio.protocol import Request
 from exporter.twilio.resolver import Resolver
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.transport import open_transport
 
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
 
@@ -137,8 +138,7 @@ def test_nobody_waits_for_a_lookup_that_is_not_wanted_any_more(monkeypatch: pyte
     """Neither a request beyond its time, nor the end of the program, nor work for the loop's own threads."""
 
     async def exchange() -> None:
-        settings = TransportSettings("https://comms.example", timeout=0.05, concurrency=1)
-        async with open_transport(settings) as transport:
+        async with open_transport(Api(base_url="https://comms.example", timeout=0.05)) as transport:
             with pytest.raises(Unreachable):
                 await transport.exchange(Request("list", "/"), "user", SecretStr("x"))
         slow.wait_for(1)
