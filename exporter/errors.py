@@ -6,6 +6,7 @@
     ├── Unavailable          5xx: Twilio is there, and ill
     ├── Unreachable          no complete reply: time-out, reset, TLS, DNS
     ├── Malformed            a reply, or an answer to our request, that the API does not document
+    │   ├── Unreadable       a 200 whose content cannot be read
     │   └── Refused          another 4xx: this request will not be answered
     └── Truncated            a listing that could not be read to its end
 
@@ -64,6 +65,10 @@ class Malformed(TwilioError):
 
 class Refused(Malformed):
     """A 4xx of no other meaning: what was asked for is wrong, or no longer to be had."""
+
+
+class Unreadable(Malformed):
+    """A 200 whose body is not the JSON that the API documents, or is too long to be read."""
 
 
 class Truncated(TwilioError):

@@ -17,6 +17,7 @@ from exporter.events import (
     RequestRetried,
     RequestsPaused,
     RequestsResumed,
+    RowsUnreadable,
     StateSaved,
 )
 from exporter.logs import line, time_text, traceback_text
@@ -30,6 +31,8 @@ class LogObserver:
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
+        self._odd_fields: set[tuple[str, str]] = set()
+        """Accounts and fields of rows that were left out: the same row comes back with every poll."""
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -46,6 +49,8 @@ class LogObserver:
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
                 _log_throttling(event)
+            case RowsUnreadable():
+                self._log_rows(event)
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():
@@ -59,6 +64,13 @@ class LogObserver:
                 )
             case _:
                 pass
+
+    def _log_rows(self, event: RowsUnreadable) -> None:
+        for path in event.paths:
+            field = event.account, path.partition("]")[2]
+            if field not in self._odd_fields:
+                self._odd_fields.add(field)
+                line(WARNING, "row cannot be read and is left out", account=event.account, path=path)
 
 
 def _log_poll(poll: PollFinished) -> None:

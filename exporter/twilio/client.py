@@ -18,7 +18,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 
 from exporter.clock import Clock
 from exporter.errors import Throttled, Unauthorized, Unreachable
-from exporter.events import Observer, RequestFinished, RequestRetried, RequestsPaused, RequestsResumed
+from exporter.events import (
+    Observer,
+    RequestFinished,
+    RequestRetried,
+    RequestsPaused,
+    RequestsResumed,
+    RowsUnreadable,
+)
 from exporter.operation import Operation
 from exporter.twilio.decision import Accepted, Decision, GiveUp, NotFound, RetryAfter, decide
 from exporter.twilio.protocol import (
@@ -85,7 +92,10 @@ class Client:
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         """A page of the operations created between two Unix times."""
-        return read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        if page.unreadable:
+            self._emit(RowsUnreadable(self.account, page.unreadable))
+        return page
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
         """One operation; `None` when Twilio no longer knows it."""

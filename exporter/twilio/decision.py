@@ -9,7 +9,7 @@ Rule 2: a pause that outlasts the time of the request means giving up, whatever 
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable, Unreadable
 from exporter.twilio.protocol import (
     MAX_CLOCK_SKEW_SECONDS,
     MAX_REPLY_BYTES,
@@ -72,7 +72,7 @@ def _decide_success(reply: Reply, now: float) -> Decision:
     if problem is not None:
         return GiveUp(problem)
     if reply.body is None:
-        return GiveUp(Malformed(f"the reply is longer than {MAX_REPLY_BYTES} bytes"))
+        return GiveUp(Unreadable(f"the reply is longer than {MAX_REPLY_BYTES} bytes"))
     return Accepted(reply.body)
 
 

@@ -9,13 +9,13 @@ an opaque page token.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import msgspec  # noqa: TID251 - home of msgspec
 
-from exporter.errors import Malformed
+from exporter.errors import Unreadable
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats
 
 PAGE_SIZE: Final = 1000
@@ -23,6 +23,9 @@ PAGE_SIZE: Final = 1000
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 """Far above the 0.4 MB of a full page; what is longer is not read."""
+
+UNREADABLE_SHARE: Final = 0.01
+"""Of a page's rows: when more of them, and more than one, cannot be read, the page itself is not believed."""
 
 MAX_CLOCK_SKEW_SECONDS: Final = 86400.0
 """Between our clock and a reply's `Date`; what is less only shifts the window, and shows in a metric."""
@@ -32,10 +35,13 @@ MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 
 
 class Page(NamedTuple):
-    """One page of a listing; `next_token` is `None` on the last."""
+    """One page of a listing."""
 
     operations: list[Operation]
     next_token: str | None
+    """`None` on the last page."""
+    unreadable: tuple[str, ...] = ()
+    """JSON paths of rows that were left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +88,93 @@ def fetch_request(operation_id: str) -> Request:
 
 
 def read_page(body: bytes) -> Page:
-    reply = _decode(_PAGE, body)
-    return Page([_operation(row) for row in reply.operations], reply.pagination.next or None)
+    """Rows that cannot be read are left out. Raises `Unreadable`, also where there are too many of them."""
+    try:
+        page = _PAGE.decode(body)
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return _read_rows(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unreadable(_reason(error)) from None
+    return Page([_operation(row) for row in page.operations], page.pagination.next or None)
+
+
+def _read_rows(body: bytes) -> Page:
+    """Row by row, for a page in which something is odd."""
+    try:
+        page = _RAW_PAGE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(_reason(error)) from None
+    operations, problems = [], []
+    for index, raw in enumerate(page.operations):
+        try:
+            operations.append(_read_row(raw, f"$.operations[{index}]"))
+        except _UnreadableRowError as error:
+            problems.append(error)
+    if len(problems) > max(1, UNREADABLE_SHARE * len(page.operations)):
+        raise Unreadable(
+            f"{problems[0]}; {len(problems)} of {len(page.operations)} rows cannot be read"
+        ) from None
+    return Page(operations, page.pagination.next or None, tuple(error.path for error in problems))
 
 
 def read_operation(body: bytes, operation_id: str) -> Operation:
-    operation = _operation(_decode(_OPERATION, body))
+    """Raises `Unreadable`."""
+    try:
+        operation = _read_row(body, "$")
+    except _UnreadableRowError as error:
+        raise Unreadable(f"{error}") from None
     if operation.id != operation_id:
-        raise Malformed("the reply is another operation than the one asked for - at `$.id`")
+        raise Unreadable("the reply is another operation than the one asked for - at `$.id`")
     return operation
+
+
+class _UnreadableRowError(Exception):
+    """The message holds the path, too."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{reason} - at `{path}`")
+        self.path = path
+
+
+def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
+    """Raises `_UnreadableRowError`."""
+    try:
+        try:
+            return _operation(_OPERATION.decode(raw))
+        except msgspec.ValidationError:
+            return _operation(msgspec.convert(_tolerated(msgspec.json.decode(raw)), _Operation))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason, _, inner = _reason(error).partition(" - at `$")
+        raise _UnreadableRowError(path + inner.rstrip("`"), reason) from None
+
+
+def _tolerated(row: Any) -> Any:
+    """The row, with the two odd values read that leave no doubt: a whole number as a float, a leap second."""
+    if not isinstance(row, dict):
+        return row
+    stats = row.get("stats")
+    if isinstance(stats, dict):
+        row["stats"] = {stat: _whole(value) for stat, value in stats.items()}
+    for name in ("createdAt", "updatedAt"):
+        if isinstance(value := row.get(name), str):
+            row[name] = _leap_second(value)
+    return row
+
+
+def _whole(value: Any) -> Any:
+    """`1.0` is 1. A float above 2^53 may already have lost units."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+    return int(value) if is_whole else value
+
+
+def _leap_second(text: str) -> str | datetime:
+    """Unix time has no leap second: `23:59:60` is the instant at which the next minute begins."""
+    try:
+        if re.match(r"[^:]*:[0-9]{2}:60(\D|$)", text):
+            return datetime.fromisoformat(text.replace(":60", ":59", 1)) + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        pass
+    return text
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
@@ -98,7 +182,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
     if value is None:
         return None
     value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):  # ASCII only: int() would take more
+    if re.fullmatch(r"[0-9]+", value):  # ASCII only: int() would take more
         seconds = float(value)
     elif (at := read_http_date(value)) is not None:
         seconds = at - now
@@ -122,7 +206,8 @@ def read_request_id(headers: Mapping[str, str]) -> str | None:
     return value if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) else None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # above, floats lose units
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""The state file holds no more. Metrics are floats: a sum above 2^53 is shown rounded to 53 bits."""
 
 
 class _Stats(msgspec.Struct):
@@ -163,23 +248,24 @@ class _Page(msgspec.Struct):
     pagination: _Pagination
 
 
+class _RawPage(msgspec.Struct):
+    operations: list[msgspec.Raw]
+    pagination: _Pagination
+
+
 _PAGE = msgspec.json.Decoder(_Page)
+_RAW_PAGE = msgspec.json.Decoder(_RawPage)
 _OPERATION = msgspec.json.Decoder(_Operation)
 
 # A word that is not here, in any case or language, is `unknown`: it never becomes a label value.
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
-T = TypeVar("T")
-
-
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise Malformed(f"{error}") from None  # says the path and what was expected, never the value
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"JSON is malformed: {type(error).__name__}") from None
+def _reason(error: Exception) -> str:
+    """msgspec's errors name the path and what was expected, never the value; the others quote the body."""
+    return (
+        str(error) if isinstance(error, msgspec.DecodeError) else f"JSON is malformed: {type(error).__name__}"
+    )
 
 
 def _operation(row: _Operation) -> Operation:

@@ -26,8 +26,9 @@ from exporter.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Unreadable,
 )
-from exporter.events import RequestFinished, RequestRetried
+from exporter.events import RequestFinished, RequestRetried, RowsUnreadable
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
@@ -58,7 +59,7 @@ async def list_page(rig: Rig, patience: float = 60.0) -> Page:
 
 async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) -> None:
     """And what comes is typed."""
-    assert await list_page(rig) == ([OPERATION], None)
+    assert await list_page(rig) == Page([OPERATION], None)
     assert await rig.client.fetch_operation(OPERATION.id, give_up_at=60) == OPERATION
     for request in rig.simulator.requests:
         assert request.user_agent == f"twilio-email-exporter/{__version__}"
@@ -87,12 +88,12 @@ NO_RETRY = [
     (faults.status(500), Unavailable, "500"),
     (faults.status(500, body="html"), Unavailable, "500"),
     (faults.redirect("http://127.0.0.1:1/"), Malformed, "302"),
-    (faults.cut_json(), Malformed, "200"),
-    (faults.misspelt_json(), Malformed, "200"),
-    (faults.without_operations(), Malformed, "200"),
-    (faults.status(200, body="html"), Malformed, "200"),
-    (faults.status(200, body="empty"), Malformed, "200"),
-    (faults.oversized(MAX_REPLY_BYTES + 1), Malformed, "200"),
+    (faults.cut_json(), Unreadable, "200"),
+    (faults.misspelt_json(), Unreadable, "200"),
+    (faults.without_operations(), Unreadable, "200"),
+    (faults.status(200, body="html"), Unreadable, "200"),
+    (faults.status(200, body="empty"), Unreadable, "200"),
+    (faults.oversized(MAX_REPLY_BYTES + 1), Unreadable, "200"),
 ]
 
 RETRIED = [
@@ -256,6 +257,25 @@ async def test_ceilings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(later - earlier >= 0.2 - 1e-6 for earlier, later in pairwise(left))
 
 
+async def test_rows_that_were_left_out_are_reported(rig: Rig) -> None:
+    """By their JSON path, once for each page; a page without any reports nothing."""
+    rig.simulator.faults.add(faults.wrong_type(("operations", 0, "stats", "failed"), "5"))
+    assert await list_page(rig) == Page([], None, ("$.operations[0].stats.failed",))
+    assert rig.reported(RowsUnreadable) == [
+        RowsUnreadable(rig.client.account, ("$.operations[0].stats.failed",))
+    ]
+    await list_page(rig)
+    assert len(rig.reported(RowsUnreadable)) == 1
+
+
+@pytest.mark.parametrize("fault", [faults.status(200, body="html"), faults.wrong_type(("stats",), None)])
+async def test_unreadable_reply_to_a_fetch_is_an_error_of_its_own(rig: Rig, fault: Fault) -> None:
+    """Neither a refused credential nor wrong clocks: the next fetch may well be answered."""
+    rig.simulator.faults.add(fault, call="fetch")
+    with pytest.raises(Unreadable):
+        await rig.client.fetch_operation(OPERATION.id, give_up_at=60)
+
+
 async def test_clock_skew_is_ours_less_theirs(rig: Rig) -> None:
     """From the `Date` of a reply, which has whole seconds."""
     rig.simulator.date_skew_seconds = -90
@@ -336,7 +356,7 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path, kind: str) -> No
     async with served(empty, tls) as url:
         authority = tmp_path / f"{kind}ca.pem"
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url, ca_file=authority) as rig:
-            assert await list_page(rig) == ([], None)
+            assert await list_page(rig) == Page([], None)
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
             with pytest.raises(Unreachable, match="TLS"):
                 await list_page(rig)
