@@ -14,15 +14,13 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp  # noqa: TID251 - home of aiohttp
 
 from exporter import __version__
+from exporter.config.proxies import proxy_for
 from exporter.config.settings import Api
 from exporter.errors import Unreachable
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
@@ -80,15 +78,6 @@ async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def proxy_for(url: str) -> str | None:
-    """From the usual variables, with NO_PROXY; never to loopback, so that the demo works anywhere."""
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme, proxies.get("all"))
-
-
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
     body = bytearray()
     async for chunk in response.content.iter_any():
@@ -135,11 +124,3 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
         # From 3.13 on Python wants what RFC 5280 does; many a company's own authority states no key usage.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
-
-
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -35,7 +35,7 @@ from exporter.simulator.world import World
 from exporter.twilio.client import MAX_ATTEMPTS
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import open_session, proxy_for
+from exporter.twilio.transport import open_session
 from tests.simulator.ask import a_world, an_operation
 from tests.support.certificates import make_certificates
 from tests.support.clock import SATURDAY, ManualClock
@@ -360,16 +360,6 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path, kind: str) -> No
         async with rigged(World.empty(), ManualClock(time.time()), base_url=url) as rig:
             with pytest.raises(Unreachable, match="TLS"):
                 await list_page(rig)
-
-
-def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo works behind a proxy, and Twilio is reached through it, unless NO_PROXY says otherwise."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:2")
-    monkeypatch.setenv("NO_PROXY", "inside.example")
-    assert proxy_for("https://comms.twilio.com/v1") == "http://127.0.0.1:1"
-    assert proxy_for("http://127.0.0.1:9/v1") is None
-    assert proxy_for("https://inside.example/v1") is None
 
 
 async def test_password_in_netrc_is_not_looked_for() -> None:
