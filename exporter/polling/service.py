@@ -13,7 +13,7 @@ from exporter.config.settings import Settings
 from exporter.logs import line
 from exporter.observers.hub import Hub
 from exporter.polling import resume
-from exporter.polling.check import Verdict, check_account
+from exporter.polling.check import Access, Verdict, check_account
 from exporter.polling.estimate import Limits
 from exporter.polling.poller import FETCH_SHARE, Poller, PollSettings
 from exporter.polling.scheduler import Scheduler, first_poll_after
@@ -62,10 +62,19 @@ class Polling:
         poll, api = self._settings.poll, self._settings.api
         listing = Listing(poll.lookback, poll.recent, poll.sweep_interval, PAGE_SIZE)
         limits = Limits(poll.interval, api.requests_per_second, api.concurrency, FETCH_SHARE)
+        ids = {each.name: each.api_key or each.account_sid or "" for each in self._settings.own_accounts}
         async with self._clients() as clients:
             return await asyncio.gather(
                 *(
-                    check_account(client.account, client, self._clock, listing, limits, api.timeout)
+                    check_account(
+                        client.account,
+                        client,
+                        self._clock,
+                        Access(ids[client.account], api.base_url),
+                        listing,
+                        limits,
+                        api.timeout,
+                    )
                     for client in clients
                 )
             )

@@ -2,7 +2,7 @@
 
 Must not know how a request is sent or how long anything waits. The table is in docs/architecture.md.
 
-Rule 1: the status decides; the body of an error is not trusted to say anything.
+Rule 1: the status decides. Of an error's body only a bounded number is shown.
 Rule 2: a pause that outlasts the time of the request means giving up, whatever the status was.
 """
 
@@ -15,6 +15,7 @@ from exporter.twilio.protocol import (
     MAX_REPLY_BYTES,
     Reply,
     Request,
+    read_error_code,
     read_http_date,
     read_request_id,
     read_retry_after,
@@ -57,7 +58,7 @@ def decide(request: Request, reply: Reply, now: float, seconds_left: float) -> D
     """`now`: Unix time. `seconds_left`: until the caller gives up on the request."""
     if reply.status == 200:
         return _decide_success(reply, now)
-    decision = _decide_failure(reply, now)
+    decision = _decide_failure(request, reply, now)
     if reply.status == 404 and request.call == "fetch":
         return NotFound(decision.error)
     if decision.pause_seconds is not None and decision.pause_seconds > seconds_left:
@@ -76,9 +77,11 @@ def _decide_success(reply: Reply, now: float) -> Decision:
     return Accepted(reply.body)
 
 
-def _decide_failure(reply: Reply, now: float) -> RetryAfter | GiveUp:
+def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | GiveUp:
     request_id = read_request_id(reply.headers)
     message = f"Twilio answered {reply.status}"
+    if 400 <= reply.status < 500 and (code := read_error_code(reply.body)):
+        message += f" (error {code})"
     match reply.status:
         case 401 | 403:
             return GiveUp(Unauthorized(f"{message}: the credential is refused", request_id=request_id))
@@ -91,10 +94,19 @@ def _decide_failure(reply: Reply, now: float) -> RetryAfter | GiveUp:
             unavailable = Unavailable(message, request_id=request_id)
             return RetryAfter(unavailable, _pause_seconds(reply.headers, now))
         case status if status >= 400:
-            return GiveUp(Refused(message, request_id=request_id))
+            return GiveUp(Refused(message + _hint(request, status), request_id=request_id))
         case status if status >= 300:
             message += ": redirects are not followed, they would take the credential along"
     return GiveUp(Malformed(message, request_id=request_id))
+
+
+def _hint(request: Request, status: int) -> str:
+    """What to look at after a 4xx that is no fault of the credential."""
+    if status == 407:
+        return ": a proxy asks for a user and a password; check HTTPS_PROXY"
+    if status == 404 and request.call == "list":
+        return ": there is no such API; check api.base_url"
+    return ""
 
 
 def _pause_seconds(headers: Mapping[str, str], now: float) -> float | None:

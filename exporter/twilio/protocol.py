@@ -94,7 +94,7 @@ def read_page(body: bytes) -> Page:
     except (msgspec.ValidationError, UnicodeDecodeError):
         return _read_rows(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Unreadable(_reason(error)) from None
+        raise Unreadable(_foreign(body) or _reason(error)) from None
     return Page([_operation(row) for row in page.operations], page.pagination.next or None)
 
 
@@ -122,7 +122,7 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
     try:
         operation = _read_row(body, "$")
     except _UnreadableRowError as error:
-        raise Unreadable(f"{error}") from None
+        raise Unreadable(_foreign(body) or str(error)) from None
     if operation.id != operation_id:
         raise Unreadable("the reply is another operation than the one asked for - at `$.id`")
     return operation
@@ -175,6 +175,15 @@ def _leap_second(text: str) -> str | datetime:
     except (ValueError, OverflowError):
         pass
     return text
+
+
+def read_error_code(body: bytes | None) -> int | None:
+    """Twilio's number of an error (https://www.twilio.com/docs/api/errors), if the body holds one."""
+    try:
+        reply = _ERRORS.decode(body or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return next((each.code for each in (reply, *reply.errors) if each.code), None)
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
@@ -231,6 +240,16 @@ _Id = Annotated[str, msgspec.Meta(pattern=rf"^(?:{ID_PATTERN.pattern})\Z")]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+class _Error(msgspec.Struct):
+    code: Annotated[int, msgspec.Meta(ge=1, le=999_999)] | None = None
+
+
+class _Errors(_Error):
+    """Of both shapes: the documented list, and the older flat one."""
+
+    errors: list[_Error] = []
+
+
 class _Operation(msgspec.Struct, rename="camel"):
     id: _Id
     status: str
@@ -255,10 +274,23 @@ class _RawPage(msgspec.Struct):
 
 _PAGE = msgspec.json.Decoder(_Page)
 _RAW_PAGE = msgspec.json.Decoder(_RawPage)
+_ERRORS = msgspec.json.Decoder(_Errors)
 _OPERATION = msgspec.json.Decoder(_Operation)
 
 # A word that is not here, in any case or language, is `unknown`: it never becomes a label value.
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
+
+
+def _foreign(body: bytes) -> str | None:
+    """What the body of a 200 is, where it is plainly no JSON."""
+    start = body[:100].lstrip()
+    if start.startswith(b"<"):
+        return "the reply is HTML or XML: a proxy, gateway or login page answered in place of Twilio"
+    if start.startswith(b"\x1f\x8b"):
+        return (
+            "the reply is compressed, and its headers do not say so: look at the proxy or gateway in between"
+        )
+    return None if start else "the reply is empty: look at the proxy or gateway in between"
 
 
 def _reason(error: Exception) -> str:

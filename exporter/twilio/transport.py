@@ -23,11 +23,18 @@ from exporter import __version__
 from exporter.config.proxies import proxy_for
 from exporter.config.settings import Api
 from exporter.errors import Unreachable
+from exporter.twilio.failures import describe
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
 from exporter.twilio.resolver import Resolver
 
 _RESOLVER: Final = Resolver()
 """Shared by all accounts, because most of them look up the same name."""
+
+
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""Of a single header, and of the status line."""
+
+MAX_HEADERS: Final = 1000
 
 
 class Transport:
@@ -39,18 +46,18 @@ class Transport:
 
     async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
         """Raises `Unreachable` and nothing else of its own."""
+        headers = {"Authorization": _basic(username, secret.get_secret_value())}
         try:
             async with self._session.get(
-                self._base_url + request.path,
-                params=request.query,
-                headers={"Authorization": _basic(username, secret.get_secret_value())},
-                allow_redirects=False,
+                self._base_url + request.path, params=request.query, headers=headers, allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await _read_bounded(response))
-        except TimeoutError:
-            raise Unreachable("no complete reply in time", reason="timeout") from None
-        except (aiohttp.ClientError, OSError, _BrokenError) as error:
-            raise Unreachable(_describe(error), reason="connection") from None
+                return Reply(response.status, response.headers, await _read_body(response))
+        except TimeoutError as error:
+            raise Unreachable(describe(error), reason="timeout") from None
+        except _BrokenError as error:
+            raise Unreachable(describe(error.__cause__ or error), reason="connection") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: of URLs and host names
+            raise Unreachable(describe(error), reason="connection") from None
 
 
 @asynccontextmanager
@@ -74,8 +81,22 @@ async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
         proxy=proxy_for(api.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
+        # Far above aiohttp's 8 KiB: a gateway may add long headers to a good reply.
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
     ) as session:
         yield session
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """The status of an error counts, also where its body breaks off or cannot be decompressed."""
+    try:
+        return await _read_bounded(response)
+    except aiohttp.ClientPayloadError:
+        if response.status == 200:
+            raise
+        return b""
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
@@ -103,16 +124,6 @@ async def _send_once(
 
 def _basic(user: str, secret: str) -> str:
     return "Basic " + b64encode(f"{user}:{secret}".encode()).decode()
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, _BrokenError) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error}"
-    return f"the connection failed: {type(error).__name__}"
 
 
 @lru_cache(maxsize=1)

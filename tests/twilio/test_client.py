@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -373,22 +371,3 @@ def test_every_way_a_poll_ends_has_a_name() -> None:
     assert set(OUTCOMES) == {
         "success", "unauthorized", "throttled", "unavailable", "unreachable", "malformed", "truncated",
     }  # fmt: skip
-
-
-async def test_every_error_of_aiohttp_is_translated(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever its client may raise while a request is under way becomes `Unreachable`."""
-
-    def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
-        return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
-
-    for kind in {*subclasses(aiohttp.ClientError), TimeoutError, OSError}:
-        maker: Any = kind
-        error: BaseException = maker.__new__(maker)
-        vars(error).update(_certificate_error="expired", _os_error="refused")  # as their makers would
-
-        def raise_it(*_: object, error: BaseException = error, **__: object) -> None:
-            raise error
-
-        monkeypatch.setattr(aiohttp.ClientSession, "get", raise_it)
-        with pytest.raises(Unreachable):
-            await list_page(rig, patience=0.0)

@@ -48,6 +48,24 @@ def test_status_decides(status: int, kind: type[RetryAfter | GiveUp], error: typ
     assert str(status) in str(decision.error)
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (400, "Twilio answered 400 (error 20001)"),
+        (401, "Twilio answered 401 (error 20001): the credential is refused"),
+        (404, "Twilio answered 404 (error 20001): there is no such API; check api.base_url"),
+        (407, "Twilio answered 407 (error 20001): a proxy asks for a user and a password; check HTTPS_PROXY"),
+        (429, "Twilio answered 429 (error 20001)"),
+        (503, "Twilio answered 503"),
+    ],
+)
+def test_error_shows_the_number_of_a_4xx_and_a_hint(status: int, told: str) -> None:
+    """Nothing else of the body."""
+    decision = decided(status, body=b'{"errors": [{"code": 20001, "message": "S3CRET"}]}')
+    assert isinstance(decision, RetryAfter | GiveUp)
+    assert str(decision.error) == told
+
+
 def test_body_of_a_200_is_accepted_unread() -> None:
     """One that was too long to be read is not."""
     assert decided(200, body=b"<html>") == Accepted(b"<html>")

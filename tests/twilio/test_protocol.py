@@ -18,6 +18,7 @@ from exporter.twilio.protocol import (
     Page,
     fetch_request,
     list_request,
+    read_error_code,
     read_http_date,
     read_operation,
     read_page,
@@ -84,8 +85,9 @@ def test_unknown_status_becomes_our_own_word(word: str) -> None:
 
 
 ENVELOPES: Mapping[str, tuple[bytes, str]] = {
-    "html": (b"<html>oops SECRET</html>", "invalid character"),
-    "empty": (b"", "truncated"),
+    "html": (b"<html>oops SECRET</html>", "HTML or XML"),
+    "empty": (b"", "is empty"),
+    "text": (b"oops SECRET", "invalid character"),
     "cut": (page(row())[:-9], "truncated"),
     "array": (b"[]", "Expected `object`"),
     "no operations": (b'{"pagination": {"next": null}}', "`operations`"),
@@ -257,6 +259,32 @@ def test_requests_repeat_every_parameter() -> None:
 def test_retry_after_is_seconds_or_a_date_within_bounds(value: str | None, seconds: float | None) -> None:
     """Nonsense counts as nothing said."""
     assert read_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"errors": [{"code": 20001, "message": "x", "infoUrl": "y", "context": null}]}', 20001),
+        (b'{"code": 20003, "message": "x", "more_info": "y", "status": 401}', 20003),
+        (b'{"errors": [{"message": "x"}, {"code": 20404}]}', 20404),
+        (b'{"errors": []}', None),
+        (b'{"code": "20003"}', None),
+        (b'{"code": -1}', None),
+        (b'{"code": 1000000}', None),
+        (b'{"code": 12345678901234567890}', None),
+        (b'{"code": true}', None),
+        (b"[20001]", None),
+        (b"20001", None),
+        (b"<html>", None),
+        (b"\xff", None),
+        (b"[" * 10**5, None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_code_of_an_error_is_a_bounded_number(body: bytes | None, code: int | None) -> None:
+    """Of both shapes; nothing else of a body is read."""
+    assert read_error_code(body) == code
 
 
 @given(st.integers(0, 4_000_000_000))
