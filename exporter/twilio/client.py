@@ -1,10 +1,11 @@
-"""One account's way to Twilio: sends what `protocol` words, waits until it may, and owns every retry.
+"""The two API calls of one account: rate limiting, retries and a refused credential.
 
-The only home of tenacity. Must not know of polls, operations' meaning or metrics.
+The only home of tenacity. Must not know polls, the meaning of an operation, or metrics.
 
-Rule 1: no retry happens anywhere else, and none outlasts the instant that the caller names.
-Rule 2: `Retry-After` holds every request of the account, not just the one that met it.
-Rule 3: a refused credential is read again, and only another one is tried.
+Rule 1: retries happen here only, and no retry begins after the instant that the caller gives.
+Rule 2: `Retry-After` pauses every request of the account, not only the one that received it.
+Rule 3: after 401 or 403 the credential is read again; the request is repeated only if the credential changed.
+Rule 4: `_turn` is the only place that waits.
 """
 
 import asyncio
@@ -44,31 +45,33 @@ from exporter.twilio.rate_limiter import RateLimiter
 MAX_ATTEMPTS: Final = 5
 
 PAUSE_JITTER_SECONDS: Final = 0.5
-"""Accounts that were told to wait together do not come back together."""
+"""Added to each pause, so that accounts that were paused together do not resume together."""
 
 
 class Credential(Protocol):
-    """What requests are signed with."""
+    """User name and secret of an account."""
 
     def pair(self) -> tuple[str, Secret]:
-        """User name and secret. Raises `Unauthorized` when there is none."""
+        """The one in use. Raises `Unauthorized` when no secret could be read."""
         ...
 
-    def refuse(self, pair: tuple[str, Secret]) -> None: ...
+    def refuse(self, pair: tuple[str, Secret]) -> None:
+        """Twilio answered 401 or 403 to this one."""
+        ...
 
     async def renewed(self) -> bool:
-        """Whether there is now another one than the refused."""
+        """Read the credential again; whether it differs from the refused one."""
         ...
 
 
 class Transport(Protocol):
     async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
-        """Raises `Unreachable`."""
+        """Send once. Raises `Unreachable`."""
         ...
 
 
 class Client:
-    """The two calls, for one account. Raises `TwilioError` and nothing else of its own."""
+    """Each call raises a `TwilioError` when it fails. `give_up_at` is an instant of the monotonic clock."""
 
     def __init__(
         self,
@@ -91,26 +94,26 @@ class Client:
         self._throttled_since: float | None = None
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
-        """A page of the operations created between two Unix times."""
+        """One page of the operations created between two Unix times; rows left out are reported."""
         page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
         return page
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
-        """One operation; `None` when Twilio no longer knows it."""
+        """One operation; `None` when Twilio answers 404."""
         decision = await self._send(fetch_request(operation_id), give_up_at)
         return None if isinstance(decision, NotFound) else read_operation(_accepted(decision), operation_id)
 
     async def _send(self, request: Request, give_up_at: float) -> Decision:
-        """Send until there is nothing more to try. `give_up_at` is monotonic; no retry begins after it."""
+        """The decision about the last reply, after the retries."""
         not_before = -math.inf
 
         async def attempt() -> Decision:
             return await self._attempt(request, not_before, give_up_at)
 
         async def back_off(seconds: float) -> None:
-            nonlocal not_before  # `_turn` waits, for this and for all else
+            nonlocal not_before  # tenacity decides how long; `_turn` waits
             not_before = self._clock.monotonic() + seconds
 
         def enough(state: RetryCallState) -> bool:
@@ -148,9 +151,10 @@ class Client:
 
     @asynccontextmanager
     async def _turn(self, not_before: float, give_up_at: float) -> AsyncIterator[None]:
-        """A free slot at an instant at which the request may leave. The only wait, and it holds no slot.
+        """Enter when a slot is free, the back-off is over and the rate limiter allows a request.
 
-        Several requests may wait for the same instant, so each looks again after its wait.
+        A waiting request holds no slot. Several may wait for the same instant, so each checks again after its
+        wait. Raises `Throttled` when the account's pause ends after `give_up_at`.
         """
         while True:
             async with self._slots:
@@ -161,11 +165,13 @@ class Client:
                     yield
                     return
             if now + max(0.0, self._rate_limiter.paused_for(now)) > give_up_at:
-                raise Throttled("the pause that Twilio asks for, or the rate it allows, outlasts this poll")
+                raise Throttled(
+                    "the pause that Twilio asked for, or the current rate limit, outlasts this poll"
+                )
             await self._clock.sleep(delay)
 
     def _adjust(self, decision: Decision, reply: Reply, left_at: float) -> None:
-        """Draw the conclusions for every request of the account."""
+        """Apply a reply to the rate limit and the pause of the whole account."""
         match decision:
             case Accepted() | NotFound():
                 self._rate_limiter.succeeded(left_at)
@@ -180,7 +186,7 @@ class Client:
                 self._pause(pause, error.request_id)
 
     def _pause(self, seconds: float | None, request_id: str | None) -> None:
-        """`None`: Twilio did not say for how long."""
+        """`seconds` is `None` when Twilio named no duration."""
         if seconds is not None:
             jitter = random.uniform(0, PAUSE_JITTER_SECONDS)  # noqa: S311 - no secret
             self._rate_limiter.pause(self._clock.monotonic() + seconds + jitter)
@@ -203,14 +209,14 @@ class Client:
 
 
 def _accepted(decision: Decision) -> bytes:
-    """The body of a good reply; raises the error of every other decision."""
+    """The body of an accepted reply. Raises the error of any other decision."""
     if isinstance(decision, Accepted):
         return decision.body
     raise decision.error
 
 
 def _last_decision(state: RetryCallState) -> Decision | None:
-    """`None` when the attempt raised."""
+    """`None` when the attempt raised an exception."""
     outcome = state.outcome
     return None if outcome is None or outcome.failed else outcome.result()
 
@@ -219,7 +225,7 @@ _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds before the next attempt: what Twilio asks for, or ever longer."""
+    """Seconds before the next attempt: Twilio's `Retry-After`, or exponential back-off."""
     match _last_decision(state):
         case RetryAfter(_, pause) if pause is not None:
             return pause

@@ -1,11 +1,11 @@
-"""The credential that an account's requests carry: read when told to, kept when it cannot be.
+"""The credential of an account: when it is read, and which one is in use.
 
-Reading is a callable. Must not know of files, settings or HTTP.
+Reading is a callable, so that this module knows no files, settings or HTTP.
 
-Rule 1: no request waits for a disk; the secret is read at the start, when Twilio refuses it, and on demand.
-Rule 2: while the event loop serves others the secret is read in a thread; only `reload`, whose caller is
-owed what is wrong, reads at once.
-Rule 3: a secret that was read stays in use until another one is read.
+Rule 1: the secret is read at the start, when Twilio refuses it, and on a reload; never for each request.
+Rule 2: after a refusal the secret is read in a thread, not on the event loop. `reload` reads at once, because
+its caller needs the error.
+Rule 3: a secret stays in use until another one has been read.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Pair: TypeAlias = tuple[str, Secret]
 
 
 class Credential:
-    """Of one account; `read` gives the pair or raises `CredentialError`."""
+    """The credential of one account. `read` returns the pair or raises `CredentialError`."""
 
     def __init__(self, account: str, read: Callable[[], Pair], emit: Observer) -> None:
         self.account = account
@@ -31,33 +31,33 @@ class Credential:
         self._pair: Pair | None = None
         self._refused: Pair | None = None
         self._problem = ""
-        self._begun = self._taken = 0  # reads, by number
-        with suppress(CredentialError):  # reported
+        self._begun = self._taken = 0  # numbers of reads
+        with suppress(CredentialError):  # an event reports it
             self.reload()
 
     def pair(self) -> Pair:
-        """Raises `Unauthorized` when no secret could be read so far."""
+        """The pair in use. Raises `Unauthorized` when no secret could be read so far."""
         if self._pair is None:
             raise Unauthorized(self._problem)
         return self._pair
 
     def refuse(self, pair: Pair) -> None:
-        """Twilio does not take this one."""
+        """Twilio answered 401 or 403 to this pair."""
         self._refused = pair
 
     async def renewed(self) -> bool:
-        """Read again, in a thread; whether there is now a pair that Twilio has not refused."""
+        """Read the secret again, in a thread; whether the pair in use is one that Twilio has not refused."""
         self._begun = read = self._begun + 1
         try:
             pair: Pair | CredentialError = await asyncio.to_thread(self._read)
         except CredentialError as error:
             pair = error
-        if read > self._taken:  # what began later knows better
+        if read > self._taken:  # a read that began later has the newer content
             self._take(read, pair)
         return self._pair not in {None, self._refused}
 
     def reload(self) -> None:
-        """Read the secret again, at once. Raises `CredentialError`; then the old secret stays in use."""
+        """Read the secret again, at once. Raises `CredentialError`, and the old secret stays in use."""
         self._begun = read = self._begun + 1
         try:
             self._take(read, self._read())

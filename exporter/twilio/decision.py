@@ -1,9 +1,9 @@
-"""What to do about a reply: accept it, send the request again, or give up. Pure; time is an argument.
+"""The decision about a reply: accept it, retry the request, or give up. Pure; time is an argument.
 
-Must not know how a request is sent or how long anything waits. The table is in docs/architecture.md.
+Must not know how requests are sent, nor wait. The table of statuses is documented in docs/architecture.md.
 
-Rule 1: the status decides. Of an error's body only a bounded number is shown.
-Rule 2: a pause that outlasts the time of the request means giving up, whatever the status was.
+Rule 1: the status decides. The only part of an error's body that is used is its numeric code.
+Rule 2: a `Retry-After` that ends after the time of the request means giving up, whatever the status is.
 """
 
 from collections.abc import Mapping
@@ -23,39 +23,39 @@ from exporter.twilio.protocol import (
 
 
 class Accepted(NamedTuple):
-    """A reply of the documented kind; its body has not been read yet."""
+    """Status 200; the body has not been parsed yet."""
 
     body: bytes
 
 
 class NotFound(NamedTuple):
-    """Twilio does not know the operation."""
+    """Status 404 to a fetch."""
 
     error: TwilioError
 
 
 class RetryAfter(NamedTuple):
-    """The same request may succeed later."""
+    """The same request may succeed if it is repeated."""
 
     error: TwilioError
-    """Ends the poll if there is no time for another attempt."""
+    """Raised when there is no time, or no attempt, left."""
     pause_seconds: float | None = None
-    """For every request of the account, as Twilio asks; `None`: this request backs off."""
+    """`Retry-After`, for every request of the account; `None`: only this request waits, with back-off."""
 
 
 class GiveUp(NamedTuple):
-    """Another attempt would meet the same, or come too late."""
+    """Another attempt would fail in the same way, or begin too late."""
 
     error: TwilioError
     pause_seconds: float | None = None
-    """For every request of the account, as Twilio asks."""
+    """`Retry-After`, for every request of the account."""
 
 
 Decision: TypeAlias = Accepted | NotFound | RetryAfter | GiveUp
 
 
 def decide(request: Request, reply: Reply, now: float, seconds_left: float) -> Decision:
-    """`now`: Unix time. `seconds_left`: until the caller gives up on the request."""
+    """`now` is Unix time; `seconds_left` is the time until the caller gives up."""
     if reply.status == 200:
         return _decide_success(reply, now)
     decision = _decide_failure(request, reply, now)
@@ -63,7 +63,7 @@ def decide(request: Request, reply: Reply, now: float, seconds_left: float) -> D
         return NotFound(decision.error)
     if decision.pause_seconds is not None and decision.pause_seconds > seconds_left:
         error, pause = decision
-        message = f"{error}: it asks for {pause:.0f} s, longer than this poll"
+        message = f"{error}: Retry-After is {pause:.0f} s, longer than this poll may take"
         return GiveUp(Throttled(message, request_id=error.request_id), pause)
     return decision
 
@@ -96,34 +96,35 @@ def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | 
         case status if status >= 400:
             return GiveUp(Refused(message + _hint(request, status), request_id=request_id))
         case status if status >= 300:
-            message += ": redirects are not followed, they would take the credential along"
+            message += ": redirects are not followed, because the credential would be sent along"
     return GiveUp(Malformed(message, request_id=request_id))
 
 
 def _hint(request: Request, status: int) -> str:
-    """What to look at after a 4xx that is no fault of the credential."""
+    """What to check after a 4xx other than 401, 403 and 429."""
     if status == 407:
-        return ": a proxy asks for a user and a password; check HTTPS_PROXY"
+        return ": a proxy requires a user and a password; check HTTPS_PROXY"
     if status == 404 and request.call == "list":
-        return ": there is no such API; check api.base_url"
+        return ": no such API at this URL; check api.base_url"
     return ""
 
 
 def _pause_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """The reply's own `Date` turns a `Retry-After` date into seconds, because both are of one clock."""
+    """A `Retry-After` date is compared with the reply's own `Date`, because the same clock made both."""
     date = read_http_date(headers.get("Date"))
     return read_retry_after(headers.get("Retry-After"), now if date is None else date)
 
 
 def check_clocks(headers: Mapping[str, str], now: float) -> Malformed | None:
-    """With clocks a day apart we ask for the wrong days, and what is then forgotten or counted stays wrong.
+    """The error if the local clock and the reply's `Date` are more than a day apart.
 
-    A machine that polls before its clock is set is in 1970. A reply without a `Date` proves nothing.
+    With a wrong clock the wrong days are listed, and operations are forgotten or counted for good. A machine
+    that has not set its clock yet is in 1970. A reply without a `Date` cannot be checked.
     """
     date = read_http_date(headers.get("Date"))
     if date is None or abs(now - date) <= MAX_CLOCK_SKEW_SECONDS:
         return None
     return Malformed(
-        f"our clock and Twilio's are {abs(now - date):.0f} s apart: set the clock",
+        f"the local clock and Twilio's differ by {abs(now - date):.0f} s: set the local clock",
         request_id=read_request_id(headers),
     )

@@ -1,9 +1,10 @@
-"""Twilio's HTTP as data: requests to send, and what headers and a body hold.
+"""Twilio's requests and replies as data: what to send, and how to read headers and bodies.
 
-Pure functions; sends nothing, waits for nothing and has no clock. Must not know of polls or metrics.
-Rule 1: what does not have the documented form is `Malformed`, with the JSON path and never the value.
-Rule 2: nothing of a reply gets past here unless it is a number, a time, a known word, a checked id or
-an opaque page token.
+Pure: no I/O and no clock. Must not know polls or metrics.
+
+Rule 1: a body without the documented form raises `Unreadable`, with the JSON path and never the value.
+Rule 2: only numbers, times, known words, checked ids and opaque page tokens leave this module.
+Rule 3: a page is decoded as a whole first; its rows are read one by one only after that failed.
 """
 
 import re
@@ -19,19 +20,19 @@ from exporter.errors import Unreadable
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats
 
 PAGE_SIZE: Final = 1000
-"""Rows asked for in one page; the API's maximum."""
+"""Rows requested in one page: the API's maximum."""
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
-"""Far above the 0.4 MB of a full page; what is longer is not read."""
+"""Longer bodies are not read. A full page has 0.4 MB."""
 
 UNREADABLE_SHARE: Final = 0.01
-"""Of a page's rows: when more of them, and more than one, cannot be read, the page itself is not believed."""
+"""Share of a page's rows. If more than this, and more than one row, cannot be read, the page is refused."""
 
 MAX_CLOCK_SKEW_SECONDS: Final = 86400.0
-"""Between our clock and a reply's `Date`; what is less only shifts the window, and shows in a metric."""
+"""Between the local clock and a reply's `Date`. A smaller skew only shifts the window; a metric shows it."""
 
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
-"""A longer `Retry-After` is taken for this: one broken header must not silence us for days."""
+"""A longer `Retry-After` is reduced to this, so that one broken header does not stop polling for days."""
 
 
 class Page(NamedTuple):
@@ -41,12 +42,12 @@ class Page(NamedTuple):
     next_token: str | None
     """`None` on the last page."""
     unreadable: tuple[str, ...] = ()
-    """JSON paths of rows that were left out."""
+    """JSON paths of the rows that were left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET: `call` is our name for it in metrics, `path` stands behind the base URL."""
+    """A GET. `call` is its name in metrics; `path` is appended to the base URL."""
 
     call: str
     path: str
@@ -54,25 +55,25 @@ class Request:
 
 
 class Secret(Protocol):
-    """Shows itself to nobody who does not ask for it by name; pydantic's `SecretStr` is one."""
+    """Hides its value from `str` and `repr`, as pydantic's `SecretStr` does."""
 
     def get_secret_value(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """A reply as it was received."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
-    """`None`: longer than `MAX_REPLY_BYTES`, and not read."""
+    """`None` when it is longer than `MAX_REPLY_BYTES`."""
 
 
 def list_request(start: float, end: float, page_token: str | None) -> Request:
     """One page of the operations created between two Unix times.
 
-    Every parameter is repeated on every page: Twilio does not say whether a token carries them.
+    Every page repeats every parameter, because Twilio does not document whether a token carries them.
     """
     query = [("startDate", _rfc3339(start)), ("endDate", _rfc3339(end)), ("pageSize", str(PAGE_SIZE))]
     if page_token is not None:
@@ -81,14 +82,14 @@ def list_request(start: float, end: float, page_token: str | None) -> Request:
 
 
 def fetch_request(operation_id: str) -> Request:
-    """One operation; the id was checked when it was read, and is checked again before it enters a URL."""
+    """One operation. Raises `ValueError` if the id must not enter a URL."""
     if not ID_PATTERN.fullmatch(operation_id):
         raise ValueError("not an operation id")
     return Request("fetch", f"/Emails/Operations/{operation_id}")
 
 
 def read_page(body: bytes) -> Page:
-    """Rows that cannot be read are left out. Raises `Unreadable`, also where there are too many of them."""
+    """Rows that cannot be read are left out. Raises `Unreadable` if there are too many, or no page at all."""
     try:
         page = _PAGE.decode(body)
     except (msgspec.ValidationError, UnicodeDecodeError):
@@ -99,7 +100,7 @@ def read_page(body: bytes) -> Page:
 
 
 def _read_rows(body: bytes) -> Page:
-    """Row by row, for a page in which something is odd."""
+    """Read a page row by row, after the typed decoding of the whole page failed."""
     try:
         page = _RAW_PAGE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -118,18 +119,18 @@ def _read_rows(body: bytes) -> Page:
 
 
 def read_operation(body: bytes, operation_id: str) -> Operation:
-    """Raises `Unreadable`."""
+    """The reply to a fetch. Raises `Unreadable`, also if it is another operation."""
     try:
         operation = _read_row(body, "$")
     except _UnreadableRowError as error:
         raise Unreadable(_foreign(body) or str(error)) from None
     if operation.id != operation_id:
-        raise Unreadable("the reply is another operation than the one asked for - at `$.id`")
+        raise Unreadable("the reply is about another operation than the requested one - at `$.id`")
     return operation
 
 
 class _UnreadableRowError(Exception):
-    """The message holds the path, too."""
+    """The message contains the JSON path."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{reason} - at `{path}`")
@@ -137,7 +138,7 @@ class _UnreadableRowError(Exception):
 
 
 def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
-    """Raises `_UnreadableRowError`."""
+    """One operation from JSON at `path`. Raises `_UnreadableRowError`."""
     try:
         try:
             return _operation(_OPERATION.decode(raw))
@@ -149,7 +150,7 @@ def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
 
 
 def _tolerated(row: Any) -> Any:
-    """The row, with the two odd values read that leave no doubt: a whole number as a float, a leap second."""
+    """The row with two unambiguous deviations converted: whole numbers as floats, and leap seconds."""
     if not isinstance(row, dict):
         return row
     stats = row.get("stats")
@@ -162,13 +163,13 @@ def _tolerated(row: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """`1.0` is 1. A float above 2^53 may already have lost units."""
+    """`1.0` becomes 1. A float above 2^53 is not converted, because it may have lost units."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
     return int(value) if is_whole else value
 
 
 def _leap_second(text: str) -> str | datetime:
-    """Unix time has no leap second: `23:59:60` is the instant at which the next minute begins."""
+    """`23:59:60` becomes the start of the next minute, because Unix time has no leap seconds."""
     try:
         if re.match(r"[^:]*:[0-9]{2}:60(\D|$)", text):
             return datetime.fromisoformat(text.replace(":60", ":59", 1)) + timedelta(seconds=1)
@@ -178,7 +179,7 @@ def _leap_second(text: str) -> str | datetime:
 
 
 def read_error_code(body: bytes | None) -> int | None:
-    """Twilio's number of an error (https://www.twilio.com/docs/api/errors), if the body holds one."""
+    """Twilio's numeric error code (https://www.twilio.com/docs/api/errors), if the body has one."""
     try:
         reply = _ERRORS.decode(body or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -187,11 +188,11 @@ def read_error_code(body: bytes | None) -> int | None:
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from now, from seconds or an HTTP date (RFC 9110, 10.2.3); `None` for neither."""
+    """Seconds from now, of seconds or an HTTP date (RFC 9110, 10.2.3); `None` for anything else."""
     if value is None:
         return None
     value = value.strip()
-    if re.fullmatch(r"[0-9]+", value):  # ASCII only: int() would take more
+    if re.fullmatch(r"[0-9]+", value):  # ASCII only: float() accepts more
         seconds = float(value)
     elif (at := read_http_date(value)) is not None:
         seconds = at - now
@@ -201,7 +202,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
 
 
 def read_http_date(value: str | None) -> float | None:
-    """Unix time of a `Date` header; `None` when there is none or it is nonsense."""
+    """Unix time of an HTTP date; `None` if it is missing or invalid."""
     try:
         parsed = parsedate_to_datetime(value or "")
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
@@ -210,13 +211,13 @@ def read_http_date(value: str | None) -> float | None:
 
 
 def read_request_id(headers: Mapping[str, str]) -> str | None:
-    """Twilio's name for a request, for the log, if it looks like one."""
+    """Twilio's id of the request, for the log; `None` if it is missing or has another form."""
     value = headers.get("Twilio-Request-Id", "")
     return value if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) else None
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""The state file holds no more. Metrics are floats: a sum above 2^53 is shown rounded to 53 bits."""
+"""2^63 - 1 is the limit of the state file. Metrics are floats: a sum above 2^53 is rounded to 53 bits."""
 
 
 class _Stats(msgspec.Struct):
@@ -233,7 +234,7 @@ class _Stats(msgspec.Struct):
     canceled: _Count | None = None
 
 
-# Struct fields decode in this order, and Stats are read off by position.
+# `astuple` returns the fields in this order, and `Stats` are read by position.
 assert _Stats.__struct_fields__ == STATS  # noqa: S101 - holds at import, for every caller
 
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^(?:{ID_PATTERN.pattern})\Z")]
@@ -245,7 +246,7 @@ class _Error(msgspec.Struct):
 
 
 class _Errors(_Error):
-    """Of both shapes: the documented list, and the older flat one."""
+    """Both shapes of an error: the documented list, and the older flat object."""
 
     errors: list[_Error] = []
 
@@ -277,24 +278,22 @@ _RAW_PAGE = msgspec.json.Decoder(_RawPage)
 _ERRORS = msgspec.json.Decoder(_Errors)
 _OPERATION = msgspec.json.Decoder(_Operation)
 
-# A word that is not here, in any case or language, is `unknown`: it never becomes a label value.
+# Any other word is `unknown`, so that no text of a reply becomes a label value.
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
 def _foreign(body: bytes) -> str | None:
-    """What the body of a 200 is, where it is plainly no JSON."""
+    """What the body of a 200 is, if it is plainly not JSON."""
     start = body[:100].lstrip()
     if start.startswith(b"<"):
-        return "the reply is HTML or XML: a proxy, gateway or login page answered in place of Twilio"
+        return "the reply is HTML or XML: a proxy, gateway or login page answered instead of Twilio"
     if start.startswith(b"\x1f\x8b"):
-        return (
-            "the reply is compressed, and its headers do not say so: look at the proxy or gateway in between"
-        )
-    return None if start else "the reply is empty: look at the proxy or gateway in between"
+        return "the reply is compressed without a header for it: check the proxy or gateway in between"
+    return None if start else "the reply is empty: check the proxy or gateway in between"
 
 
 def _reason(error: Exception) -> str:
-    """msgspec's errors name the path and what was expected, never the value; the others quote the body."""
+    """msgspec's errors show no value. Other errors quote the body, so that only their class is used."""
     return (
         str(error) if isinstance(error, msgspec.DecodeError) else f"JSON is malformed: {type(error).__name__}"
     )

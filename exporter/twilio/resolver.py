@@ -1,7 +1,7 @@
-"""Host names become addresses, in threads that nothing waits for. Must not know who is called.
+"""Host name resolution in daemon threads. Must not know why a name is looked up.
 
-The event loop's own threads are few, and joined at the end: with a resolver that answers after 20 seconds,
-scrapes and the stop of the program would wait for them. A lookup cannot be cancelled, so it is left behind.
+The event loop's own threads are few, and are joined at exit. With a DNS server that answers after 20 seconds,
+scrapes and the shutdown would wait for them. A lookup cannot be cancelled, so its thread is abandoned.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _NUMERIC_FLAGS: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Resolver(AbstractResolver):
-    """Callers that look up the same name at the same time share one lookup."""
+    """Concurrent lookups of the same name share one thread."""
 
     def __init__(self) -> None:
         self._under_way: dict[object, asyncio.Future[_Found]] = {}  # only the loop touches it
@@ -28,11 +28,11 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Addresses as numbers. Raises `OSError`."""
+        """Numeric addresses. Raises `OSError`."""
         return [
             ResolveResult(
                 hostname=host,
-                # With its scope, where an address has one: a link-local address says nothing without it.
+                # `getnameinfo` keeps the scope, without which a link-local address cannot be used.
                 host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
                 port=port,
                 family=kind,
@@ -60,14 +60,14 @@ class Resolver(AbstractResolver):
 
     def _forget(self, key: object, found: asyncio.Future[_Found]) -> None:
         del self._under_way[key]
-        found.exception()  # marks it as seen: every caller may have given up
+        found.exception()  # marks the error as retrieved: all callers may have given up
 
 
 def _look_up(found: asyncio.Future[_Found], host: str, port: int, family: socket.AddressFamily) -> None:
     try:
         addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         settle = partial(found.set_result, addresses)
-    except Exception as error:  # noqa: BLE001 - every caller must get it
+    except Exception as error:  # noqa: BLE001 - the callers get it
         settle = partial(found.set_exception, error)
     with suppress(RuntimeError):  # the loop has ended meanwhile
         found.get_loop().call_soon_threadsafe(settle)

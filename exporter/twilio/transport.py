@@ -1,12 +1,12 @@
-"""One HTTP exchange with Twilio, bounded in time and size. The only home of aiohttp's client.
+"""One HTTP exchange with Twilio, bounded in time and size. The home of aiohttp's client session.
 
-Must not know of retries, holds or what a reply means.
+Must not know retries, rate limits or what a reply means.
 
-Rule 1: what is asked for is sent once. aiohttp repeats a GET on a broken connection by itself, unseen,
-unless a middleware hides the break from it.
-Rule 2: no redirect is followed, for it would take the credential along, and no unbounded body is read.
-Rule 3: whatever aiohttp raises becomes `Unreachable`, and its own text, which shows the URL and with it
-the page token, goes no further.
+Rule 1: a request is sent once. aiohttp repeats a GET after a broken connection without a trace, unless a
+middleware hides the break from it.
+Rule 2: no redirect is followed, because the credential would be sent along. No unbounded body is read.
+Rule 3: every exception of aiohttp becomes `Unreachable`. Its own text is dropped, because it shows the URL,
+which holds the page token.
 """
 
 import ssl
@@ -28,7 +28,7 @@ from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
 from exporter.twilio.resolver import Resolver
 
 _RESOLVER: Final = Resolver()
-"""Shared by all accounts, because most of them look up the same name."""
+"""Shared by all accounts, because they look up the same name."""
 
 
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -38,14 +38,14 @@ MAX_HEADERS: Final = 1000
 
 
 class Transport:
-    """Requests of one account go out through a session of their own."""
+    """Sends the requests of one account, which has a session of its own."""
 
     def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
         self._base_url = base_url
         self._session = session
 
     async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
-        """Raises `Unreachable` and nothing else of its own."""
+        """Send the request once and read the reply. Raises `Unreachable`."""
         headers = {"Authorization": _basic(username, secret.get_secret_value())}
         try:
             async with self._session.get(
@@ -56,7 +56,11 @@ class Transport:
             raise Unreachable(describe(error), reason="timeout") from None
         except _BrokenError as error:
             raise Unreachable(describe(error.__cause__ or error), reason="connection") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: of URLs and host names
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: a URL or host name that cannot be used
             raise Unreachable(describe(error), reason="connection") from None
 
 
@@ -68,7 +72,7 @@ async def open_transport(api: Api) -> AsyncIterator[Transport]:
 
 @asynccontextmanager
 async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session with its own connections; proxies come from the environment, except to loopback."""
+    """A session with connections of its own. The proxy comes from the environment; none to loopback."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=api.concurrency,
@@ -77,11 +81,11 @@ async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
         ),
         timeout=aiohttp.ClientTimeout(total=api.timeout),
         headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
-        # Not trust_env: that would also look for a password in ~/.netrc, and refuse to send ours beside it.
+        # Not trust_env: it also looks for a password in ~/.netrc, and then refuses to send ours.
         proxy=proxy_for(api.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
-        # Far above aiohttp's 8 KiB: a gateway may add long headers to a good reply.
+        # aiohttp's limit is 8 KiB, but gateways add longer headers to good replies.
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
@@ -90,7 +94,7 @@ async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """The status of an error counts, also where its body breaks off or cannot be decompressed."""
+    """Raises for a broken body of a 200 only: the status of an error counts, whatever its body is."""
     try:
         return await _read_bounded(response)
     except aiohttp.ClientPayloadError:
@@ -104,13 +108,13 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
-            response.close()  # the rest of it is not wanted, and the connection no longer usable
+            response.close()  # the rest is not read, so the connection cannot be used again
             return None
     return bytes(body)
 
 
 class _BrokenError(Exception):
-    """The connection broke; the cause is aiohttp's error."""
+    """A broken connection, hidden from aiohttp's own retry. The cause is aiohttp's exception."""
 
 
 async def _send_once(
@@ -128,10 +132,10 @@ def _basic(user: str, secret: str) -> str:
 
 @lru_cache(maxsize=1)
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """One for all accounts: reading the system's authorities takes 20 ms."""
+    """Shared by all accounts: loading the system's CA certificates takes 20 ms."""
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
-        # From 3.13 on Python wants what RFC 5280 does; many a company's own authority states no key usage.
+        # Since 3.13 Python checks certificates strictly (RFC 5280); many company CAs state no key usage.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context

@@ -141,7 +141,7 @@ async def test_wrong_base_url_is_suspected() -> None:
         url = simulator.base_url.replace("/v1", "/v2")
         code, said = await check({"api": {"base_url": url}, "accounts": [account("shop")]})
     assert code == 1
-    assert "Twilio answered 404: there is no such API; check api.base_url (malformed)" in said
+    assert "Twilio answered 404: no such API at this URL; check api.base_url (malformed)" in said
 
 
 async def test_other_shards_accounts_are_not_asked() -> None:

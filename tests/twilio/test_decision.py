@@ -53,8 +53,8 @@ def test_status_decides(status: int, kind: type[RetryAfter | GiveUp], error: typ
     [
         (400, "Twilio answered 400 (error 20001)"),
         (401, "Twilio answered 401 (error 20001): the credential is refused"),
-        (404, "Twilio answered 404 (error 20001): there is no such API; check api.base_url"),
-        (407, "Twilio answered 407 (error 20001): a proxy asks for a user and a password; check HTTPS_PROXY"),
+        (404, "Twilio answered 404 (error 20001): no such API at this URL; check api.base_url"),
+        (407, "Twilio answered 407 (error 20001): a proxy requires a user and a password; check HTTPS_PROXY"),
         (429, "Twilio answered 429 (error 20001)"),
         (503, "Twilio answered 503"),
     ],
@@ -93,7 +93,9 @@ def test_retry_after_pauses_the_account(status: int) -> None:
     assert isinstance(beyond.error, Throttled)
     assert not beyond.error.retryable
     assert beyond.error.request_id == "RQ123"
-    assert str(beyond.error) == f"Twilio answered {status}: it asks for 61 s, longer than this poll"
+    assert (
+        str(beyond.error) == f"Twilio answered {status}: Retry-After is 61 s, longer than this poll may take"
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
@@ -128,4 +130,4 @@ def test_clocks_a_day_apart_end_the_poll(date: str, good: bool) -> None:
     problem = check_clocks({"Date": date}, NOW)
     assert (problem is None) is good
     assert isinstance(decided(200, Date=date), Accepted) is good
-    assert problem is None or "set the clock" in str(problem)
+    assert problem is None or "set the local clock" in str(problem)

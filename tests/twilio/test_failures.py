@@ -101,7 +101,7 @@ BROKEN = {
     "HTML": (http(body=b"\n<!doctype html>S3CRET"), "HTML or XML"),
     "empty": (http(body=b""), "is empty"),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", "is empty"),
-    "gzip without a name": (http(body=gzip.compress(PAGE)), "headers do not say so"),
+    "gzip without a name": (http(body=gzip.compress(PAGE)), "without a header for it"),
     "gzip cut": (http(b"Content-Encoding: gzip", body=gzip.compress(PAGE)[:-12]), "truncated"),
 }
 
@@ -132,7 +132,7 @@ async def test_status_counts_where_the_body_of_an_error_is_broken(start: bytes, 
 PROXIES = {
     "407": (
         b"HTTP/1.1 407 S3CRET\r\nContent-Length: 0\r\n\r\n",
-        "user and a password (407): check HTTPS_PROXY",
+        "requires a user and a password (407): check HTTPS_PROXY",
     ),
     "403": (b"HTTP/1.1 403 S3CRET\r\nContent-Length: 0\r\n\r\n", "answered 403 to CONNECT"),
     "502": (b"HTTP/1.1 502 S3CRET\r\nContent-Length: 0\r\n\r\n", "answered 502 to CONNECT"),
@@ -221,7 +221,7 @@ def test_tree_of_exceptions_is_whole() -> None:
 async def test_every_exception_is_translated(
     kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Into words that name what to look at: no name of a class, nothing of a URL."""
+    """The message names what to check; it shows no class name and nothing of a URL."""
 
     def raise_it(*_: object, **__: object) -> None:
         raise instance(kind)
