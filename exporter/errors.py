@@ -6,6 +6,7 @@
     ├── Unavailable          5xx: Twilio is there, and ill
     ├── Unreachable          no complete reply: time-out, reset, TLS, DNS
     ├── Malformed            a reply, or an answer to our request, that the API does not document
+    │   ├── Unreadable       a 200 whose content cannot be read
     │   └── Refused          another 4xx: this request will not be answered
     └── Truncated            a listing that could not be read to its end
 
@@ -26,19 +27,8 @@ class TwilioError(Exception):
 
     outcome: ClassVar[str]
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retryable: bool = False,
-        retry_after_seconds: float | None = None,
-        request_id: str | None = None,
-    ) -> None:
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
-        self.retryable = retryable
-        """Whether the same request may be repeated within this poll."""
-        self.retry_after_seconds = retry_after_seconds
-        """How long Twilio asks us to leave it alone; `None` when it did not say."""
         self.request_id = request_id
         """Twilio's name of the failed request, for a support ticket."""
 
@@ -50,6 +40,11 @@ class Unauthorized(TwilioError):
 class Throttled(TwilioError):
     outcome = "throttled"
 
+    def __init__(self, message: str, *, retryable: bool = False, request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.retryable = retryable
+        """Whether other requests may still leave within this poll: not while a pause outlasts it."""
+
 
 class Unavailable(TwilioError):
     outcome = "unavailable"
@@ -59,7 +54,7 @@ class Unreachable(TwilioError):
     outcome = "unreachable"
 
     def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message, retryable=True)
+        super().__init__(message)
         self.reason = reason
         """`timeout` or `connection`."""
 
@@ -70,6 +65,10 @@ class Malformed(TwilioError):
 
 class Refused(Malformed):
     """A 4xx of no other meaning: what was asked for is wrong, or no longer to be had."""
+
+
+class Unreadable(Malformed):
+    """A 200 whose body is not the JSON that the API documents, or is too long to be read."""
 
 
 class Truncated(TwilioError):

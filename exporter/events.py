@@ -59,6 +59,15 @@ class RequestsResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsUnreadable:
+    """Rows of a listing's page that could not be read and were left out; emitted for each such page."""
+
+    account: str
+    paths: tuple[str, ...]
+    """JSON path of each row's first odd value, such as `$.operations[3].stats.failed`; never a value."""
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialChanged:
     """Another secret is in use from now on."""
 
@@ -139,6 +148,7 @@ Event: TypeAlias = (
     | RequestRetried
     | RequestsPaused
     | RequestsResumed
+    | RowsUnreadable
     | CredentialChanged
     | CredentialUnreadable
     | PollStarted

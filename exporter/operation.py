@@ -7,7 +7,12 @@ Source: https://www.twilio.com/docs/email (Email Operations).
 import re
 from typing import Final, NamedTuple
 
-ID_PATTERN: Final = re.compile(r"comms_operation_[0-7][a-hjkmnpqrstv-z0-9]{25,34}")
+ID_PATTERN: Final = re.compile(r"comms_operation_[0-7][a-hjkmnpqrstv-z0-9]{25}[A-Za-z0-9_-]{0,22}")
+"""At most 64 characters that are safe in a URL and in a label.
+
+Twilio's own pattern, `^comms_operation_[0-7][a-hjkmnpqrstv-z0-9]{25,34}`, has no end anchor, so that longer
+ids are valid by it.
+"""
 
 STATUSES: Final = ("scheduled", "processing", "completed", "canceled", "unknown")
 """Statuses of an operation; `unknown` replaces every word that this version does not know."""

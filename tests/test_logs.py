@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.errors import Malformed, Throttled, TwilioError
-from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, RequestRetried
+from exporter.events import (
+    ListingProgressed,
+    PollFinished,
+    PollScheduled,
+    PollStarted,
+    RequestRetried,
+    RowsUnreadable,
+)
 from exporter.logs import LOG, configure, line
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses
@@ -72,6 +79,18 @@ def test_account_that_starts_broken_is_logged_once(log: io.StringIO) -> None:
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
         observer.observe(ended(at, error))
     assert [each["level"] for each in entries(log)] == ["warning", "info"]
+
+
+def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
+    """Once for each field of an account, wherever the row is in the page."""
+    observer = LogObserver(AccountStatuses(["a", "b"]))
+    for index in range(3):
+        for account in ("a", "b"):
+            observer.observe(RowsUnreadable(account, (f"$.operations[{index}].stats.failed",)))
+    observer.observe(RowsUnreadable("a", ("$.operations[9]",)))
+    first, *_ = entries(log)
+    assert (first["level"], first["path"]) == ("warning", "$.operations[0].stats.failed")
+    assert [each["account"] for each in entries(log)] == ["a", "b", "a"]
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 from exporter.config import sources as written
 from exporter.config.accounts import WrittenAccounts, read_accounts
 from exporter.config.parsers import why
+from exporter.config.proxies import proxy_problem
 from exporter.config.settings import SETTINGS, Settings
 from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location, Problem, SettingsError
 from exporter.config.yaml_file import given_by_file, read_document, unknown_sections
@@ -39,7 +40,7 @@ def load(
 
     `flags`: what a parser with `add_flags` found, by path; other names in it are left alone.
     `unrecognized`: what `parse_known_args` left over.
-    `accounts_required=False`: credentials and `accounts` are not looked at.
+    `accounts_required=False`: credentials, `accounts` and the proxy to Twilio are not looked at.
     `defaults`: values by path in place of the model's own.
     """
     given_flags = vars(flags) if isinstance(flags, argparse.Namespace) else flags
@@ -60,6 +61,8 @@ def load(
     except ValidationError as error:
         problems += [_problem(detail, given, accounts) for detail in error.errors(include_url=False)]
         raise SettingsError(problems) from None  # the error's own text quotes what was given
+    if accounts_required and (problem := proxy_problem(settings.api.base_url, environ)):
+        problems.append(problem)
     if problems:
         raise SettingsError(problems)
     return settings

@@ -17,6 +17,7 @@ from exporter.events import (
     RequestRetried,
     RequestsPaused,
     RequestsResumed,
+    RowsUnreadable,
     StateSaved,
 )
 from exporter.logs import line, time_text, traceback_text
@@ -33,6 +34,8 @@ class LogObserver:
         self._statuses = statuses
         self._throttling = {account: _Throttling() for account in statuses.accounts}
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
+        self._odd_fields: set[tuple[str, str]] = set()
+        """Accounts and fields of rows that were left out: the same row comes back with every poll."""
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -49,10 +52,10 @@ class LogObserver:
                 _log_progress(status)
             case RequestRetried():
                 _log_retry(event)
-            case RequestsPaused():
-                self._throttling[event.account].paused(event)
-            case RequestsResumed():
-                self._throttling[event.account].resumed(event)
+            case RequestsPaused() | RequestsResumed():
+                self._throttling[event.account].observe(event)
+            case RowsUnreadable():
+                self._log_rows(event)
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():
@@ -67,6 +70,13 @@ class LogObserver:
             case _:
                 pass
 
+    def _log_rows(self, event: RowsUnreadable) -> None:
+        for path in event.paths:
+            field = event.account, path.partition("]")[2]
+            if field not in self._odd_fields:
+                self._odd_fields.add(field)
+                line(WARNING, "row cannot be read and is left out", account=event.account, path=path)
+
 
 class _Throttling:
     """The pauses of one account as incidents."""
@@ -75,7 +85,14 @@ class _Throttling:
         self._incident = Incident()
         self._is_paused = False
 
-    def paused(self, pause: RequestsPaused) -> None:
+    def observe(self, event: RequestsPaused | RequestsResumed) -> None:
+        if isinstance(event, RequestsPaused):
+            self._paused(event)
+        else:
+            self._is_paused = False
+            self._incident.until = event.until
+
+    def _paused(self, pause: RequestsPaused) -> None:
         self._is_paused = True
         if self._incident.happens(pause.since):
             line(
@@ -86,10 +103,6 @@ class _Throttling:
                 until=None if pause.until is None else time_text(pause.until),
                 request_id=pause.request_id,
             )
-
-    def resumed(self, pause: RequestsResumed) -> None:
-        self._is_paused = False
-        self._incident.until = pause.until
 
     def poll_finished(self, poll: PollFinished) -> None:
         if poll.error is None and not self._is_paused and (over := self._incident.over(poll.finished_at)):

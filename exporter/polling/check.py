@@ -22,19 +22,35 @@ class Verdict(NamedTuple):
     lines: tuple[str, ...]
 
 
+class Access(NamedTuple):
+    """Which credential is tried where; neither part is a secret."""
+
+    credential_id: str
+    """Account SID or API key SID."""
+    base_url: str
+
+
 async def check_account(
-    account: str, api: ListApi, clock: Clock, listing: Listing, limits: Limits, patience: float
+    account: str,
+    api: ListApi,
+    clock: Clock,
+    access: Access,
+    listing: Listing,
+    limits: Limits,
+    patience: float,
 ) -> Verdict:
     """`patience`: seconds that may go into retries of each request."""
+    tried = f"  credential: {access.credential_id} at {access.base_url}"
     try:
         sample = await take_sample(api, clock, listing.lookback, patience)
     except Unauthorized as error:
-        return Verdict(good=False, lines=(f"account {account}: the credential does not work: {error}",))
+        refused = f"account {account}: the credential does not work: {error}"
+        return Verdict(good=False, lines=(refused, tried))
     except TwilioError as error:
-        failed = f"account {account}: Twilio gave no answer that tells: {error} ({error.outcome})"
-        return Verdict(good=False, lines=(failed,))
+        failed = f"account {account}: the credential could not be tried: {error} ({error.outcome})"
+        return Verdict(good=False, lines=(failed, tried))
     cost = estimate(sample, listing, limits)
-    lines = (f"account {account}: the credential works", *_lines(sample, cost))
+    lines = (f"account {account}: the credential works", tried, *_lines(sample, cost))
     return Verdict(good=cost.fits, lines=lines)
 
 

@@ -34,7 +34,7 @@ class Scheduler:
         self,
         account: str,
         poll: Callable[[], Awaitable[object]],
-        credential_renewed: Callable[[], bool],
+        credential_renewed: Callable[[], Awaitable[bool]],
         clock: Clock,
         emit: Observer,
         *,
@@ -57,7 +57,7 @@ class Scheduler:
         await self._sleep_until(due, due)
         intervals_to_next = 0.0
         while True:
-            if intervals_to_next <= 0 or self._is_refusal_over():
+            if intervals_to_next <= 0 or await self._is_refusal_over():
                 await self.attempt()
                 intervals_to_next = self._intervals_to_next()
             late = self._clock.monotonic() - due
@@ -80,8 +80,8 @@ class Scheduler:
             self._error, self._repeating = None, 0
         return self._error is None
 
-    def _is_refusal_over(self) -> bool:
-        return isinstance(self._error, Unauthorized) and self._credential_renewed()
+    async def _is_refusal_over(self) -> bool:
+        return isinstance(self._error, Unauthorized) and await self._credential_renewed()
 
     def _intervals_to_next(self) -> float:
         """Twice as many after each poll that ended with one of `REPEATING`; one after any other."""

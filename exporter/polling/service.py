@@ -13,7 +13,7 @@ from exporter.config.settings import Settings
 from exporter.logs import line
 from exporter.observers.hub import Hub
 from exporter.polling import resume
-from exporter.polling.check import Verdict, check_account
+from exporter.polling.check import Access, Verdict, check_account
 from exporter.polling.estimate import Limits
 from exporter.polling.poller import Poller
 from exporter.polling.reader import listing_of
@@ -22,7 +22,7 @@ from exporter.storage.sqlite import Storage
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.transport import open_transport
 
 
 class Polling:
@@ -61,10 +61,19 @@ class Polling:
         poll, api = self._settings.poll, self._settings.api
         listing = listing_of(poll)
         limits = Limits(poll.interval, api.requests_per_second, api.concurrency)
+        ids = {each.name: each.api_key or each.account_sid or "" for each in self._settings.own_accounts}
         async with self._clients() as clients:
             return await asyncio.gather(
                 *(
-                    check_account(client.account, client, self._clock, listing, limits, api.timeout)
+                    check_account(
+                        client.account,
+                        client,
+                        self._clock,
+                        Access(ids[client.account], api.base_url),
+                        listing,
+                        limits,
+                        api.timeout,
+                    )
                     for client in clients
                 )
             )
@@ -73,14 +82,11 @@ class Polling:
     async def _clients(self) -> AsyncIterator[list[Client]]:
         """One for each account, with a session of its own."""
         api = self._settings.api
-        settings = TransportSettings(
-            base_url=api.base_url, timeout=api.timeout, concurrency=api.concurrency, ca_file=api.ca_file
-        )
         async with AsyncExitStack() as sessions:
             yield [
                 Client(
                     credential.account,
-                    await sessions.enter_async_context(open_transport(settings)),
+                    await sessions.enter_async_context(open_transport(api)),
                     credential,
                     self._rate_limiters[credential.account],
                     self._clock,

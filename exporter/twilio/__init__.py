@@ -1,4 +1,4 @@
-"""Twilio's HTTP API for one account: requests, replies, rate limit, retries, credentials.
+"""Twilio's HTTP API for one account: requests, replies, rate limiting, retries and credentials.
 
-Must not know of polls.
+Must not know polls, metrics or the web service.
 """

@@ -1,24 +1,35 @@
-"""One account's way to Twilio: sends what `wire` words, waits for its pace, and owns every retry.
+"""The two API calls of one account: rate limiting, retries and a refused credential.
 
-The only home of tenacity. Must not know of polls, operations' meaning or metrics.
+The only home of tenacity. Must not know polls, the meaning of an operation, or metrics.
 
-Rule 1: no retry happens anywhere else, and none outlasts the instant that the caller names.
-Rule 2: `Retry-After` holds every request of the account, not just the one that met it.
-Rule 3: a refused credential is read again, and only another one is tried.
+Rule 1: retries happen here only, and no retry begins after the instant that the caller gives.
+Rule 2: `Retry-After` pauses every request of the account, not only the one that received it.
+Rule 3: after 401 or 403 the credential is read again; the request is repeated only if the credential changed.
+Rule 4: `_turn` is the only place that waits.
 """
 
 import asyncio
+import math
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random  # noqa: TID251 - home of tenacity
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential, wait_random  # noqa: TID251 - home of tenacity
 
 from exporter.clock import Clock
-from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unreachable
-from exporter.events import Observer, RequestFinished, RequestRetried, RequestsPaused, RequestsResumed
+from exporter.errors import Throttled, Unauthorized, Unreachable
+from exporter.events import (
+    Observer,
+    RequestFinished,
+    RequestRetried,
+    RequestsPaused,
+    RequestsResumed,
+    RowsUnreadable,
+)
 from exporter.operation import Operation
+from exporter.twilio.decision import Accepted, Decision, GiveUp, NotFound, RetryAfter, decide
 from exporter.twilio.protocol import (
-    MAX_REPLY_BYTES,
     Page,
     Reply,
     Request,
@@ -28,38 +39,39 @@ from exporter.twilio.protocol import (
     read_http_date,
     read_operation,
     read_page,
-    read_status,
 )
 from exporter.twilio.rate_limiter import RateLimiter
 
 MAX_ATTEMPTS: Final = 5
 
 PAUSE_JITTER_SECONDS: Final = 0.5
-"""Accounts that were told to wait together do not come back together."""
+"""Added to each pause, so that accounts that were paused together do not resume together."""
 
 
 class Credential(Protocol):
-    """What requests are signed with."""
+    """User name and secret of an account."""
 
     def pair(self) -> tuple[str, Secret]:
-        """User name and secret. Raises `Unauthorized` when there is none."""
+        """The one in use. Raises `Unauthorized` when no secret could be read."""
         ...
 
-    def refuse(self, pair: tuple[str, Secret]) -> None: ...
+    def refuse(self, pair: tuple[str, Secret]) -> None:
+        """Twilio answered 401 or 403 to this one."""
+        ...
 
-    def renewed(self) -> bool:
-        """Whether there is now another one than the refused."""
+    async def renewed(self) -> bool:
+        """Read the credential again; whether it differs from the refused one."""
         ...
 
 
 class Transport(Protocol):
     async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
-        """Raises `Unreachable`."""
+        """Send once. Raises `Unreachable`."""
         ...
 
 
 class Client:
-    """The two calls, for one account. Raises `TwilioError` and nothing else of its own."""
+    """Each call raises a `TwilioError` when it fails. `give_up_at` is an instant of the monotonic clock."""
 
     def __init__(
         self,
@@ -83,90 +95,106 @@ class Client:
         self._clock_skew_seconds: float | None = None  # by the last reply
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
-        """A page of the operations created between two Unix times."""
-        page = read_page(await self._send(list_request(start, end, page_token), give_up_at))
+        """One page of the operations created between two Unix times; rows left out are reported."""
+        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        if page.unreadable:
+            self._emit(RowsUnreadable(self.account, page.unreadable))
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
-        """One operation; `None` when Twilio no longer knows it."""
-        try:
-            body = await self._send(fetch_request(operation_id), give_up_at)
-        except _NotFound:
-            return None
-        return read_operation(body, operation_id)
+        """One operation; `None` when Twilio answers 404."""
+        decision = await self._send(fetch_request(operation_id), give_up_at)
+        return None if isinstance(decision, NotFound) else read_operation(_accepted(decision), operation_id)
 
-    async def _send(self, request: Request, give_up_at: float) -> bytes:
-        """Send until answered; `give_up_at` is monotonic. No hold or back-off beyond it is waited for."""
+    async def _send(self, request: Request, give_up_at: float) -> Decision:
+        """The decision about the last reply, after the retries."""
+        not_before = -math.inf
+
+        async def attempt() -> Decision:
+            return await self._attempt(request, not_before, give_up_at)
+
+        async def back_off(seconds: float) -> None:
+            nonlocal not_before  # tenacity decides how long; `_turn` waits
+            not_before = self._clock.monotonic() + seconds
 
         def enough(state: RetryCallState) -> bool:
             out_of_time = self._clock.monotonic() + state.upcoming_sleep > give_up_at
             return out_of_time or state.attempt_number >= MAX_ATTEMPTS
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TwilioError) and error.retryable),
+            retry=retry_if_result(lambda decision: isinstance(decision, RetryAfter)),
             wait=_wait,
             stop=enough,
-            sleep=self._clock.sleep,
+            sleep=back_off,
             before_sleep=self._note_retry,
-            reraise=True,
+            retry_error_callback=_last_decision,
         )
-        return await retrying(self._attempt, request, give_up_at)
+        decision: Decision = await retrying(attempt)
+        return decision
 
-    async def _attempt(self, request: Request, give_up_at: float) -> bytes:
-        async with self._slots:
-            await self._await_turn(give_up_at)
+    async def _attempt(self, request: Request, not_before: float, give_up_at: float) -> Decision:
+        async with self._turn(not_before, give_up_at):
             pair = self._credential.pair()
             left_at = self._clock.monotonic()
             try:
                 reply = await self._transport.exchange(request, *pair)
             except Unreachable as error:
                 self._note_request(request, error.reason, left_at, None)
-                raise
+                return RetryAfter(error)
             self._note_request(request, str(reply.status), left_at, reply)
-        try:
-            body = _judge(request, reply, self._clock.now())
-        except _NotFound:
-            self._speed_up(left_at)
-            raise
-        except Unauthorized as error:
+        decision = decide(request, reply, self._clock.now(), give_up_at - self._clock.monotonic())
+        self._adjust(decision, reply, left_at)
+        if isinstance(decision, GiveUp) and isinstance(decision.error, Unauthorized):
             self._credential.refuse(pair)
-            error.retryable = self._credential.renewed()
-            raise
-        except TwilioError as error:
-            self._slow_down(error, reply.status == 429, left_at, give_up_at)
-            raise
-        self._speed_up(left_at)
-        return body
+            if await self._credential.renewed():
+                return RetryAfter(decision.error)
+        return decision
 
-    async def _await_turn(self, give_up_at: float) -> None:
-        """Wait until the pace lets a request leave; several may wait, so look again after each wait."""
-        while (delay := self._rate_limiter.delay(now := self._clock.monotonic())) > 0:
+    @asynccontextmanager
+    async def _turn(self, not_before: float, give_up_at: float) -> AsyncIterator[None]:
+        """Enter when a slot is free, the back-off is over and the rate limiter allows a request.
+
+        A waiting request holds no slot. Several may wait for the same instant, so each checks again after its
+        wait. Raises `Throttled` when the account's pause ends after `give_up_at`.
+        """
+        while True:
+            async with self._slots:
+                now = self._clock.monotonic()
+                delay = max(not_before - now, self._rate_limiter.delay(now))
+                if delay <= 0:
+                    self._rate_limiter.acquire(now)
+                    yield
+                    return
             if now + max(0.0, self._rate_limiter.paused_for(now)) > give_up_at:
-                raise Throttled("the pause that Twilio asks for, or the rate it allows, outlasts this poll")
+                raise Throttled(
+                    "the pause that Twilio asked for, or the current rate limit, outlasts this poll"
+                )
             await self._clock.sleep(delay)
-        self._rate_limiter.acquire(now)
 
-    def _slow_down(self, error: TwilioError, refused: bool, left_at: float, give_up_at: float) -> None:
-        """Draw the conclusions for every request of the account; raises when the poll cannot wait."""
-        now = self._clock.monotonic()
-        if refused:
-            self._rate_limiter.throttled(left_at, now)
-        asked = error.retry_after_seconds
-        if asked is not None:
-            self._rate_limiter.pause(now + asked + random.uniform(0, PAUSE_JITTER_SECONDS))  # noqa: S311 - no secret
-        if self._throttled_since is None and (refused or asked is not None):
+    def _adjust(self, decision: Decision, reply: Reply, left_at: float) -> None:
+        """Apply a reply to the rate limit and the pause of the whole account."""
+        match decision:
+            case Accepted() | NotFound():
+                self._rate_limiter.succeeded(left_at)
+                if self._throttled_since is not None:
+                    self._emit(RequestsResumed(self.account, self._throttled_since, self._clock.now()))
+                    self._throttled_since = None
+            case RetryAfter(error, pause) | GiveUp(error, pause):
+                if reply.status == 429:
+                    self._rate_limiter.throttled(left_at, self._clock.monotonic())
+                elif pause is None:
+                    return
+                self._pause(pause, error.request_id)
+
+    def _pause(self, seconds: float | None, request_id: str | None) -> None:
+        """`seconds` is `None` when Twilio named no duration."""
+        if seconds is not None:
+            jitter = random.uniform(0, PAUSE_JITTER_SECONDS)  # noqa: S311 - no secret
+            self._rate_limiter.pause(self._clock.monotonic() + seconds + jitter)
+        if self._throttled_since is None:
             self._throttled_since = self._clock.now()
-            until = None if asked is None else self._throttled_since + asked
-            self._emit(RequestsPaused(self.account, self._throttled_since, until, error.request_id))
-        if asked is not None and now + asked > give_up_at:
-            message = f"{error}: it asks for {asked:.0f} s, longer than this poll"
-            raise Throttled(message, request_id=error.request_id) from None
-
-    def _speed_up(self, left_at: float) -> None:
-        self._rate_limiter.succeeded(left_at)
-        if self._throttled_since is not None:
-            self._emit(RequestsResumed(self.account, self._throttled_since, self._clock.now()))
-            self._throttled_since = None
+            until = None if seconds is None else self._throttled_since + seconds
+            self._emit(RequestsPaused(self.account, self._throttled_since, until, request_id))
 
     def _note_request(self, request: Request, code: str, started: float, reply: Reply | None) -> None:
         seconds = self._clock.monotonic() - started
@@ -176,33 +204,31 @@ class Client:
         self._emit(RequestFinished(self.account, request.call, code, seconds, skew))
 
     def _note_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, TwilioError):
-            reason = error.reason if isinstance(error, Unreachable) else error.outcome
-            self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
+        match _last_decision(state):
+            case RetryAfter(error):
+                reason = error.reason if isinstance(error, Unreachable) else error.outcome
+                self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
-class _NotFound(Exception):
-    """Twilio no longer knows an operation; not a failure, so not of the tree in `errors`."""
+def _accepted(decision: Decision) -> bytes:
+    """The body of an accepted reply. Raises the error of any other decision."""
+    if isinstance(decision, Accepted):
+        return decision.body
+    raise decision.error
 
 
-def _judge(request: Request, reply: Reply, now: float) -> bytes:
-    """The body of a good reply; raises for every other."""
-    if request.call == "fetch" and reply.status == 404:
-        raise _NotFound
-    error = read_status(reply.status, reply.headers, now)
-    if error is not None:
-        raise error
-    if reply.body is None:
-        raise Malformed(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
-    return reply.body
+def _last_decision(state: RetryCallState) -> Decision | None:
+    """`None` when the attempt raised an exception."""
+    outcome = state.outcome
+    return None if outcome is None or outcome.failed else outcome.result()
 
 
 _BACKOFF = wait_exponential(multiplier=0.5, max=10) + wait_random(0, 0.5)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds before the next attempt: what Twilio asks for, or ever longer."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_seconds if isinstance(error, TwilioError) else None
-    return asked if asked is not None else _BACKOFF(state)
+    """Seconds before the next attempt: Twilio's `Retry-After`, or exponential back-off."""
+    match _last_decision(state):
+        case RetryAfter(_, pause) if pause is not None:
+            return pause
+    return _BACKOFF(state)

@@ -1,49 +1,55 @@
-"""Twilio's HTTP as data: requests to send, and what a status, headers and body mean.
+"""Twilio's requests and replies as data: what to send, and how to read headers and bodies.
 
-Pure functions; sends nothing, waits for nothing and has no clock. Must not know of polls or metrics.
-Rule 1: the status decides; the body of an error is not trusted to say anything.
-Rule 2: what does not have the documented form is `Malformed`, with the JSON path and never the value.
-Rule 3: nothing of a reply gets past here unless it is a number, a time, a known word, a checked id or
-an opaque page token.
+Pure: no I/O and no clock. Must not know polls or metrics.
+
+Rule 1: a body without the documented form raises `Unreadable`, with the JSON path and never the value.
+Rule 2: only numbers, times, known words, checked ids and opaque page tokens leave this module.
+Rule 3: a page is decoded as a whole first; its rows are read one by one only after that failed.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import msgspec  # noqa: TID251 - home of msgspec
 
-from exporter.errors import Malformed, Refused, Throttled, TwilioError, Unauthorized, Unavailable
+from exporter.errors import Unreadable
 from exporter.operation import ID_PATTERN, STATS, Operation, Stats
 
 PAGE_SIZE: Final = 1000
-"""Rows asked for in one page; the API's maximum."""
+"""Rows requested in one page: the API's maximum."""
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
-"""Far above the 0.4 MB of a full page; what is longer is not read."""
+"""Longer bodies are not read. A full page has 0.4 MB."""
+
+UNREADABLE_SHARE: Final = 0.01
+"""Share of a page's rows. If more than this, and more than one row, cannot be read, the page is refused."""
 
 MAX_CLOCK_SKEW_SECONDS: Final = 86400.0
-"""Between our clock and a reply's `Date`; what is less only shifts the window, and shows in a metric."""
+"""Between the local clock and a reply's `Date`. A smaller skew only shifts the window; a metric shows it."""
 
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
-"""A longer `Retry-After` is taken for this: one broken header must not silence us for days."""
+"""A longer `Retry-After` is reduced to this, so that one broken header does not stop polling for days."""
 
 
 class Page(NamedTuple):
-    """One page of a listing; `next_token` is `None` on the last."""
+    """One page of a listing."""
 
     operations: list[Operation]
     next_token: str | None
+    """`None` on the last page."""
+    unreadable: tuple[str, ...] = ()
+    """JSON paths of the rows that were left out."""
     clock_skew_seconds: float | None = None
     """Our clock less the reply's `Date`, as the client found it; `None` without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET: `call` is our name for it in metrics, `path` stands behind the base URL."""
+    """A GET. `call` is its name in metrics; `path` is appended to the base URL."""
 
     call: str
     path: str
@@ -51,25 +57,25 @@ class Request:
 
 
 class Secret(Protocol):
-    """Shows itself to nobody who does not ask for it by name; pydantic's `SecretStr` is one."""
+    """Hides its value from `str` and `repr`, as pydantic's `SecretStr` does."""
 
     def get_secret_value(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """A reply as it was received."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
-    """`None`: longer than `MAX_REPLY_BYTES`, and not read."""
+    """`None` when it is longer than `MAX_REPLY_BYTES`."""
 
 
 def list_request(start: float, end: float, page_token: str | None) -> Request:
     """One page of the operations created between two Unix times.
 
-    Every parameter is repeated on every page: Twilio does not say whether a token carries them.
+    Every page repeats every parameter, because Twilio does not document whether a token carries them.
     """
     query = [("startDate", _rfc3339(start)), ("endDate", _rfc3339(end)), ("pageSize", str(PAGE_SIZE))]
     if page_token is not None:
@@ -78,68 +84,117 @@ def list_request(start: float, end: float, page_token: str | None) -> Request:
 
 
 def fetch_request(operation_id: str) -> Request:
-    """One operation; the id was checked when it was read, and is checked again before it enters a URL."""
+    """One operation. Raises `ValueError` if the id must not enter a URL."""
     if not ID_PATTERN.fullmatch(operation_id):
         raise ValueError("not an operation id")
     return Request("fetch", f"/Emails/Operations/{operation_id}")
 
 
 def read_page(body: bytes) -> Page:
-    reply = _decode(_PAGE, body)
-    return Page([_operation(row) for row in reply.operations], reply.pagination.next or None)
+    """Rows that cannot be read are left out. Raises `Unreadable` if there are too many, or no page at all."""
+    try:
+        page = _PAGE.decode(body)
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return _read_rows(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unreadable(_foreign(body) or _reason(error)) from None
+    return Page([_operation(row) for row in page.operations], page.pagination.next or None)
+
+
+def _read_rows(body: bytes) -> Page:
+    """Read a page row by row, after the typed decoding of the whole page failed."""
+    try:
+        page = _RAW_PAGE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(_reason(error)) from None
+    operations, problems = [], []
+    for index, raw in enumerate(page.operations):
+        try:
+            operations.append(_read_row(raw, f"$.operations[{index}]"))
+        except _UnreadableRowError as error:
+            problems.append(error)
+    if len(problems) > max(1, UNREADABLE_SHARE * len(page.operations)):
+        raise Unreadable(
+            f"{problems[0]}; {len(problems)} of {len(page.operations)} rows cannot be read"
+        ) from None
+    return Page(operations, page.pagination.next or None, tuple(error.path for error in problems))
 
 
 def read_operation(body: bytes, operation_id: str) -> Operation:
-    operation = _operation(_decode(_OPERATION, body))
+    """The reply to a fetch. Raises `Unreadable`, also if it is another operation."""
+    try:
+        operation = _read_row(body, "$")
+    except _UnreadableRowError as error:
+        raise Unreadable(_foreign(body) or str(error)) from None
     if operation.id != operation_id:
-        raise Malformed("the reply is another operation than the one asked for - at `$.id`")
+        raise Unreadable("the reply is about another operation than the requested one - at `$.id`")
     return operation
 
 
-def read_status(status: int, headers: Mapping[str, str], now: float) -> TwilioError | None:
-    """What a reply's status asks of us; `None` for 200. The table stands in docs/architecture.md.
+class _UnreadableRowError(Exception):
+    """The message contains the JSON path."""
 
-    The reply's own `Date` turns a `Retry-After` date into seconds, because both are of one clock, and is held
-    against `now`, which stands in for it where there is none.
-    """
-    request_id = read_request_id(headers)
-    if status == 200:
-        return _read_clocks(headers, now, request_id)
-    date = read_http_date(headers.get("Date"))
-    retry_after = read_retry_after(headers.get("Retry-After"), now if date is None else date)
-    message = f"Twilio answered {status}"
-    if status in {401, 403}:
-        return Unauthorized(f"{message}: the credential is refused", request_id=request_id)
-    if status == 429:
-        return Throttled(message, retryable=True, retry_after_seconds=retry_after, request_id=request_id)
-    if status == 500:  # "should not be retried", says Twilio: the next poll will see
-        return Unavailable(message, request_id=request_id)
-    if status > 500:
-        return Unavailable(message, retryable=True, retry_after_seconds=retry_after, request_id=request_id)
-    if 300 <= status < 400:
-        message += ": redirects are not followed, they would take the credential along"
-    return (Refused if status >= 400 else Malformed)(message, request_id=request_id)
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{reason} - at `{path}`")
+        self.path = path
 
 
-def _read_clocks(headers: Mapping[str, str], now: float, request_id: str | None) -> TwilioError | None:
-    """With clocks a day apart we ask for the wrong days, and what we then forget or count is wrong for good.
+def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
+    """One operation from JSON at `path`. Raises `_UnreadableRowError`."""
+    try:
+        try:
+            return _operation(_OPERATION.decode(raw))
+        except msgspec.ValidationError:
+            return _operation(msgspec.convert(_tolerated(msgspec.json.decode(raw)), _Operation))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason, _, inner = _reason(error).partition(" - at `$")
+        raise _UnreadableRowError(path + inner.rstrip("`"), reason) from None
 
-    A machine that polls before its clock is set is in 1970.
-    """
-    date = read_http_date(headers.get("Date"))
-    if date is None or abs(now - date) <= MAX_CLOCK_SKEW_SECONDS:
+
+def _tolerated(row: Any) -> Any:
+    """The row with two unambiguous deviations converted: whole numbers as floats, and leap seconds."""
+    if not isinstance(row, dict):
+        return row
+    stats = row.get("stats")
+    if isinstance(stats, dict):
+        row["stats"] = {stat: _whole(value) for stat, value in stats.items()}
+    for name in ("createdAt", "updatedAt"):
+        if isinstance(value := row.get(name), str):
+            row[name] = _leap_second(value)
+    return row
+
+
+def _whole(value: Any) -> Any:
+    """`1.0` becomes 1. A float above 2^53 is not converted, because it may have lost units."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+    return int(value) if is_whole else value
+
+
+def _leap_second(text: str) -> str | datetime:
+    """`23:59:60` becomes the start of the next minute, because Unix time has no leap seconds."""
+    try:
+        if re.match(r"[^:]*:[0-9]{2}:60(\D|$)", text):
+            return datetime.fromisoformat(text.replace(":60", ":59", 1)) + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        pass
+    return text
+
+
+def read_error_code(body: bytes | None) -> int | None:
+    """Twilio's numeric error code (https://www.twilio.com/docs/api/errors), if the body has one."""
+    try:
+        reply = _ERRORS.decode(body or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return Malformed(
-        f"our clock and Twilio's are {abs(now - date):.0f} s apart: set the clock", request_id=request_id
-    )
+    return next((each.code for each in (reply, *reply.errors) if each.code), None)
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from now, from seconds or an HTTP date (RFC 9110, 10.2.3); `None` for neither."""
+    """Seconds from now, of seconds or an HTTP date (RFC 9110, 10.2.3); `None` for anything else."""
     if value is None:
         return None
     value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):  # ASCII only: int() would take more
+    if re.fullmatch(r"[0-9]+", value):  # ASCII only: float() accepts more
         seconds = float(value)
     elif (at := read_http_date(value)) is not None:
         seconds = at - now
@@ -149,7 +204,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
 
 
 def read_http_date(value: str | None) -> float | None:
-    """Unix time of a `Date` header; `None` when there is none or it is nonsense."""
+    """Unix time of an HTTP date; `None` if it is missing or invalid."""
     try:
         parsed = parsedate_to_datetime(value or "")
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
@@ -158,12 +213,13 @@ def read_http_date(value: str | None) -> float | None:
 
 
 def read_request_id(headers: Mapping[str, str]) -> str | None:
-    """Twilio's name for a request, for the log, if it looks like one."""
+    """Twilio's id of the request, for the log; `None` if it is missing or has another form."""
     value = headers.get("Twilio-Request-Id", "")
     return value if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) else None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # above, floats lose units
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""2^63 - 1 is the limit of the state file. Metrics are floats: a sum above 2^53 is rounded to 53 bits."""
 
 
 class _Stats(msgspec.Struct):
@@ -180,11 +236,21 @@ class _Stats(msgspec.Struct):
     canceled: _Count | None = None
 
 
-# Struct fields decode in this order, and Stats are read off by position.
+# `astuple` returns the fields in this order, and `Stats` are read by position.
 assert _Stats.__struct_fields__ == STATS  # noqa: S101 - holds at import, for every caller
 
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^(?:{ID_PATTERN.pattern})\Z")]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Error(msgspec.Struct):
+    code: Annotated[int, msgspec.Meta(ge=1, le=999_999)] | None = None
+
+
+class _Errors(_Error):
+    """Both shapes of an error: the documented list, and the older flat object."""
+
+    errors: list[_Error] = []
 
 
 class _Operation(msgspec.Struct, rename="camel"):
@@ -204,23 +270,35 @@ class _Page(msgspec.Struct):
     pagination: _Pagination
 
 
+class _RawPage(msgspec.Struct):
+    operations: list[msgspec.Raw]
+    pagination: _Pagination
+
+
 _PAGE = msgspec.json.Decoder(_Page)
+_RAW_PAGE = msgspec.json.Decoder(_RawPage)
+_ERRORS = msgspec.json.Decoder(_Errors)
 _OPERATION = msgspec.json.Decoder(_Operation)
 
-# A word that is not here, in any case or language, is `unknown`: it never becomes a label value.
+# Any other word is `unknown`, so that no text of a reply becomes a label value.
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
-T = TypeVar("T")
+def _foreign(body: bytes) -> str | None:
+    """What the body of a 200 is, if it is plainly not JSON."""
+    start = body[:100].lstrip()
+    if start.startswith(b"<"):
+        return "the reply is HTML or XML: a proxy, gateway or login page answered instead of Twilio"
+    if start.startswith(b"\x1f\x8b"):
+        return "the reply is compressed without a header for it: check the proxy or gateway in between"
+    return None if start else "the reply is empty: check the proxy or gateway in between"
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise Malformed(f"{error}") from None  # says the path and what was expected, never the value
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"JSON is malformed: {type(error).__name__}") from None
+def _reason(error: Exception) -> str:
+    """msgspec's errors show no value. Other errors quote the body, so that only their class is used."""
+    return (
+        str(error) if isinstance(error, msgspec.DecodeError) else f"JSON is malformed: {type(error).__name__}"
+    )
 
 
 def _operation(row: _Operation) -> Operation:

@@ -1,25 +1,25 @@
-"""When the next request of an account may leave, and at which rate: pure, time is an argument.
+"""When the next request of an account may leave, and at which rate. Pure; instants are monotonic seconds.
 
-Twilio publishes no limits and probably counts our requests together with the customer's own sending, so
-the rate is found as TCP finds its own: up step by step, down by half. Instants are monotonic seconds.
-Must not know what a request is.
+Twilio publishes no rate limit, and probably counts our requests together with the customer's own sending. So
+the rate is found by additive increase and multiplicative decrease, as TCP does.
 
-Rule 1: requests are spaced evenly; there is no burst, not even after a quiet time or a hold.
-Rule 2: what left before the last cut says nothing of the rate after it: it neither cuts nor raises.
+Rule 1: requests are spaced evenly, also after a quiet time or a pause: there is no burst.
+Rule 2: a reply to a request that left before the last decrease changes nothing: it neither halves the rate
+nor raises it.
 """
 
 import math
 from typing import Final
 
 FLOOR_PER_SECOND: Final = 0.1
-"""However often Twilio refuses, a request in ten seconds may ask whether it still does."""
+"""One request in ten seconds is always allowed, so that the end of a throttling is noticed."""
 
 STEPS: Final = 20
-"""So many successes lead from nothing to the ceiling."""
+"""Successes that raise the rate from zero to the ceiling."""
 
 
 def longest_spacing_seconds(ceiling: float) -> float:
-    """Seconds that the slowest pace below a ceiling puts between two requests."""
+    """Seconds between two requests at the lowest rate."""
     return 1 / min(ceiling, FLOOR_PER_SECOND)
 
 
@@ -36,32 +36,32 @@ class RateLimiter:
 
     @property
     def requests_per_second(self) -> float:
-        """What is now allowed."""
+        """The rate allowed now."""
         return self._rate
 
     def pause(self, until: float) -> None:
-        """Let nothing leave before `until`; a shorter hold does not undo a longer one."""
+        """Allow no request before `until`. A shorter pause does not end a longer one."""
         self._paused_until = max(self._paused_until, until)
 
     def paused_for(self, now: float) -> float:
-        """Seconds until the hold is over; zero and less: there is none."""
+        """Seconds until the pause is over; zero or less when there is none."""
         return self._paused_until - now
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may leave; zero and less: now."""
+        """Seconds until a request may leave; zero or less: now."""
         return max(self._left_at + 1 / self._rate, self._paused_until) - now
 
     def acquire(self, now: float) -> None:
-        """A request leaves now; the caller has seen that it may."""
+        """A request leaves now. The caller has checked `delay`."""
         self._left_at = now
 
     def throttled(self, left_at: float, now: float) -> None:
-        """Twilio refused what left at `left_at`: halve, once for all that were under way together."""
+        """429 to a request that left at `left_at`: halve the rate, once for requests in flight together."""
         if left_at > self._cut_at:
             self._rate = max(self._floor, self._rate / 2)
             self._cut_at = now
 
     def succeeded(self, left_at: float) -> None:
-        """Twilio answered what left at `left_at`: a step up."""
+        """A good reply to a request that left at `left_at`: raise the rate by one step."""
         if left_at > self._cut_at:
             self._rate = min(self._ceiling, self._rate + self._ceiling / STEPS)

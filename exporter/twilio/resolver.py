@@ -1,7 +1,7 @@
-"""Names of hosts become addresses, in threads that nobody waits for. Must not know who is called.
+"""Host name resolution in daemon threads. Must not know why a name is looked up.
 
-The event loop's own threads are few, and joined at the end: with a resolver that answers after 20 seconds
-scrapes would wait for them, and so would a stop. A lookup cannot be cancelled, so it is left behind.
+The event loop's own threads are few, and are joined at exit. With a DNS server that answers after 20 seconds,
+scrapes and the shutdown would wait for them. A lookup cannot be cancelled, so its thread is abandoned.
 """
 
 import asyncio
@@ -9,42 +9,65 @@ import socket
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import Any
+from typing import Any, Final, TypeAlias
+
+from aiohttp.abc import AbstractResolver, ResolveResult  # noqa: TID251 - home of aiohttp's resolver
+
+_Found: TypeAlias = list[tuple[Any, Any, int, str, tuple[Any, ...]]]
+"""What `socket.getaddrinfo` gives."""
+
+_NUMERIC_FLAGS: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
-class Lookups:
-    """What aiohttp's resolver asks of an event loop; all who ask the same meanwhile wait for one answer."""
+class Resolver(AbstractResolver):
+    """Concurrent lookups of the same name share one thread."""
 
     def __init__(self) -> None:
-        self._under_way: dict[object, asyncio.Future[Any]] = {}  # only the loop touches it
+        self._under_way: dict[object, asyncio.Future[_Found]] = {}  # only the loop touches it
 
-    async def getaddrinfo(self, host: str, port: int, **hints: int) -> Any:
-        """As `socket.getaddrinfo`. Raises `OSError`."""
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Numeric addresses. Raises `OSError`."""
+        return [
+            ResolveResult(
+                hostname=host,
+                # `getnameinfo` keeps the scope, without which a link-local address cannot be used.
+                host=socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0],
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=_NUMERIC_FLAGS,
+            )
+            for kind, _, protocol, _, address in await self._look_up(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        """Nothing to release: a lookup under way ends by itself."""
+
+    async def _look_up(self, host: str, port: int, family: socket.AddressFamily) -> _Found:
         loop = asyncio.get_running_loop()
-        key = (loop, host, port, *hints.items())
-        answer = self._under_way.get(key)
-        if answer is None:
-            answer = self._under_way[key] = loop.create_future()
-            answer.add_done_callback(partial(self._forget, key))
+        key = (loop, host, port, family)
+        found = self._under_way.get(key)
+        if found is None:
+            found = self._under_way[key] = loop.create_future()
+            found.add_done_callback(partial(self._forget, key))
             try:
-                Thread(target=_look_up, args=(answer, host, port, hints), daemon=True).start()
-            except RuntimeError as error:  # there may be no more threads
-                answer.set_exception(OSError(str(error)))
-        return await asyncio.shield(answer)
+                Thread(target=_look_up, args=(found, host, port, family), daemon=True).start()
+            except RuntimeError as error:  # the system may have no more threads
+                found.set_exception(OSError(str(error)))
+        return await asyncio.shield(found)
 
-    async def getnameinfo(self, address: Any, flags: int) -> tuple[str, str]:
-        """Of an address with a scope, as a number: nothing is looked up."""
-        return socket.getnameinfo(address, flags)
-
-    def _forget(self, key: object, answer: asyncio.Future[Any]) -> None:
+    def _forget(self, key: object, found: asyncio.Future[_Found]) -> None:
         del self._under_way[key]
-        answer.exception()  # has been seen: perhaps nobody waits any more
+        found.exception()  # marks the error as retrieved: all callers may have given up
 
 
-def _look_up(answer: asyncio.Future[Any], host: str, port: int, hints: dict[str, int]) -> None:
+def _look_up(found: asyncio.Future[_Found], host: str, port: int, family: socket.AddressFamily) -> None:
     try:
-        settle = partial(answer.set_result, socket.getaddrinfo(host, port, **hints))
-    except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-        settle = partial(answer.set_exception, error)
+        addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        settle = partial(found.set_result, addresses)
+    except Exception as error:  # noqa: BLE001 - the callers get it
+        settle = partial(found.set_exception, error)
     with suppress(RuntimeError):  # the loop has ended meanwhile
-        answer.get_loop().call_soon_threadsafe(settle)
+        found.get_loop().call_soon_threadsafe(settle)

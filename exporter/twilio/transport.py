@@ -1,102 +1,106 @@
-"""One HTTP exchange with Twilio, bounded in time and size. The only home of aiohttp's client.
+"""One HTTP exchange with Twilio, bounded in time and size. The home of aiohttp's client session.
 
-Must not know of retries, holds or what a reply means.
+Must not know retries, rate limits or what a reply means.
 
-Rule 1: what is asked for is sent once. aiohttp repeats a GET on a broken connection by itself, unseen,
-unless a middleware hides the break from it.
-Rule 2: no redirect is followed, for it would take the credential along, and no unbounded body is read.
-Rule 3: whatever aiohttp raises becomes `Unreachable`, and its own text, which shows the URL and with it
-the page token, goes no further.
+Rule 1: a request is sent once. aiohttp repeats a GET after a broken connection without a trace, unless a
+middleware hides the break from it.
+Rule 2: no redirect is followed, because the credential would be sent along. No unbounded body is read.
+Rule 3: every exception of aiohttp becomes `Unreachable`. Its own text is dropped, because it shows the URL,
+which holds the page token.
 """
 
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp  # noqa: TID251 - home of aiohttp
 
 from exporter import __version__
+from exporter.config.proxies import proxy_for
+from exporter.config.settings import Api
 from exporter.errors import Unreachable
+from exporter.twilio.failures import describe
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Reply, Request, Secret
-from exporter.twilio.resolver import Lookups
+from exporter.twilio.resolver import Resolver
 
-_LOOKUPS: Final = Lookups()
-"""Of all accounts, who mostly ask for one name."""
+_RESOLVER: Final = Resolver()
+"""Shared by all accounts, because they look up the same name."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransportSettings:
-    base_url: str
-    timeout: float
-    """Seconds for one request, whole."""
-    concurrency: int
-    """Connections at most."""
-    ca_file: Path | None = None
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""Of a single header, and of the status line."""
+
+MAX_HEADERS: Final = 1000
 
 
 class Transport:
-    """Requests of one account go out through a session of their own."""
+    """Sends the requests of one account, which has a session of its own."""
 
     def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
         self._base_url = base_url
         self._session = session
 
     async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
-        """Raises `Unreachable` and nothing else of its own."""
+        """Send the request once and read the reply. Raises `Unreachable`."""
+        headers = {"Authorization": _basic(username, secret.get_secret_value())}
         try:
             async with self._session.get(
-                self._base_url + request.path,
-                params=request.query,
-                headers={"Authorization": _basic(username, secret.get_secret_value())},
-                allow_redirects=False,
+                self._base_url + request.path, params=request.query, headers=headers, allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await _read_bounded(response))
-        except TimeoutError:
-            raise Unreachable("no complete reply in time", reason="timeout") from None
-        except (aiohttp.ClientError, OSError, _BrokenError) as error:
-            raise Unreachable(_describe(error), reason="connection") from None
+                return Reply(response.status, response.headers, await _read_body(response))
+        except TimeoutError as error:
+            raise Unreachable(describe(error), reason="timeout") from None
+        except _BrokenError as error:
+            raise Unreachable(describe(error.__cause__ or error), reason="connection") from None
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: a URL or host name that cannot be used
+            raise Unreachable(describe(error), reason="connection") from None
 
 
 @asynccontextmanager
-async def open_transport(settings: TransportSettings) -> AsyncIterator[Transport]:
-    async with open_session(settings) as session:
-        yield Transport(settings.base_url, session)
+async def open_transport(api: Api) -> AsyncIterator[Transport]:
+    async with open_session(api) as session:
+        yield Transport(api.base_url, session)
 
 
 @asynccontextmanager
-async def open_session(settings: TransportSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session with its own connections; proxies come from the environment, except to loopback."""
+async def open_session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with connections of its own. The proxy comes from the environment; none to loopback."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=settings.concurrency,
-            ssl=_tls(settings.ca_file),
-            resolver=aiohttp.ThreadedResolver(loop=_LOOKUPS),  # type: ignore[arg-type]
+            limit=api.concurrency,
+            ssl=_tls(api.ca_file),
+            resolver=_RESOLVER,
         ),
-        timeout=aiohttp.ClientTimeout(total=settings.timeout),
+        timeout=aiohttp.ClientTimeout(total=api.timeout),
         headers={"User-Agent": f"twilio-email-exporter/{__version__}", "Accept": "application/json"},
-        # Not trust_env: that would also look for a password in ~/.netrc, and refuse to send ours beside it.
-        proxy=proxy_for(settings.base_url),
+        # Not trust_env: it also looks for a password in ~/.netrc, and then refuses to send ours.
+        proxy=proxy_for(api.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=[_send_once],
+        # aiohttp's limit is 8 KiB, but gateways add longer headers to good replies.
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
     ) as session:
         yield session
 
 
-def proxy_for(url: str) -> str | None:
-    """From the usual variables, with NO_PROXY; never to loopback, so that the demo works anywhere."""
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme, proxies.get("all"))
+async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Raises for a broken body of a 200 only: the status of an error counts, whatever its body is."""
+    try:
+        return await _read_bounded(response)
+    except aiohttp.ClientPayloadError:
+        if response.status == 200:
+            raise
+        return b""
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
@@ -104,13 +108,13 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
-            response.close()  # the rest of it is not wanted, and the connection no longer usable
+            response.close()  # the rest is not read, so the connection cannot be used again
             return None
     return bytes(body)
 
 
 class _BrokenError(Exception):
-    """The connection broke; the cause is aiohttp's error."""
+    """A broken connection, hidden from aiohttp's own retry. The cause is aiohttp's exception."""
 
 
 async def _send_once(
@@ -126,30 +130,12 @@ def _basic(user: str, secret: str) -> str:
     return "Basic " + b64encode(f"{user}:{secret}".encode()).decode()
 
 
-def _describe(error: BaseException) -> str:
-    if isinstance(error, _BrokenError) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error}"
-    return f"the connection failed: {type(error).__name__}"
-
-
 @lru_cache(maxsize=1)
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """One for all accounts: reading the system's authorities takes 20 ms."""
+    """Shared by all accounts: loading the system's CA certificates takes 20 ms."""
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
-        # From 3.13 on Python wants what RFC 5280 does; many a company's own authority states no key usage.
+        # Since 3.13 Python checks certificates strictly (RFC 5280); many company CAs state no key usage.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
-
-
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -124,6 +124,26 @@ async def test_each_account_has_its_own_verdict() -> None:
     assert "not-the-right-one" not in said
 
 
+@pytest.mark.parametrize("secret", [CREDENTIAL[1], "not-the-right-one"])
+async def test_key_and_base_url_are_shown(secret: str) -> None:
+    """Of an API key its SID, whatever comes of it; the secret never."""
+    key = "SK" + "0123456789abcdef" * 2
+    async with Simulator(fresh(), SystemClock(), credential=(key, CREDENTIAL[1])) as simulator:
+        by_key = {"name": "shop", "api_key": key, "api_key_secret": secret}
+        _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [by_key]})
+        assert said.splitlines()[1] == f"  credential: {key} at {simulator.base_url}"
+    assert secret not in said
+
+
+async def test_wrong_base_url_is_suspected() -> None:
+    """Where there is no listing."""
+    async with Simulator(fresh(), SystemClock()) as simulator:
+        url = simulator.base_url.replace("/v1", "/v2")
+        code, said = await check({"api": {"base_url": url}, "accounts": [account("shop")]})
+    assert code == 1
+    assert "Twilio answered 404: no such API at this URL; check api.base_url (malformed)" in said
+
+
 async def test_other_shards_accounts_are_not_asked() -> None:
     """As with `run`."""
     async with Simulator(fresh(), SystemClock()) as simulator:
@@ -138,7 +158,7 @@ async def test_outage_is_not_blamed_on_the_credential() -> None:
         simulator.faults.add(faults.status(500))
         code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("a")]})
     assert code == 1
-    assert "Twilio gave no answer that tells: Twilio answered 500 (unavailable)" in said
+    assert "the credential could not be tried: Twilio answered 500 (unavailable)" in said
 
 
 async def test_poll_that_does_not_fit_says_what_to_change() -> None:

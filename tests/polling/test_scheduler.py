@@ -31,10 +31,11 @@ class Script:
         if end is not None:
             raise end
 
+    async def has_renewed(self) -> bool:
+        return self.renewed
+
     async def run(self, seconds: float, interval: float = 60.0) -> None:
-        scheduler = Scheduler(
-            "a", self.poll, lambda: self.renewed, self.clock, self.listen, interval=interval
-        )
+        scheduler = Scheduler("a", self.poll, self.has_renewed, self.clock, self.listen, interval=interval)
         running = asyncio.create_task(scheduler.run())
         await self.clock.sleep(seconds)
         running.cancel()

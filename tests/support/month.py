@@ -45,7 +45,7 @@ from exporter.supervisor import Supervisor
 from exporter.twilio.protocol import MAX_REPLY_BYTES
 from exporter.web.service import WebService
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.whole import Scrape, sid, switchboard
+from tests.support.whole import Scrape, hold_credentials, sid, switchboard
 from tests.support.witness import Witness
 
 DAY: Final = 86400.0
@@ -273,6 +273,7 @@ async def exporting(
     hub.observers.append(on_report)
     hub.snapshot_observers.append(on_publish)
     polling = Polling(settings, clock, hub)
+    hold_credentials(clock, polling)
     web_service = WebService(settings, clock, hub, tasks, polling.reloads)
     async with (
         web_service.opened() as bound,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from exporter.clock import Clock
+from exporter.config.settings import Api as ApiSettings
 from exporter.config.settings import Poll
 from exporter.errors import TwilioError
 from exporter.events import Event, Observer, PollFinished
@@ -21,7 +22,7 @@ from exporter.simulator.world import World
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.transport import open_transport
 from tests.support.clock import ManualClock, SkewedClock
 
 ACCOUNT = "tests"
@@ -132,7 +133,12 @@ async def rigged(
     concurrency = changes.get("concurrency", CONCURRENCY)
     own_clock = SkewedClock(clock, seconds_ahead)
     async with Simulator(world, clock, rules=rules) as simulator:
-        wanted = TransportSettings(base_url or simulator.base_url, timeout, concurrency, ca_file)
+        wanted = ApiSettings(
+            base_url=base_url or simulator.base_url,
+            timeout=timeout,
+            concurrency=concurrency,
+            ca_file=ca_file,
+        )
         async with open_transport(wanted) as transport:
             rate_limiter = RateLimiter(requests_per_second)
             reports: list[Event] = []

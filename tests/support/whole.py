@@ -6,9 +6,10 @@ Each account has a simulated Twilio of its own; nothing is missing but the liste
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -152,6 +153,7 @@ async def whole(
             hub = Hub(settings, clock)
             hub.snapshot_observers.append(on_publish)
             polling = Polling(settings, clock, hub)
+            hold_credentials(clock, polling)
             web_service = WebService(settings, clock, hub, tasks, polling.reloads)
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
             made = Whole(hub, polling, tasks, web_service, clock, by_name, log)
@@ -165,6 +167,17 @@ async def whole(
                     _hold(clock, storage)
                 made.schedulers = dict(zip(by_name, schedulers, strict=True))
                 yield made
+
+
+def hold_credentials(clock: ManualClock, polling: Polling) -> None:
+    """While a secret's file is read in a thread."""
+    for credential in polling._credentials:
+        credential.renewed = partial(_held, clock, credential.renewed)  # type: ignore[method-assign]
+
+
+async def _held(clock: ManualClock, work: Callable[[], Awaitable[bool]]) -> bool:
+    with clock.held():
+        return await work()
 
 
 def _hold(clock: ManualClock, storage: Storage) -> None:

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from exporter import __version__
+from exporter.config.settings import Api
 from exporter.errors import (
     OUTCOMES,
     RETRY_REASONS,
@@ -25,18 +24,19 @@ from exporter.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    Unreadable,
 )
-from exporter.events import RequestFinished, RequestRetried
+from exporter.events import RequestFinished, RequestRetried, RowsUnreadable
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
 from exporter.twilio.client import MAX_ATTEMPTS
 from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
 from exporter.twilio.rate_limiter import RateLimiter
-from exporter.twilio.transport import TransportSettings, open_session, proxy_for
-from tests.simulator.ask import an_operation
+from exporter.twilio.transport import open_session
+from tests.simulator.ask import a_world, an_operation
 from tests.support.certificates import make_certificates
-from tests.support.clock import ManualClock
+from tests.support.clock import SATURDAY, ManualClock
 from tests.support.rig import Rig, rigged
 
 OPERATION = an_operation()
@@ -86,12 +86,12 @@ NO_RETRY = [
     (faults.status(500), Unavailable, "500"),
     (faults.status(500, body="html"), Unavailable, "500"),
     (faults.redirect("http://127.0.0.1:1/"), Malformed, "302"),
-    (faults.cut_json(), Malformed, "200"),
-    (faults.misspelt_json(), Malformed, "200"),
-    (faults.without_operations(), Malformed, "200"),
-    (faults.status(200, body="html"), Malformed, "200"),
-    (faults.status(200, body="empty"), Malformed, "200"),
-    (faults.oversized(MAX_REPLY_BYTES + 1), Malformed, "200"),
+    (faults.cut_json(), Unreadable, "200"),
+    (faults.misspelt_json(), Unreadable, "200"),
+    (faults.without_operations(), Unreadable, "200"),
+    (faults.status(200, body="html"), Unreadable, "200"),
+    (faults.status(200, body="empty"), Unreadable, "200"),
+    (faults.oversized(MAX_REPLY_BYTES + 1), Unreadable, "200"),
 ]
 
 RETRIED = [
@@ -199,6 +199,38 @@ async def test_no_retry_begins_after_the_caller_gives_up(rig: Rig) -> None:
     assert rig.clock.monotonic() <= 1.4
 
 
+class CountingClock(ManualClock):
+    """Notes how long each wait is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize(("retry_after", "least"), [(7, 7.0), (None, 0.5)])
+async def test_a_retry_waits_once(retry_after: int | None, least: float) -> None:
+    """For the longer of its back-off and the pause of the account, not for one after the other."""
+    clock = CountingClock()
+    async with rigged(a_world(), clock) as rig:
+        rig.simulator.faults.add(faults.status(503, retry_after=retry_after))
+        await list_page(rig)
+    (wait,) = clock.waits
+    assert least <= wait <= least + 0.6
+
+
+async def test_request_that_backs_off_lets_others_pass() -> None:
+    """It holds no slot meanwhile."""
+    async with rigged(a_world(), ManualClock(settle_turns=40), concurrency=1) as rig:
+        rig.simulator.faults.add(faults.status(503))
+        await asyncio.gather(list_page(rig), list_page(rig))
+        statuses = [(request.status, request.at < SATURDAY + 0.5) for request in rig.simulator.requests]
+        assert statuses == [(503, True), (200, True), (200, False)]
+
+
 async def test_404_on_a_fetch_is_no_error(rig: Rig) -> None:
     """The operation is gone."""
     rig.simulator.world.remove(OPERATION.id)
@@ -221,6 +253,25 @@ async def test_ceilings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
         assert rig.simulator.max_in_flight <= 2
         assert len(left) == 20
         assert all(later - earlier >= 0.2 - 1e-6 for earlier, later in pairwise(left))
+
+
+async def test_rows_that_were_left_out_are_reported(rig: Rig) -> None:
+    """By their JSON path, once for each page; a page without any reports nothing."""
+    rig.simulator.faults.add(faults.wrong_type(("operations", 0, "stats", "failed"), "5"))
+    assert await list_page(rig) == Page([], None, ("$.operations[0].stats.failed",), 0.0)
+    assert rig.reported(RowsUnreadable) == [
+        RowsUnreadable(rig.client.account, ("$.operations[0].stats.failed",))
+    ]
+    await list_page(rig)
+    assert len(rig.reported(RowsUnreadable)) == 1
+
+
+@pytest.mark.parametrize("fault", [faults.status(200, body="html"), faults.wrong_type(("stats",), None)])
+async def test_unreadable_reply_to_a_fetch_is_an_error_of_its_own(rig: Rig, fault: Fault) -> None:
+    """Neither a refused credential nor wrong clocks: the next fetch may well be answered."""
+    rig.simulator.faults.add(fault, call="fetch")
+    with pytest.raises(Unreadable):
+        await rig.client.fetch_operation(OPERATION.id, give_up_at=60)
 
 
 async def test_clock_skew_is_ours_less_theirs(rig: Rig) -> None:
@@ -309,19 +360,9 @@ async def test_private_ca_is_trusted_when_named(tmp_path: Path, kind: str) -> No
                 await list_page(rig)
 
 
-def test_proxy_comes_from_the_environment_but_not_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo works behind a proxy, and Twilio is reached through it, unless NO_PROXY says otherwise."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:2")
-    monkeypatch.setenv("NO_PROXY", "inside.example")
-    assert proxy_for("https://comms.twilio.com/v1") == "http://127.0.0.1:1"
-    assert proxy_for("http://127.0.0.1:9/v1") is None
-    assert proxy_for("https://inside.example/v1") is None
-
-
 async def test_password_in_netrc_is_not_looked_for() -> None:
     """aiohttp would refuse to send ours beside one that it found in a home directory."""
-    async with open_session(TransportSettings("https://comms.twilio.com/v1", 1.0, 1)) as session:
+    async with open_session(Api()) as session:
         assert not session.trust_env
 
 
@@ -330,22 +371,3 @@ def test_every_way_a_poll_ends_has_a_name() -> None:
     assert set(OUTCOMES) == {
         "success", "unauthorized", "throttled", "unavailable", "unreachable", "malformed", "truncated",
     }  # fmt: skip
-
-
-async def test_every_error_of_aiohttp_is_translated(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever its client may raise while a request is under way becomes `Unreachable`."""
-
-    def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
-        return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
-
-    for kind in {*subclasses(aiohttp.ClientError), TimeoutError, OSError}:
-        maker: Any = kind
-        error: BaseException = maker.__new__(maker)
-        vars(error).update(_certificate_error="expired", _os_error="refused")  # as their makers would
-
-        def raise_it(*_: object, error: BaseException = error, **__: object) -> None:
-            raise error
-
-        monkeypatch.setattr(aiohttp.ClientSession, "get", raise_it)
-        with pytest.raises(Unreachable):
-            await list_page(rig, patience=0.0)

@@ -1,6 +1,7 @@
 """Credentials that change while the exporter runs: when they are read, and what if they cannot be."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,21 @@ class Source:
     def __init__(self, content: str | CredentialError) -> None:
         self.content = content
         self.reports: list[Event] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.asked = threading.Semaphore(0)
 
     def read(self) -> tuple[str, SecretStr]:
+        self.asked.release()
+        self.may_answer.wait()
         if isinstance(self.content, CredentialError):
             raise self.content
         return "user", SecretStr(self.content)
 
     def credential(self) -> Credential:
-        return Credential("a", self.read, self.reports.append)
+        credential = Credential("a", self.read, self.reports.append)
+        self.asked.acquire()
+        return credential
 
 
 def test_secret_is_read_at_the_start_and_when_told_to() -> None:
@@ -41,7 +49,7 @@ def test_secret_is_read_at_the_start_and_when_told_to() -> None:
     assert source.reports == [CredentialChanged("a")]
 
 
-def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
+async def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
     """Told once for each problem, and again if it comes back."""
     source = Source("old")
     credential = source.credential()
@@ -53,36 +61,67 @@ def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
     source.content = "old"
     credential.reload()
     source.content = CredentialError("empty")
-    assert credential.renewed(), "the old one is not refused"
+    assert await credential.renewed(), "the old one is not refused"
     told = [each.problem for each in source.reports if isinstance(each, CredentialUnreadable)]
     assert told == ["gone", "empty", "empty"]
     assert CredentialChanged("a") not in source.reports
 
 
-def test_without_any_secret_requests_are_refused_by_us() -> None:
+async def test_without_any_secret_requests_are_refused_by_us() -> None:
     """The message says what is wrong; a file that appears later is used."""
     source = Source(CredentialError("the file is gone"))
     credential = source.credential()
     with pytest.raises(Unauthorized, match="the file is gone"):
         credential.pair()
-    assert not credential.renewed()
+    assert not await credential.renewed()
     source.content = "there"
-    assert credential.renewed()
+    assert await credential.renewed()
     assert credential.pair() == ("user", SecretStr("there"))
 
 
-def test_only_another_secret_is_worth_a_retry() -> None:
+async def test_only_another_secret_is_worth_a_retry() -> None:
     """The refused one is not, however often it is read."""
     source = Source("old")
     credential = source.credential()
     credential.refuse(("user", SecretStr("old")))
-    assert not credential.renewed()
+    assert not await credential.renewed()
     source.content = "new"
-    assert credential.renewed()
+    assert await credential.renewed()
     credential.refuse(("user", SecretStr("old")))
-    assert credential.renewed(), "an answer to a request that left before the change"
+    assert await credential.renewed(), "an answer to a request that left before the change"
     credential.refuse(("user", SecretStr("new")))
-    assert not credential.renewed()
+    assert not await credential.renewed()
+
+
+async def test_file_is_read_beside_the_event_loop() -> None:
+    """A slow disk holds up the request that was refused, and nothing else."""
+    source = Source("old")
+    credential = source.credential()
+    source.may_answer.clear()
+    renewing = asyncio.create_task(credential.renewed())
+    await asyncio.to_thread(source.asked.acquire)
+    assert not renewing.done(), "the loop turns meanwhile"
+    source.content = "new"
+    source.may_answer.set()
+    assert await renewing
+    assert credential.pair() == ("user", SecretStr("new"))
+
+
+async def test_slow_read_does_not_undo_a_later_one() -> None:
+    """A reload finds another secret while a thread still reads the old one."""
+    source = Source("old")
+    credential = source.credential()
+    credential.refuse(("user", SecretStr("old")))
+    source.may_answer.clear()
+    renewing = asyncio.create_task(credential.renewed())
+    await asyncio.to_thread(source.asked.acquire)
+    read, credential._read = credential._read, lambda: ("user", SecretStr("new"))
+    credential.reload()
+    credential._read = read
+    source.may_answer.set()
+    assert await renewing
+    assert credential.pair() == ("user", SecretStr("new"))
+    assert source.reports == [CredentialChanged("a")]
 
 
 @pytest.fixture

@@ -8,17 +8,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from aiohttp.abc import ResolveResult
 from pydantic import SecretStr
 
+from exporter.config.settings import Api
 from exporter.errors import Unreachable
 from exporter.twilio.protocol import Request
-from exporter.twilio.resolver import Lookups
-from exporter.twilio.transport import TransportSettings, open_transport
+from exporter.twilio.resolver import Resolver
+from exporter.twilio.transport import open_transport
 
-ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
+ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
 
 
-class Resolver:
+def resolved(host: str) -> list[ResolveResult]:
+    """What aiohttp is given for `ANSWER`."""
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return [
+        ResolveResult(hostname=host, host="127.0.0.1", port=443, family=socket.AF_INET, proto=6, flags=flags)
+    ]
+
+
+class SlowSystem:
     """One that answers when told to."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
@@ -39,8 +49,8 @@ class Resolver:
 
 
 @contextmanager
-def resolver(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Any]) -> Iterator[Resolver]:
-    slow = Resolver(answer)
+def resolver(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Any]) -> Iterator[SlowSystem]:
+    slow = SlowSystem(answer)
     monkeypatch.setattr(socket, "getaddrinfo", slow.getaddrinfo)
     try:
         yield slow
@@ -56,22 +66,34 @@ def refuse() -> Any:
 
 async def test_all_who_ask_for_one_name_wait_for_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever gives up leaves the others waiting; whoever comes later asks anew."""
-    lookups = Lookups()
+    names = Resolver()
     with resolver(monkeypatch, lambda: ANSWER) as slow:
-        waiting = [asyncio.create_task(lookups.getaddrinfo("a.example", 443, type=1)) for _ in range(60)]
-        other = asyncio.create_task(lookups.getaddrinfo("b.example", 443, type=1))
+        waiting = [asyncio.create_task(names.resolve("a.example", 443)) for _ in range(60)]
+        other = asyncio.create_task(names.resolve("b.example", 443))
         await asyncio.sleep(0)
         waiting.pop().cancel()
         await asyncio.sleep(0)
         slow.wait_for(2)
         assert len(slow.asked) == 2
-    assert await asyncio.gather(*waiting, other) == [ANSWER] * 60
+    assert await asyncio.gather(*waiting) == [resolved("a.example")] * 59
+    assert await other == resolved("b.example")
     with resolver(monkeypatch, lambda: ANSWER) as slow:
-        again = asyncio.create_task(lookups.getaddrinfo("a.example", 443, type=1))
+        again = asyncio.create_task(names.resolve("a.example", 443))
         await asyncio.sleep(0)
         slow.wait_for(1)
-    assert await again == ANSWER
+    assert await again == resolved("a.example")
     assert len(slow.asked) == 1
+
+
+async def test_address_keeps_its_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link-local address is of no use without it."""
+    number, name = socket.if_nameindex()[0]
+    address = ("fe80::1", 443, 0, number)
+    answer = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", address)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    (found,) = await Resolver().resolve("a.example", 443, socket.AF_UNSPEC)
+    assert found["host"] == f"fe80::1%{name}"
+    assert found["family"] is socket.AF_INET6
 
 
 async def test_answer_that_comes_at_once_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,12 +104,12 @@ async def test_answer_that_comes_at_once_is_not_missed(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ANSWER)
-    assert await Lookups().getaddrinfo("a.example", 443) == ANSWER
+    assert await Resolver().resolve("a.example", 443) == resolved("a.example")
 
 
 async def test_thread_that_cannot_be_started_is_a_lookup_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the next one tries again."""
-    lookups = Lookups()
+    names = Resolver()
 
     def refuse_to_start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -95,17 +117,17 @@ async def test_thread_that_cannot_be_started_is_a_lookup_that_failed(monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse_to_start)
         with pytest.raises(OSError, match="can't start new thread"):
-            await lookups.getaddrinfo("a.example", 443)
+            await names.resolve("a.example", 443)
     await asyncio.sleep(0)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ANSWER)
-    assert await lookups.getaddrinfo("a.example", 443) == ANSWER
+    assert await names.resolve("a.example", 443) == resolved("a.example")
 
 
 async def test_failure_reaches_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the error that it is."""
-    lookups = Lookups()
+    names = Resolver()
     with resolver(monkeypatch, refuse) as slow:
-        waiting = [asyncio.create_task(lookups.getaddrinfo("a.example", 443)) for _ in range(2)]
+        waiting = [asyncio.create_task(names.resolve("a.example", 443)) for _ in range(2)]
         await asyncio.sleep(0)
         slow.wait_for(1)
     ended = await asyncio.gather(*waiting, return_exceptions=True)
@@ -116,8 +138,7 @@ def test_nobody_waits_for_a_lookup_that_is_not_wanted_any_more(monkeypatch: pyte
     """Neither a request beyond its time, nor the end of the program, nor work for the loop's own threads."""
 
     async def exchange() -> None:
-        settings = TransportSettings("https://comms.example", timeout=0.05, concurrency=1)
-        async with open_transport(settings) as transport:
+        async with open_transport(Api(base_url="https://comms.example", timeout=0.05)) as transport:
             with pytest.raises(Unreachable):
                 await transport.exchange(Request("list", "/"), "user", SecretStr("x"))
         slow.wait_for(1)

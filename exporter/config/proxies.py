@@ -1,0 +1,73 @@
+"""The proxy that the usual variables name for a URL, and what may be wrong with it.
+
+Rule: no problem shows a proxy, which may hold a password.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
+
+from exporter.config.sources import Problem
+
+_EXAMPLE: Final = "write one such as http://proxy.example:3128"
+
+
+def proxy_for(url: str) -> str | None:
+    """`NO_PROXY` is obeyed. Never a proxy to loopback, so that the demo works everywhere."""
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme, proxies.get("all"))
+
+
+def proxy_problem(url: str, environ: Mapping[str, str]) -> Problem | None:
+    """What is wrong with the proxy for this URL; `None` where there is none, or nothing is wrong with it."""
+    name = None if is_loopback(url) or _is_exempt(url, environ) else _variable(url, environ)
+    message = _wrong(environ[name]) if name else None
+    return Problem("api.base_url", f"{name}:", message) if message else None
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_exempt(url: str, environ: Mapping[str, str]) -> bool:
+    exempt = environ.get("no_proxy", environ.get("NO_PROXY", ""))
+    return bool(proxy_bypass_environment(urlsplit(url).hostname or "", {"no": exempt}))
+
+
+def _variable(url: str, environ: Mapping[str, str]) -> str | None:
+    """As `urllib` reads them: a name in lower case wins, and an empty one switches the other off."""
+    for kind in (urlsplit(url).scheme, "all"):
+        lower = f"{kind}_proxy"
+        name = lower if lower in environ else lower.upper()
+        if environ.get(name):
+            return name
+    return None
+
+
+def _wrong(proxy: str) -> str | None:
+    """What is wrong with its address, and what would be right."""
+    try:
+        parts = urlsplit(proxy.strip())
+        host, port = parts.hostname, parts.port  # reading the port checks it
+        (host or "").encode("idna")
+    except ValueError:
+        return f"names no host and port that can be used; {_EXAMPLE}"
+    if parts.scheme not in {"http", "https"}:
+        return f"must begin with http:// or https://; {_EXAMPLE}"
+    if not host or port == 0:
+        return f"names no host and port that can be used; {_EXAMPLE}"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    try:
+        (user + password).encode("latin-1")
+    except UnicodeError:
+        return "holds a user or password with characters beyond Latin-1, which a proxy is not sent"
+    return "holds a user with a colon, which a proxy is not sent" if ":" in user else None
