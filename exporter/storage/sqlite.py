@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import sqlite3  # noqa: TID251 - home of sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -273,6 +274,10 @@ def _number(header: bytes, offset: int) -> int:
 
 def _connect(path: Path, lock_seconds: float) -> sqlite3.Connection:
     """A connection that owns the file until it is closed, or reads it if it may not write."""
+    with contextlib.suppress(OSError):  # it exists, or SQLite will report why it cannot be created
+        os.close(
+            os.open(path, os.O_CREAT | os.O_EXCL, 0o600)
+        )  # SQLite creates the journal with the same mode
     connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
