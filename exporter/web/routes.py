@@ -17,7 +17,8 @@ from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aioht
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, is_of_this_machine
+from exporter.web.connections import Connections
+from exporter.web.listener import is_of_this_machine
 
 CONCURRENT_SCRAPES: Final = 20
 """Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
@@ -60,7 +61,7 @@ def build(
     application.on_response_prepare.append(_configured_headers(authenticator))
     application.add_routes(
         [
-            web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
+            web.get(telemetry_path, _metrics(exposition, health, on_scrape, connections)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
             web.post("/-/reload", _reload(reload)),
@@ -78,17 +79,27 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def _guard(authenticator: Authenticator, connections: Connections) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        connections.request_received(request)
-        if request.path in _PROBES and is_of_this_machine(request.transport):
+        with connections.answering(request):
+            if request.path in _PROBES and is_of_this_machine(request.transport):
+                return await handler(request)
+            refusal = await _refusal(request, authenticator)
+            if refusal is not None:
+                return refusal
+            if authenticator.config.users:
+                connections.mark_scraper(request)
             return await handler(request)
-        if not authenticator.within_rate():
-            return web.Response(text="Too Many Requests\n", status=429)
-        if not await authenticator.authenticates(request.headers.get("Authorization")):
-            headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
-            return web.Response(text="Unauthorized\n", status=401, headers=headers)
-        return await handler(request)
 
     return guard
+
+
+async def _refusal(request: web.Request, authenticator: Authenticator) -> web.Response | None:
+    """The reply to a request that may not pass."""
+    if not authenticator.within_rate():
+        return web.Response(text="Too Many Requests\n", status=429)
+    if await authenticator.authenticates(request.headers.get("Authorization")):
+        return None
+    headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
+    return web.Response(text="Unauthorized\n", status=401, headers=headers)
 
 
 def _configured_headers(
@@ -100,7 +111,9 @@ def _configured_headers(
     return add
 
 
-def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], object]) -> _Handler:
+def _metrics(
+    exposition: Exposition, health: Health, on_scrape: Callable[[], object], connections: Connections
+) -> _Handler:
     scrapes = 0
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -115,6 +128,7 @@ def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], obj
             response = await _send_page(exposition, request)
         finally:
             scrapes -= 1
+        connections.mark_scraper(request)
         if request.method == "GET":
             on_scrape()
         return response

@@ -20,7 +20,9 @@ from exporter.metrics.registry import Metrics
 from exporter.observers.hub import Hub
 from exporter.supervisor import Supervisor
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, serving
+from exporter.web.connections import Connections
+from exporter.web.limits import allowed_files, limits_for
+from exporter.web.listener import serving
 from exporter.web.routes import Health, Page, build
 from exporter.web.status_page import status_page, style_sheet
 
@@ -43,7 +45,8 @@ class WebService:
         self._clock = clock
         self._hub = hub
         self._authenticator = Authenticator(settings.web.config_file, clock)
-        self._connections = Connections()
+        poll_connections = len(settings.accounts) * settings.api.concurrency
+        self._connections = Connections(limits_for(allowed_files(), poll_connections), clock)
         self._reloads = [self._authenticator.reload, *reloads]
         self.exposition = exposition_of(hub.metrics, clock)
         self.health = Health(dead=lambda: tasks.dead() or hub.watchdog.reason())
@@ -61,7 +64,7 @@ class WebService:
     def opened(self) -> AbstractAsyncContextManager[list[tuple[str, int]]]:
         """Serve; gives the addresses that are bound. Raises `ListenError`."""
         addresses = [(each.host, each.port) for each in self._settings.web.listen_address]
-        return serving(self.application, addresses, self._connections, self._authenticator.tls)
+        return serving(self.application, addresses, self._connections, self._clock, self._authenticator.tls)
 
     def status_page(self) -> Page:
         return Page(
@@ -96,7 +99,7 @@ class WebService:
         while True:
             await self._clock.sleep(MAINTENANCE_SECONDS)
             try:
-                self._connections.sweep(self._clock.monotonic())
+                self._connections.sweep()
                 if self._authenticator.changed():
                     self.reload()
             except Exception:  # noqa: BLE001 - it must not end the watch
