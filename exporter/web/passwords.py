@@ -10,7 +10,8 @@ Rule 3: one check at a time, in a thread: bcrypt is slow on purpose, and polls m
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import bcrypt  # noqa: TID251 - home of bcrypt
@@ -20,8 +21,26 @@ from exporter.clock import Clock
 REMEMBERED_SECONDS: Final = 300.0
 """A scraper that comes every minute pays for one check in five."""
 
+WAITING_CHECKS: Final = 10
+"""At bcrypt's cost 10 these take half a second."""
+
+WAITING_CHECKS_OF_AN_ADDRESS: Final = 5
+"""So that one address cannot take every place."""
+
 _BCRYPT_BYTES: Final = 72
 """bcrypt looks at no more; Go's cuts off the rest, and so did Python's until version 5."""
+
+
+class TooManyChecksError(Exception):
+    """The password was not checked; the client may try again a second later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks."""
+
+    address: str
+    has_left: Callable[[], bool]
 
 
 class Passwords:
@@ -30,24 +49,49 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._users: dict[str, bytes] = {}
         self._accepted: dict[bytes, float] = {}  # digests of what was right, and until when it counts
+        self._checks: dict[bytes, tuple[asyncio.Task[bool], list[Client]]] = {}
         self._lock = asyncio.Lock()
 
     def replace(self, users: Mapping[str, str]) -> None:
-        """From now on these and no others come in; the values are bcrypt hashes."""
-        self._users = {name: hash_.encode() for name, hash_ in users.items()}
-        self._accepted.clear()
+        """From now on these users and no others are accepted; the values are bcrypt hashes.
 
-    async def accept(self, user: str, password: str) -> bool:
-        hash_ = self._users.get(user)
-        checked = self._stand_in(user) if hash_ is None else hash_
+        What is remembered stays: each digest covers the hash, so it counts for users that did not change.
+        """
+        self._users = {name: hash_.encode() for name, hash_ in users.items()}
+
+    async def accept(self, user: str, password: str, client: Client) -> bool:
+        """Whether user and password are right. Raises `TooManyChecksError`."""
+        checked = self._users.get(user) or self._stand_in(user)
         digest = self._digest(user, checked, password)
-        if self._remembers(digest):
+        if user in self._users and self._remembers(digest):
+            self._remember(digest)
             return True
-        async with self._lock:
-            if self._remembers(digest):  # someone else's check of the same has ended meanwhile
-                return True
-            matches = await asyncio.to_thread(_matches, password, checked)
-        if matches and hash_ is not None and self._users.get(user) == hash_:
+        if digest not in self._checks:
+            self._refuse_too_many(client)
+            clients: list[Client] = []
+            check = asyncio.create_task(self._check(user, password, checked, digest, clients))
+            self._checks[digest] = check, clients
+        check, clients = self._checks[digest]
+        clients.append(client)
+        return await asyncio.shield(check)  # a handler that is cancelled must not cancel it for the others
+
+    def _refuse_too_many(self, client: Client) -> None:
+        of_address = sum(clients[0].address == client.address for _, clients in self._checks.values())
+        # One of them runs, the others wait.
+        if len(self._checks) > WAITING_CHECKS or of_address > WAITING_CHECKS_OF_AN_ADDRESS:
+            raise TooManyChecksError
+
+    async def _check(
+        self, user: str, password: str, checked: bytes, digest: bytes, clients: list[Client]
+    ) -> bool:
+        try:
+            async with self._lock:
+                if all(client.has_left() for client in clients):
+                    return False
+                matches = await asyncio.to_thread(_matches, password, checked)
+        finally:
+            del self._checks[digest]
+        if matches and self._users.get(user) == checked:
             self._remember(digest)
             return True
         return False

@@ -19,6 +19,7 @@ from exporter.metrics.negotiation import accepts_gzip, choose_format
 from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.listener import is_of_this_machine
+from exporter.web.passwords import Client, TooManyChecksError
 
 CONCURRENT_SCRAPES: Final = 20
 """Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
@@ -96,8 +97,14 @@ async def _refusal(request: web.Request, authenticator: Authenticator) -> web.Re
     """The reply to a request that may not pass."""
     if not authenticator.within_rate():
         return web.Response(text="Too Many Requests\n", status=429)
-    if await authenticator.authenticates(request.headers.get("Authorization")):
-        return None
+    client = Client(request.remote or "", lambda: request.transport is None)
+    try:
+        if await authenticator.authenticates(request.headers.get("Authorization"), client):
+            return None
+    except TooManyChecksError:
+        return web.Response(
+            text="too many passwords wait to be checked\n", status=503, headers={"Retry-After": "1"}
+        )
     headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
     return web.Response(text="Unauthorized\n", status=401, headers=headers)
 
