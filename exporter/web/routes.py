@@ -20,6 +20,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.listener import is_of_this_machine
 from exporter.web.passwords import Client, TooManyChecksError
+from exporter.web.reloads import is_cross_site
 
 CONCURRENT_SCRAPES: Final = 20
 """Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
@@ -55,7 +56,7 @@ def build(
     telemetry_path: str,
     authenticator: Authenticator,
     connections: Connections,
-    reload: Callable[[], Sequence[str]],
+    reload: Callable[[], Awaitable[Sequence[str]]],
 ) -> web.Application:
     """`pages` makes the document at each path; `reload` reads files again and gives what is wrong."""
     application = web.Application(middlewares=[_guard(authenticator, connections)])
@@ -180,9 +181,11 @@ def _ready(health: Health) -> _Handler:
     return handle
 
 
-def _reload(reload: Callable[[], Sequence[str]]) -> _Handler:
-    async def handle(_: web.Request) -> web.Response:
-        problems = reload()
+def _reload(reload: Callable[[], Awaitable[Sequence[str]]]) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        if is_cross_site(request.headers):
+            return web.Response(text="pages of other sites may not cause a reload\n", status=403)
+        problems = await reload()
         if not problems:
             return web.Response(text="OK\n")
         return web.Response(text="\n".join(problems) + "\n", status=500)

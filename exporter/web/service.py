@@ -23,6 +23,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import allowed_files, limits_for
 from exporter.web.listener import serving
+from exporter.web.reloads import SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.status_page import status_page, style_sheet
 
@@ -58,7 +59,7 @@ class WebService:
             settings.web.telemetry_path,
             self._authenticator,
             self._connections,
-            self.reload,
+            SpacedReloads(self.reload, clock),
         )
 
     def opened(self) -> AbstractAsyncContextManager[list[tuple[str, int]]]:

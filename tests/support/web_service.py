@@ -12,6 +12,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import Limits, limits_for
 from exporter.web.listener import serving
+from exporter.web.reloads import SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
@@ -70,7 +71,7 @@ async def opened(
         "/metrics",
         web_service.authenticator,
         web_service.connections,
-        web_service.reload,
+        SpacedReloads(web_service.reload, clock),
     )
     async with serving(
         application, [("127.0.0.1", 0)], web_service.connections, clock, web_service.authenticator.tls
