@@ -1,6 +1,6 @@
-"""Where the server listens, and how much patience it has with who connects.
+"""The HTTP server: the addresses it listens on, and the limits of a request.
 
-Must not know what is served. Time comes with the calls.
+Must not know what is served, or how connections are limited.
 """
 
 import asyncio
@@ -24,34 +24,34 @@ from exporter.web.acceptor import Acceptor
 from exporter.web.connections import Connections
 
 SHUTDOWN_SECONDS: Final = 2.0
-"""A scrape under way at the end may take this long; the whole stop has 5 s."""
+"""At the stop, scrapes under way may take this long; the whole stop has 5 s."""
 
 KEEPALIVE_SECONDS: Final = 310.0
-"""Longer than the longest scrape interval that makes sense, five minutes: the connection serves again."""
+"""Idle time between two requests. Longer than five minutes, the longest scrape interval that makes sense."""
 
 SERVER: Final = "twilio-email-exporter"
 """The `Server` header; aiohttp's names its own version and Python's."""
 
 BACKLOG: Final = 1024
-"""Connections that wait to be accepted; further ones are tried again by the client a second later."""
+"""Connections that may wait to be accepted; the clients of further ones try again after a second."""
 
 HEADER_BYTES: Final = 8190
-"""One header, or the request line; beyond it the answer is 400."""
+"""Maximum size of a header, and of the request line; larger ones are answered with 400."""
 
 HEADERS: Final = 100
-"""In one request."""
+"""Maximum number of headers in a request."""
 
 
 def is_of_this_machine(transport: BaseTransport | None) -> bool:
-    """Whether the other end is a process here: its address is a loopback one, or our own."""
+    """Whether the client runs on this machine: its address is a loopback address, or the server's own."""
     peer, own = (transport and transport.get_extra_info(name) for name in ("peername", "sockname"))
-    if not peer or not own:  # already gone
+    if not peer or not own:  # the connection is already closed
         return False
     return bool(peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
 
 
 class _ClientFaults(logging.Filter):
-    """Keeps a broken request, which got its 400, and who left before the reply from filling the log."""
+    """Drops log records of malformed requests, which were answered with 400, and of lost connections."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -66,7 +66,10 @@ async def serving(
     clock: Clock,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[list[tuple[str, int]]]:
-    """Serve on every address (host `None`: all of them); gives those bound, with their real ports."""
+    """Serve on every address; yields the bound ones with their real ports. Raises `ListenError`.
+
+    Host `None` means every interface.
+    """
     runner = web.AppRunner(
         application,
         access_log=None,
@@ -77,7 +80,7 @@ async def serving(
         max_headers=HEADERS,
     )
     server_logger.addFilter(_CLIENT_FAULTS)
-    # The only way to change the header of a 400, which no handler of ours sees.
+    # Replies to malformed requests are built by aiohttp alone: neither handlers nor signals see them.
     web_response.SERVER_SOFTWARE = SERVER  # type: ignore[attr-defined]
     await runner.setup()
     acceptor = Acceptor(cast("web.Server", runner.server), connections, clock, tls)
@@ -135,4 +138,4 @@ def _shown(host: str | None) -> str:
 def _why(error: OSError) -> str:
     if isinstance(error, socket.gaierror) or error.errno is None:
         return f"{error.strerror or error}"
-    return os.strerror(error.errno)  # asyncio's own text says the address a second time
+    return os.strerror(error.errno)  # asyncio's own text repeats the address

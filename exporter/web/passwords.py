@@ -1,10 +1,12 @@
-"""Who may come in: users and their bcrypt hashes. The home of bcrypt.
+"""Checks passwords of users against their bcrypt hashes. The home of bcrypt.
 
-Must not know of HTTP or of where the users come from.
+Must not know HTTP, or where the users come from.
 
-Rule 1: no password and no hash of one is kept but in a keyed digest, for as long as an answer is remembered.
-Rule 2: an unknown user costs what a known one with a wrong password costs: nobody learns names by the clock.
-Rule 3: one check at a time, in a thread: bcrypt is slow on purpose, and polls must go on.
+Rule 1: of a password only a keyed digest is kept, and only while an accepted one is remembered.
+Rule 2: a check of an unknown user takes as long as one of a known user with a wrong password, so that
+response times do not reveal user names.
+Rule 3: one check at a time, in a thread: bcrypt is slow by design, and polls must go on.
+Rule 4: few checks wait, and none is made for clients that have left: an attacker cannot keep users waiting.
 """
 
 import asyncio
@@ -19,25 +21,25 @@ import bcrypt  # noqa: TID251 - home of bcrypt
 from exporter.clock import Clock
 
 REMEMBERED_SECONDS: Final = 300.0
-"""A scraper that comes every minute pays for one check in five."""
+"""After its last use. A scraper causes one check as long as it scrapes more often than this."""
 
 WAITING_CHECKS: Final = 10
-"""At bcrypt's cost 10 these take half a second."""
+"""With bcrypt cost 10 these take half a second. Further ones are refused."""
 
 WAITING_CHECKS_OF_AN_ADDRESS: Final = 5
-"""So that one address cannot take every place."""
+"""So that one address cannot occupy all places."""
 
 _BCRYPT_BYTES: Final = 72
-"""bcrypt looks at no more; Go's cuts off the rest, and so did Python's until version 5."""
+"""bcrypt ignores the rest. Go truncates, and so did Python's bcrypt until version 5, which raises."""
 
 
 class TooManyChecksError(Exception):
-    """The password was not checked; the client may try again a second later."""
+    """The password was not checked; the client may try again after a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks."""
+    """The client that sent the password."""
 
     address: str
     has_left: Callable[[], bool]
@@ -48,19 +50,19 @@ class Passwords:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._users: dict[str, bytes] = {}
-        self._accepted: dict[bytes, float] = {}  # digests of what was right, and until when it counts
+        self._accepted: dict[bytes, float] = {}  # digests of accepted passwords, and when each is forgotten
         self._checks: dict[bytes, tuple[asyncio.Task[bool], list[Client]]] = {}
         self._lock = asyncio.Lock()
 
     def replace(self, users: Mapping[str, str]) -> None:
-        """From now on these users and no others are accepted; the values are bcrypt hashes.
+        """Accept these users only, from now on; the values are bcrypt hashes.
 
-        What is remembered stays: each digest covers the hash, so it counts for users that did not change.
+        Remembered digests stay: each covers the hash, so it is valid only while the user keeps that hash.
         """
         self._users = {name: hash_.encode() for name, hash_ in users.items()}
 
     async def accept(self, user: str, password: str, client: Client) -> bool:
-        """Whether user and password are right. Raises `TooManyChecksError`."""
+        """Whether the user exists and the password is right. Raises `TooManyChecksError`."""
         checked = self._users.get(user) or self._stand_in(user)
         digest = self._digest(user, checked, password)
         if user in self._users and self._remembers(digest):
@@ -97,7 +99,7 @@ class Passwords:
         return False
 
     def _stand_in(self, user: str) -> bytes:
-        """One of the known hashes, the same each time: checking it costs what checking a user costs."""
+        """One of the known hashes, always the same for a name: its check takes as long as that of a user."""
         hashes = sorted(self._users.values())
         return hashes[int.from_bytes(self._digest(user)) % len(hashes)]
 
@@ -105,7 +107,7 @@ class Passwords:
         digest = hashlib.blake2b(key=self._key)
         for part in parts:
             content = part.encode() if isinstance(part, str) else part
-            digest.update(len(content).to_bytes(8))  # or ("ab", "c") would be ("a", "bc")
+            digest.update(len(content).to_bytes(8))  # otherwise ("ab", "c") and ("a", "bc") would be equal
             digest.update(content)
         return digest.digest()
 
