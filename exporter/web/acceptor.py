@@ -28,7 +28,7 @@ TLS_SHUTDOWN_SECONDS: Final = 2.0
 """How long a client may take to confirm the end of a TLS connection."""
 
 
-HANDSHAKES_PER_COLLECTION: Final = 32
+HANDSHAKES_PER_COLLECTION: Final = 16
 """asyncio leaves a reference cycle of 0.3 MB for each failed handshake.
 
 The garbage collector counts objects, not bytes, and would let hundreds of them pile up.

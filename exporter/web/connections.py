@@ -76,7 +76,8 @@ class Connections:
 
     def admit(self, protocol: web.RequestHandler, socket: socket, address: str) -> Connection:
         """Count a new connection; when there are too many, another one is closed."""
-        self._make_room(of_scrapers=False, limit=self._limits.others)
+        if len(self) >= self._limits.connections:
+            self._close_one(of_scrapers=False)
         connection = self._open[protocol] = Connection(address, socket, self._clock.monotonic())
         return connection
 
@@ -96,9 +97,12 @@ class Connections:
     def mark_scraper(self, request: web.Request) -> None:
         """The client of this request was authenticated, or received the metrics."""
         connection = self._open.get(request.protocol)
-        if connection is not None and not connection.is_of_scraper:
-            self._make_room(of_scrapers=True, limit=self._limits.scrapers)
-            connection.is_of_scraper = True
+        if connection is None or connection.is_of_scraper:
+            return
+        self._forget_closed()
+        if sum(each.is_of_scraper for each in self._open.values()) >= self._limits.scrapers:
+            self._close_one(of_scrapers=True)
+        connection.is_of_scraper = True
 
     def sweep(self) -> None:
         """Close the connections of clients that are too slow."""
@@ -113,13 +117,11 @@ class Connections:
         for connection in self._open.values():
             connection.abort()
 
-    def _make_room(self, *, of_scrapers: bool, limit: int) -> None:
-        self._forget_closed()
+    def _close_one(self, *, of_scrapers: bool) -> None:
         held = {each: protocol for protocol, each in self._open.items() if each.is_of_scraper is of_scrapers}
-        if len(held) >= limit:
-            victim = least_worthy(held)
-            victim.abort()
-            del self._open[held[victim]]
+        victim = least_worthy(held)
+        victim.abort()
+        del self._open[held[victim]]
 
     def _forget_closed(self) -> None:
         for protocol in [protocol for protocol, each in self._open.items() if not each.is_open]:

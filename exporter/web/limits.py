@@ -4,8 +4,8 @@ Must not know of sockets, HTTP or the event loop.
 
 Rule 1: a new connection is always accepted; another one is closed for it. An attacker who fills every place
 and stays would otherwise lock everyone else out.
-Rule 2: connections of scrapers and all other connections have places of their own, so that one kind cannot
-push out the other.
+Rule 2: other connections are closed for a new one, never those of scrapers; and scrapers cannot take every
+place, so that there is always another one to close.
 Rule 3: file descriptors for polls and for the state file are left free.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-MOST_CONNECTIONS: Final = 100
-"""asyncio allocates 0.3 MB for each TLS connection, so this bounds the memory as well: 30 MB."""
+MOST_CONNECTIONS: Final = 80
+"""asyncio allocates 0.3 MB for each TLS connection, so this bounds the memory as well: 24 MB."""
 
 FEWEST_CONNECTIONS: Final = 10
 """Open even if polls then run out of file descriptors: the failure must be visible."""
@@ -32,17 +32,16 @@ FILES_PER_POLL_CONNECTION: Final = 2
 class Limits:
     """Open connections, at most."""
 
+    connections: int
     scrapers: int
-    """Of clients that were authenticated, or received the metrics."""
-    others: int
+    """Of these, connections of clients that were authenticated, or received the metrics."""
 
 
 def limits_for(files: int | None, poll_connections: int) -> Limits:
     """`files`: file descriptors that the process may open, `None` for any number of them."""
     room = MOST_CONNECTIONS if files is None else files - files_besides(poll_connections)
     connections = max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, room))
-    scrapers = connections * 3 // 5
-    return Limits(scrapers, connections - scrapers)
+    return Limits(connections, scrapers=connections * 5 // 8)
 
 
 def files_besides(poll_connections: int) -> int:

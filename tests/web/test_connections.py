@@ -23,7 +23,7 @@ from tests.support.certificates import make_certificates
 from tests.support.web_service import WebService, ask, opened
 from tests.web.test_tls import configured, trusting
 
-FEW = Limits(scrapers=3, others=4)
+FEW = Limits(connections=7, scrapers=3)
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 GOOD = "Authorization: Basic YWxpY2U6c2VjcmV0"  # alice:secret
@@ -76,11 +76,11 @@ async def test_many_connections_do_not_lock_a_scraper_out(path: str | None) -> N
     async with opened(limits=FEW) as web_service, AsyncExitStack() as stack:
         scraper = await stack.enter_async_context(connected(web_service))
         assert await scraper.status() == 200
-        for _ in range(5 * FEW.others):
+        for _ in range(5 * FEW.connections):
             attacker = await stack.enter_async_context(connected(web_service))
             if path:
                 await attacker.status(path)
-            assert len(web_service.connections) <= 1 + FEW.others
+            assert len(web_service.connections) <= FEW.connections
             assert (await ask(web_service.port)).status == 200
             assert await scraper.status() == 200
 
@@ -209,8 +209,8 @@ async def test_hanging_handshakes_have_a_limit_and_leave_no_memory(certificates:
                 clients = handshakes(20, web_service.port)
                 assert (await ask(web_service.port, tls=context)).status == 200
                 kept = sum(isinstance(each, SSLProtocol) for each in gc.get_objects())
-                assert kept <= FEW.others + FEW.scrapers + 2 * HANDSHAKES_PER_COLLECTION
-                assert len(web_service.connections) <= FEW.others + 1
+                assert kept <= FEW.connections + 2 * HANDSHAKES_PER_COLLECTION
+                assert len(web_service.connections) <= FEW.connections
                 for client in clients:
                     client.close()
     finally:

@@ -28,16 +28,16 @@ class Held:
 @pytest.mark.parametrize(
     ("files", "poll_connections", "limits"),
     [
-        (None, 2, Limits(scrapers=60, others=40)),
-        (20_000, 200, Limits(scrapers=60, others=40)),
-        (256, 2, Limits(scrapers=60, others=40)),
-        (96, 2, Limits(scrapers=36, others=24)),
-        (40, 2, Limits(scrapers=6, others=4)),
-        (1024, 1000, Limits(scrapers=6, others=4)),
+        (None, 2, Limits(80, scrapers=50)),
+        (20_000, 200, Limits(80, scrapers=50)),
+        (256, 2, Limits(80, scrapers=50)),
+        (96, 2, Limits(60, scrapers=37)),
+        (40, 2, Limits(10, scrapers=6)),
+        (1024, 1000, Limits(10, scrapers=6)),
     ],
 )
 def test_limits(files: int | None, poll_connections: int, limits: Limits) -> None:
-    """A hundred connections where there are files enough, and always a few."""
+    """Eighty connections where there are files enough, and always a few."""
     assert limits_for(files, poll_connections) == limits
 
 
@@ -45,9 +45,9 @@ def test_limits(files: int | None, poll_connections: int, limits: Limits) -> Non
 def test_files_for_polls_and_state_stay_free(files: int, poll_connections: int) -> None:
     """All connections together leave the files that the rest of the program needs."""
     limits = limits_for(files, poll_connections)
-    connections = limits.scrapers + limits.others
-    assert FEWEST_CONNECTIONS <= connections <= MOST_CONNECTIONS
-    assert connections <= max(FEWEST_CONNECTIONS, files - files_besides(poll_connections))
+    assert 0 < limits.scrapers < limits.connections
+    assert FEWEST_CONNECTIONS <= limits.connections <= MOST_CONNECTIONS
+    assert limits.connections <= max(FEWEST_CONNECTIONS, files - files_besides(poll_connections))
 
 
 def test_limit_of_this_process() -> None:
