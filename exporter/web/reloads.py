@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from exporter.clock import Clock
 
-RELOAD_INTERVAL_SECONDS: Final = 1.0
+RELOAD_INTERVAL_SECONDS: Final = 2.0
 
 
 class SpacedReloads:
-    """Calls `reload` once a second at most; requests that come sooner share the next call and its result."""
+    """Calls `reload` every two seconds at most; earlier requests share the next call and its result."""
 
     def __init__(self, reload: Callable[[], Sequence[str]], clock: Clock) -> None:
         self._reload = reload

@@ -1,4 +1,4 @@
-"""The server on a real socket, with everything behind it but the polls; and a client that looks closely."""
+"""The web service on a real socket, without polls, and a client that returns every detail of a reply."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ LIMITS = limits_for(None, poll_connections=0)
 
 @dataclass
 class WebService:
-    """The parts that a test touches."""
+    """The parts that tests use."""
 
     clock: ManualClock
     authenticator: Authenticator
@@ -115,7 +115,7 @@ async def ask(
     method: str = "GET",
     headers: Sequence[str] = (),
 ) -> Reply:
-    """One request on a connection of its own. Raises `OSError` when the door stays shut."""
+    """One request on a new connection. Raises `OSError` if the server closes it without a reply."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None
     )

@@ -46,7 +46,7 @@ async def test_pages_of_other_sites_cannot_reload(header: str) -> None:
         assert web_service.reloads == 1
 
 
-async def test_many_requests_cause_one_reload_a_second() -> None:
+async def test_many_requests_cause_few_reloads() -> None:
     """Each gets the result of a reload that began after it was sent."""
     async with opened() as web_service:
         web_service.problems = ["broken"]
