@@ -18,9 +18,12 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from exporter.clock import SystemClock
 from exporter.operation import STATS, Operation, Stats
 from exporter.simulator.ids import operation_id
 from exporter.twilio.protocol import PAGE_SIZE
+from exporter.web.connections import Connections
+from exporter.web.limits import allowed_files, limits_for
 from exporter.web.listener import serving
 from tests.support.clock import SATURDAY
 
@@ -97,7 +100,9 @@ async def _serve_for_ever(pages: "Pages", parent: Connection) -> None:
     application = web.Application()
     operations = "/v1/Emails/Operations"
     application.add_routes([web.get(operations, pages.list_), web.get(f"{operations}/{{id}}", pages.fetch)])
-    async with serving(application, [("127.0.0.1", 0)]) as bound:
+    clock = SystemClock()
+    connections = Connections(limits_for(allowed_files(), poll_connections=0), clock)
+    async with serving(application, [("127.0.0.1", 0)], connections, clock) as bound:
         parent.send(f"http://127.0.0.1:{bound[0][1]}/v1")
         await asyncio.Event().wait()
 

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from multiprocessing.pool import Pool
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from aiohttp import ClientSession, web
 from prometheus_client import generate_latest
 
 from bench.measuring import median_ratio, timed_turns
 from bench.table import TIMES, Row
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from exporter.events import PollFinished, RequestFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
@@ -29,7 +29,10 @@ from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
 from exporter.metrics.registry import Metrics
 from exporter.operation import STATS, Operation, Stats
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, serving
+from exporter.web.connections import Connections
+from exporter.web.limits import limits_for
+from exporter.web.listener import serving
+from exporter.web.reloads import SpacedReloads
 from exporter.web.routes import Health, build
 from exporter.web.service import exposition_of
 from tests.support.clock import SATURDAY
@@ -45,6 +48,7 @@ ROUNDS: Final = 8
 GZIP_MORE: Final = 8
 """Times as many scrapes, for each takes so little."""
 
+CLOCK: Final = SystemClock()
 LOOPBACK: Final = (("127.0.0.1", 0),)
 PLAIN: Final = {"Accept": "text/plain", "Accept-Encoding": "identity"}
 GZIP: Final = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
@@ -148,18 +152,26 @@ def static(content: bytes) -> web.Application:
     return application
 
 
-def web_service(exposition: Exposition) -> web.Application:
-    authenticator, connections = Authenticator(None, SystemClock()), Connections()
-    return build(
+Served: TypeAlias = tuple[web.Application, tuple[tuple[str, int], ...], Connections, Clock]
+
+
+def served(application: web.Application, connections: Connections | None = None) -> Served:
+    return application, LOOPBACK, connections or Connections(limits_for(None, 0), CLOCK), CLOCK
+
+
+def web_service(exposition: Exposition) -> Served:
+    connections = Connections(limits_for(None, 0), CLOCK)
+    application = build(
         exposition,
         Health(dead=lambda: None, loaded=True),
         {},
         lambda: None,
         "/metrics",
-        authenticator,
+        Authenticator(None, CLOCK),
         connections,
-        list,
+        SpacedReloads(list, CLOCK),
     )
+    return served(application, connections)
 
 
 async def elsewhere(pool: Pool, call: Callable[..., T], *arguments: object) -> T:
@@ -177,8 +189,8 @@ async def compare(
     ours: list[list[float]] = []
     bare: list[list[float]] = []
     async with (
-        serving(web_service(exposition), LOOPBACK) as here,
-        serving(static(page), LOOPBACK) as there,
+        serving(*web_service(exposition)) as here,
+        serving(*served(static(page))) as there,
         running(polls.run()),
     ):
         for _ in range(ROUNDS):
@@ -225,7 +237,7 @@ async def write_anew(metrics: Metrics, exposition: Exposition, polls: Polls, rou
 
 async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: float) -> list[Row]:
     polls.late.clear()
-    async with serving(web_service(exposition), LOOPBACK) as here, running(polls.run()):
+    async with serving(*web_service(exposition)) as here, running(polls.run()):
         with timed_turns() as turns:
             answered, refused = await elsewhere(
                 pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds

@@ -14,6 +14,7 @@ Rule 5: a file that cannot be written keeps the exporter from saving, not from s
 
 import asyncio
 import contextlib
+import os
 import sqlite3  # noqa: TID251 - home of sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +202,8 @@ class Storage:
 
 def _connect(path: Path, lock_seconds: float) -> sqlite3.Connection:
     """A connection that owns the file until it is closed, or reads it if it may not write."""
+    with contextlib.suppress(OSError):  # it exists, or SQLite will report why it cannot be created
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # SQLite gives the journal the same mode
     connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")

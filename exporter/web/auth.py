@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from exporter.clock import Clock
 from exporter.config.sources import Problem, SettingsError
-from exporter.web.passwords import Passwords
+from exporter.web.passwords import Client, Passwords
 from exporter.web.tls import ReloadableContext, reloadable_context, server_context
 from exporter.web.web_config import RateLimit, WebConfig, read_web_config
 
@@ -49,12 +49,15 @@ class Authenticator:
         """Whether one more request may come in now; it then counts."""
         return self._bucket is None or self._bucket.take(self._clock.monotonic())
 
-    async def authenticates(self, authorization: str | None) -> bool:
-        """Whether the header of that name opens the door; without users it stands open."""
+    async def authenticates(self, authorization: str | None, client: Client) -> bool:
+        """Whether the header of that name holds a known user; without users everyone is accepted.
+
+        Raises `TooManyChecksError`.
+        """
         if not self.config.users:
             return True
         credential = basic_credential(authorization)
-        return credential is not None and await self._passwords.accept(*credential)
+        return credential is not None and await self._passwords.accept(*credential, client)
 
     def _take(self, file: Path, *, first: bool) -> None:
         self._look_at([file, *self.config.files()])  # before reading: what changes meanwhile is read again

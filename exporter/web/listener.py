@@ -1,83 +1,57 @@
-"""Where the server listens, and how much patience it has with who connects.
+"""The HTTP server: the addresses it listens on, and the limits of a request.
 
-Must not know what is served. Time comes with the calls.
+Must not know what is served, or how connections are limited.
 """
 
+import asyncio
 import ipaddress
 import logging
 import os
 import socket
 import ssl
 from asyncio import BaseTransport
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
-from aiohttp import web  # noqa: TID251 - home of aiohttp
+from aiohttp import web, web_response  # noqa: TID251 - home of aiohttp
 from aiohttp.http_exceptions import HttpProcessingError  # noqa: TID251 - home of aiohttp
 from aiohttp.log import server_logger  # noqa: TID251 - home of aiohttp
 
+from exporter.clock import Clock
 from exporter.errors import ListenError
+from exporter.web.acceptor import Acceptor
+from exporter.web.connections import Connections
 
 SHUTDOWN_SECONDS: Final = 2.0
-"""A scrape under way at the end may take this long; the whole stop has 5 s."""
+"""At the stop, scrapes under way may take this long; the whole stop has 5 s."""
 
 KEEPALIVE_SECONDS: Final = 310.0
-"""Longer than the longest scrape interval that makes sense, five minutes: the connection serves again."""
+"""Idle time between two requests. Longer than five minutes, the longest scrape interval that makes sense."""
 
-REQUEST_SECONDS: Final = 10.0
-"""Between connecting and the end of the first request's headers."""
+SERVER: Final = "twilio-email-exporter"
+"""The `Server` header; aiohttp's names its own version and Python's."""
 
-READ_SECONDS: Final = 60.0
-"""For reading a reply."""
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted; the clients of further ones try again after a second."""
 
 HEADER_BYTES: Final = 8190
-"""One header, or the request line; beyond it the answer is 400."""
+"""Maximum size of a header, and of the request line; larger ones are answered with 400."""
 
 HEADERS: Final = 100
-"""In one request."""
-
-
-class Connections:
-    """The open connections; those that keep us waiting are cut off."""
-
-    def __init__(self) -> None:
-        self._server: web.Server | None = None
-        self._active: set[web.RequestHandler] = set()
-        self._waiting_since: dict[web.RequestHandler, float] = {}
-
-    def attach(self, server: web.Server | None) -> None:
-        self._server = server
-
-    def request_received(self, request: web.Request) -> None:
-        """A request has come in whole."""
-        self._active.add(request.protocol)
-
-    def sweep(self, now: float) -> None:
-        """Cut off who has kept us waiting for too long; `now` counts seconds, from any instant."""
-        open_now = set(self._server.connections) if self._server else set()
-        self._active &= open_now
-        before, self._waiting_since = self._waiting_since, {}
-        for protocol in open_now:
-            transport = protocol.transport
-            reading = transport is not None and transport.get_write_buffer_size() > 0
-            if transport is None or (protocol in self._active and not reading):
-                continue
-            since = self._waiting_since[protocol] = before.get(protocol, now)
-            if now - since >= (READ_SECONDS if reading else REQUEST_SECONDS):
-                transport.abort()
+"""Maximum number of headers in a request."""
 
 
 def is_of_this_machine(transport: BaseTransport | None) -> bool:
-    """Whether the other end is a process here: its address is a loopback one, or our own."""
+    """Whether the client runs on this machine: its address is a loopback address, or the server's own."""
     peer, own = (transport and transport.get_extra_info(name) for name in ("peername", "sockname"))
-    if not peer or not own:  # already gone
+    if not peer or not own:  # the connection is already closed
         return False
     return bool(peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
 
 
 class _ClientFaults(logging.Filter):
-    """Keeps a broken request, which got its 400, and who left before the reply from filling the log."""
+    """Drops log records of malformed requests, which were answered with 400, and of lost connections."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -88,10 +62,14 @@ class _ClientFaults(logging.Filter):
 async def serving(
     application: web.Application,
     addresses: Iterable[tuple[str | None, int]],
-    connections: Connections | None = None,
+    connections: Connections,
+    clock: Clock,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[list[tuple[str, int]]]:
-    """Serve on every address (host `None`: all of them); gives those bound, with their real ports."""
+    """Serve on every address; yields the bound ones with their real ports. Raises `ListenError`.
+
+    Host `None` means every interface.
+    """
     runner = web.AppRunner(
         application,
         access_log=None,
@@ -102,18 +80,52 @@ async def serving(
         max_headers=HEADERS,
     )
     server_logger.addFilter(_CLIENT_FAULTS)
+    # Replies to malformed requests are built by aiohttp alone: neither handlers nor signals see them.
+    web_response.SERVER_SOFTWARE = SERVER  # type: ignore[attr-defined]
     await runner.setup()
+    acceptor = Acceptor(cast("web.Server", runner.server), connections, clock, tls)
     try:
-        if connections is not None:
-            connections.attach(runner.server)
-        for host, port in addresses:
-            try:
-                await web.TCPSite(runner, host, port, ssl_context=tls).start()
-            except OSError as error:
-                raise ListenError(f"cannot listen on {_shown(host)}:{port}: {_why(error)}") from error
-        yield [(address[0], address[1]) for address in runner.addresses]
+        async with _listening(addresses) as sockets, _running(map(acceptor.accept, sockets)):
+            yield [each.getsockname()[:2] for each in sockets]
     finally:
         await runner.cleanup()
+        connections.abort()
+
+
+@asynccontextmanager
+async def _listening(addresses: Iterable[tuple[str | None, int]]) -> AsyncIterator[list[socket.socket]]:
+    sockets: list[socket.socket] = []
+    try:
+        for host, port in addresses:
+            try:
+                sockets += await _bound(host, port)
+            except OSError as error:
+                raise ListenError(f"cannot listen on {_shown(host)}:{port}: {_why(error)}") from error
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def _bound(host: str | None, port: int) -> list[socket.socket]:
+    """Listening sockets, one for each address family; asyncio resolves the name and sets their options."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
+    sockets = [each.dup() for each in server.sockets]
+    server.close()
+    for each in sockets:
+        each.listen(BACKLOG)
+    return sockets
+
+
+@asynccontextmanager
+async def _running(coroutines: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _CLIENT_FAULTS: Final = _ClientFaults()
@@ -126,4 +138,4 @@ def _shown(host: str | None) -> str:
 def _why(error: OSError) -> str:
     if isinstance(error, socket.gaierror) or error.errno is None:
         return f"{error.strerror or error}"
-    return os.strerror(error.errno)  # asyncio's own text says the address a second time
+    return os.strerror(error.errno)  # asyncio's own text repeats the address

@@ -1,9 +1,9 @@
-"""What Prometheus, Kubernetes and people touch: routes, and the guard before them.
+"""The HTTP routes for Prometheus, Kubernetes and browsers, and the access check in front of them.
 
-Serves finished pages; must never call Twilio, and must not know how numbers come about.
+Serves pages that are ready; must never call Twilio, and must not know how the numbers are computed.
 
-Rule: the guard stands before every path, paths that do not exist among them, as exporter-toolkit has it: rate
-limit first, then users. A probe from this machine it lets pass.
+Rule: access is checked for every path, also for paths that do not exist, as in exporter-toolkit: first the
+rate limit, then the user. Probes from the same machine are exempt.
 """
 
 import asyncio
@@ -17,29 +17,32 @@ from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aioht
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, is_of_this_machine
+from exporter.web.connections import Connections
+from exporter.web.listener import is_of_this_machine
+from exporter.web.passwords import Client, TooManyChecksError
+from exporter.web.reloads import is_cross_site
 
 CONCURRENT_SCRAPES: Final = 20
-"""Far more than the Prometheus servers of one exporter; who comes on top is told to come again."""
+"""Far more than one exporter has Prometheus servers. Further scrapes get 503 with `Retry-After`."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What the probes answer."""
+    """What `/-/healthy` and `/-/ready` report."""
 
     dead: Callable[[], str | None]
-    """Why the process should be restarted; `None`: its loops turn. Asked only when all is loaded."""
+    """Why the process should be restarted; `None` if its poll loops run. Called only once `loaded` is set."""
     ready: bool = False
     loaded: bool = False
-    """Counters stand where a former process left them, and loops turn.
+    """The counters have been restored from the state, and the poll loops run.
 
-    Before, a scrape would see the counters fall to zero, and silence is no death.
+    Until then a scrape would see counters fall to zero, and poll loops that are not running are no failure.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One document for people, finished."""
+    """A rendered document for browsers."""
 
     text: str
     content_type: str = "text/html"
@@ -53,18 +56,20 @@ def build(
     telemetry_path: str,
     authenticator: Authenticator,
     connections: Connections,
-    reload: Callable[[], Sequence[str]],
+    reload: Callable[[], Awaitable[Sequence[str]]],
 ) -> web.Application:
-    """`pages` makes the document at each path; `reload` reads files again and gives what is wrong."""
+    """The application. `pages` renders the document of each path; `reload` reads the files again and returns
+    the problems, one line each.
+    """
     application = web.Application(middlewares=[_guard(authenticator, connections)])
     application.on_response_prepare.append(_configured_headers(authenticator))
     application.add_routes(
         [
-            web.get(telemetry_path, _metrics(exposition, health, on_scrape)),
+            web.get(telemetry_path, _metrics(exposition, health, on_scrape, connections)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
             web.post("/-/reload", _reload(reload)),
-            *(web.get(path, _people(page)) for path, page in pages.items()),
+            *(web.get(path, _document(page)) for path, page in pages.items()),
         ]
     )
     return application
@@ -78,17 +83,33 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def _guard(authenticator: Authenticator, connections: Connections) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        connections.request_received(request)
-        if request.path in _PROBES and is_of_this_machine(request.transport):
+        with connections.answering(request):
+            if request.path in _PROBES and is_of_this_machine(request.transport):
+                return await handler(request)
+            refusal = await _refusal(request, authenticator)
+            if refusal is not None:
+                return refusal
+            if authenticator.config.users:
+                connections.mark_scraper(request)
             return await handler(request)
-        if not authenticator.within_rate():
-            return web.Response(text="Too Many Requests\n", status=429)
-        if not await authenticator.authenticates(request.headers.get("Authorization")):
-            headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
-            return web.Response(text="Unauthorized\n", status=401, headers=headers)
-        return await handler(request)
 
     return guard
+
+
+async def _refusal(request: web.Request, authenticator: Authenticator) -> web.Response | None:
+    """The reply to a request that is refused; `None` if it is allowed."""
+    if not authenticator.within_rate():
+        return web.Response(text="Too Many Requests\n", status=429)
+    client = Client(request.remote or "", lambda: request.transport is None)
+    try:
+        if await authenticator.authenticates(request.headers.get("Authorization"), client):
+            return None
+    except TooManyChecksError:
+        return web.Response(
+            text="too many pending password checks\n", status=503, headers={"Retry-After": "1"}
+        )
+    headers = {"WWW-Authenticate": 'Basic realm="twilio-email-exporter", charset="UTF-8"'}
+    return web.Response(text="Unauthorized\n", status=401, headers=headers)
 
 
 def _configured_headers(
@@ -100,21 +121,26 @@ def _configured_headers(
     return add
 
 
-def _metrics(exposition: Exposition, health: Health, on_scrape: Callable[[], object]) -> _Handler:
+def _metrics(
+    exposition: Exposition, health: Health, on_scrape: Callable[[], object], connections: Connections
+) -> _Handler:
     scrapes = 0
 
     async def handle(request: web.Request) -> web.StreamResponse:
         nonlocal scrapes
         if not health.loaded:
-            return web.Response(text="the state is being loaded\n", status=503)
+            return web.Response(text="loading the state\n", status=503)
         if scrapes >= CONCURRENT_SCRAPES:
-            return web.Response(text="too many scrapes at once\n", status=503, headers={"Retry-After": "1"})
+            return web.Response(
+                text="too many concurrent scrapes\n", status=503, headers={"Retry-After": "1"}
+            )
         scrapes += 1
         try:
-            # Sent here and not by whoever called: a slow reader is a scrape under way, too.
+            # Sent here, not by aiohttp after the return, so that a slow reader counts as a scrape under way.
             response = await _send_page(exposition, request)
         finally:
             scrapes -= 1
+        connections.mark_scraper(request)
         if request.method == "GET":
             on_scrape()
         return response
@@ -129,7 +155,7 @@ async def _send_page(exposition: Exposition, request: web.Request) -> web.Stream
     pieces: Sequence[bytes] = ()
     if accepts_gzip(request.headers.get("Accept-Encoding")):
         headers["Content-Encoding"] = "gzip"
-        # This kind of response sends its head and a small body at once.
+        # Sends head and small body in one packet.
         response = web.Response(body=await exposition.gzipped_page(format_), headers=headers)
     else:
         pieces = await exposition.pieces(format_)
@@ -159,9 +185,11 @@ def _ready(health: Health) -> _Handler:
     return handle
 
 
-def _reload(reload: Callable[[], Sequence[str]]) -> _Handler:
-    async def handle(_: web.Request) -> web.Response:
-        problems = reload()
+def _reload(reload: Callable[[], Awaitable[Sequence[str]]]) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        if is_cross_site(request.headers):
+            return web.Response(text="cross-site requests may not reload the configuration\n", status=403)
+        problems = await reload()
         if not problems:
             return web.Response(text="OK\n")
         return web.Response(text="\n".join(problems) + "\n", status=500)
@@ -178,9 +206,11 @@ _PAGE_HEADERS: Final = {
 }
 
 
-def _people(page: Callable[[], Page]) -> _Handler:
+def _document(page: Callable[[], Page]) -> _Handler:
     async def handle(_: web.Request) -> web.Response:
-        document = await asyncio.to_thread(page)  # of a hundred accounts it takes tens of milliseconds
+        document = await asyncio.to_thread(
+            page
+        )  # with a hundred accounts, rendering takes tens of milliseconds
         return web.Response(text=document.text, content_type=document.content_type, headers=_PAGE_HEADERS)
 
     return handle

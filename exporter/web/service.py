@@ -1,6 +1,6 @@
-"""What Prometheus, Kubernetes and people come to, built from the settings: the pages, the probes, the guard.
+"""The web service as the settings describe it: metrics, probes, status page, reload.
 
-Shows what the watchers know; must not know of pollers, storage or Twilio.
+Shows what the observers hold; must not know pollers, storage or Twilio.
 """
 
 import asyncio
@@ -20,16 +20,19 @@ from exporter.metrics.registry import Metrics
 from exporter.observers.hub import Hub
 from exporter.supervisor import Supervisor
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, serving
+from exporter.web.connections import Connections
+from exporter.web.limits import allowed_files, limits_for
+from exporter.web.listener import serving
+from exporter.web.reloads import SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.status_page import status_page, style_sheet
 
 MAINTENANCE_SECONDS: Final = 5.0
-"""Between two looks at files that may have changed and at visitors who keep us waiting."""
+"""Interval of the checks for changed files and for slow connections."""
 
 
 class WebService:
-    """`reloads` read again what others keep of files; each raises what is wrong, and keeps the old then."""
+    """`reloads` read files of other parts again; each raises what is wrong and keeps the previous content."""
 
     def __init__(
         self,
@@ -43,7 +46,8 @@ class WebService:
         self._clock = clock
         self._hub = hub
         self._authenticator = Authenticator(settings.web.config_file, clock)
-        self._connections = Connections()
+        poll_connections = len(settings.accounts) * settings.api.concurrency
+        self._connections = Connections(limits_for(allowed_files(), poll_connections), clock)
         self._reloads = [self._authenticator.reload, *reloads]
         self.exposition = exposition_of(hub.metrics, clock)
         self.health = Health(dead=lambda: tasks.dead() or hub.watchdog.reason())
@@ -55,13 +59,13 @@ class WebService:
             settings.web.telemetry_path,
             self._authenticator,
             self._connections,
-            self.reload,
+            SpacedReloads(self.reload, clock),
         )
 
     def opened(self) -> AbstractAsyncContextManager[list[tuple[str, int]]]:
-        """Serve; gives the addresses that are bound. Raises `ListenError`."""
+        """Serve; yields the bound addresses. Raises `ListenError`."""
         addresses = [(each.host, each.port) for each in self._settings.web.listen_address]
-        return serving(self.application, addresses, self._connections, self._authenticator.tls)
+        return serving(self.application, addresses, self._connections, self._clock, self._authenticator.tls)
 
     def status_page(self) -> Page:
         return Page(
@@ -75,7 +79,7 @@ class WebService:
         )
 
     def reload(self) -> list[str]:
-        """Read again what may change while running; gives what is wrong, one line each."""
+        """Read all reloadable files again; returns the problems, one line each."""
         problems: list[str] = []
         for reload in self._reloads:
             try:
@@ -86,25 +90,25 @@ class WebService:
                 problems.append(str(error))
         self._hub.metrics.reloaded(self._clock.now(), successful=not problems)
         for problem in problems:
-            line(ERROR, "reload failed; what was in force stays", problem=problem)
+            line(ERROR, "reload failed, keeping the previous configuration", problem=problem)
         if not problems:
             line(INFO, "reloaded")
         return problems
 
     async def maintain(self) -> None:
-        """What must be looked at from time to time. A mistake of ours is told, and the next look comes."""
+        """Close slow connections and reload changed files, until cancelled. Internal errors are logged."""
         while True:
             await self._clock.sleep(MAINTENANCE_SECONDS)
             try:
-                self._connections.sweep(self._clock.monotonic())
+                self._connections.sweep()
                 if self._authenticator.changed():
                     self.reload()
-            except Exception:  # noqa: BLE001 - it must not end the watch
-                LOG.exception("a look at files and visitors failed")
+            except Exception:  # noqa: BLE001 - later runs must still happen
+                LOG.exception("periodic maintenance of the web service failed")
 
     @asynccontextmanager
     async def counters_released_in_time(self) -> AsyncIterator[None]:
-        """Even if no first scrape comes."""
+        """Release the counters after `metrics.first_scrape_timeout`, even without a first scrape."""
 
         async def release() -> None:
             await self._clock.sleep(self._settings.metrics.first_scrape_timeout)
@@ -118,11 +122,13 @@ class WebService:
 
 
 def exposition_of(metrics: Metrics, clock: Clock) -> Exposition:
-    """The page of some metrics; each part is written again when it has changed."""
+    """The metrics page; each part is rendered again only when it has changed."""
     return Exposition(
         [
             Part(metrics.polled, lambda: metrics.publishes),
             Part(metrics.own, lambda: metrics.changes),
-            Part(metrics.live, lambda: int(clock.monotonic())),  # once a second, however many scrape
+            Part(
+                metrics.live, lambda: int(clock.monotonic())
+            ),  # at most once a second, for any number of scrapers
         ]
     )

@@ -1,7 +1,7 @@
-"""The status page and the table of `once`, for people: values in, text out. The home of jinja2.
+"""Renders the status page and the table of `once`: values in, text out. The home of jinja2.
 
-Must not know of HTTP or Prometheus. Rule: every value is escaped, wherever it came from, and no account's
-state is told by colour alone.
+Must not know HTTP or Prometheus. Rule: every value is escaped, whatever its source, and no account's state is
+shown by colour alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,14 @@ _COLUMNS: Final = ("total", *EMAIL_STATUSES)
 _MAIL: Final = ("delivered", "undelivered", "failed", "total")
 _TOP_FAILING: Final = ("failed", "undelivered", "delivered", "total")
 _KINDS: Final = ("bad", "wait", "good")
-"""How an account may fare; what needs a look comes first."""
+"""Conditions of an account, in the order of the page: those that need attention first."""
 
 _SPANS: Final = {"1h": "hour", "24h": "day"}
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One account, as the template shows it."""
+    """Values of one account for the template."""
 
     status: AccountStatus
     kind: str
@@ -37,7 +37,7 @@ class _View:
     condition: str
     rate_limit: RateLimitStatus | None
     mail: dict[str, dict[str, int]]
-    """Emails by span and stat."""
+    """Number of emails by span and stat."""
     top_failing: list[tuple[Operation, list[int | None]]]
     window: list[tuple[str, int, list[int]]]
 
@@ -70,12 +70,12 @@ def status_page(
 
 
 def style_sheet() -> str:
-    """CSS; a file of its own, so that the page needs no inline style."""
+    """CSS; served as a separate file, because the Content-Security-Policy forbids inline styles."""
     return _TEMPLATES.get_template("status.css").render()
 
 
 def table(snapshots: Mapping[str, Snapshot]) -> str:
-    """Plain text: a row for each account and operation status that occurs, a column for each stat."""
+    """Plain text: one row for each account and operation status in use, one column for each stat."""
     head = ("account", "status", "operations", *_COLUMNS)
     rows = [
         (account, status, str(sums.operations), *map(str, _numbers(sums, _COLUMNS)))
@@ -117,7 +117,7 @@ def _view(status: AccountStatus, rate_limit: RateLimitStatus | None) -> _View:
 
 
 def _total(views: Iterable[_View]) -> dict[str, dict[str, int]]:
-    """The mail of all accounts together."""
+    """The sums over all accounts."""
     total: dict[str, dict[str, int]] = {}
     for view in views:
         for span, numbers in view.mail.items():
@@ -131,13 +131,16 @@ def _condition(status: AccountStatus) -> tuple[str, str]:
     if status.error is not None:
         return "bad", f"Failing ({status.error.outcome}): {status.error}"
     if status.crashed is not None:
-        return "bad", f"The last poll met an internal error ({status.crashed}); the log has more"
+        return "bad", f"Internal error in the last poll: {status.crashed}; see the log"
     if status.state_error is not None:
-        return "bad", f"The state cannot be saved, and the counters wait: {status.state_error}"
+        return "bad", f"State cannot be saved, counters are frozen: {status.state_error}"
     if status.has_succeeded:
-        return "good", "Polls succeed"
-    listed = f"{status.listed_operations:,} operations listed on {status.listed_pages:,} pages so far"
-    return "wait", f"First poll under way: {listed}" if status.polling_since else "Waiting for the first poll"
+        return "good", "Polling successfully"
+    listed = f"{status.listed_operations:,} operations on {status.listed_pages:,} pages so far"
+    return (
+        "wait",
+        f"First poll in progress: {listed}" if status.polling_since else "Waiting for the first poll",
+    )
 
 
 def _numbers(sums: Totals, stats: Iterable[str]) -> list[int]:
@@ -153,7 +156,7 @@ def _iso(at: float) -> str:
 
 
 def _distance(at: float, now: float) -> str:
-    """How far an instant is from now, in the largest unit that fits."""
+    """Time between `at` and `now`, in the largest unit that fits."""
     seconds = round(abs(at - now))
     if seconds == 0:
         return "now"

@@ -45,7 +45,7 @@ def test_internal_error_shows_until_the_next_poll_ends() -> None:
     """By its kind, and without its text."""
     statuses = AccountStatuses(["a"])
     statuses.observe(PollCrashed("a", SATURDAY, KeyError("a secret")))
-    assert "internal error (KeyError)" in page(statuses)
+    assert "Internal error in the last poll: KeyError" in page(statuses)
     assert "a secret" not in page(statuses)
     statuses.observe(PollFinished("a", SATURDAY + 60, 1.0, None))
     assert "KeyError" not in page(statuses)
@@ -59,11 +59,11 @@ def test_page_names_what_ended_the_last_poll() -> None:
     )
     statuses.observe(PollCrashed("a", SATURDAY + 60, KeyError("x")))
     assert "unavailable" not in page(statuses)
-    assert "internal error (KeyError)" in page(statuses)
-    assert "polls in a row: 2" in page(statuses)
+    assert "Internal error in the last poll: KeyError" in page(statuses)
+    assert "consecutive failed polls: 2" in page(statuses)
     again = PollFinished("a", SATURDAY + 120, 1.0, Unavailable("Twilio answered 503"))
     assert statuses.observe(again) is Edge.BROKE_OTHERWISE
-    assert "polls in a row: 3" in page(statuses)
+    assert "consecutive failed polls: 3" in page(statuses)
     assert statuses.observe(PollFinished("a", SATURDAY + 180, 1.0, None)) is Edge.RECOVERED
 
 
@@ -89,7 +89,7 @@ def test_failing_account_shows_since_when_and_why() -> None:
     statuses.observe(PollFinished("a", SATURDAY + 120, 1.0, Unavailable("Twilio answered <503>")))
     shown = page(statuses)
     assert re.search(r"Failing since <time [^>]*>2026-03-07 00:01:00 UTC</time>", shown)
-    assert "(1 min ago), polls in a row: 2" in re.sub("<[^>]+>", "", shown)
+    assert "(1 min ago), consecutive failed polls: 2" in re.sub("<[^>]+>", "", shown)
     assert "&lt;503&gt;" in shown
     assert "<503>" not in shown
     assert "1,234" in shown

@@ -1,4 +1,4 @@
-"""The server on a real socket, with everything behind it but the polls; and a client that looks closely."""
+"""The web service on a real socket, without polls, and a client that returns every detail of a reply."""
 
 import asyncio
 import ssl
@@ -9,17 +9,22 @@ from pathlib import Path
 
 from exporter.metrics.exposition import Exposition
 from exporter.web.auth import Authenticator
-from exporter.web.listener import Connections, serving
+from exporter.web.connections import Connections
+from exporter.web.limits import Limits, limits_for
+from exporter.web.listener import serving
+from exporter.web.reloads import SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.states import State, one_account
 
+LIMITS = limits_for(None, poll_connections=0)
+
 
 @dataclass
 class WebService:
-    """The parts that a test touches."""
+    """The parts that tests use."""
 
     clock: ManualClock
     authenticator: Authenticator
@@ -28,11 +33,16 @@ class WebService:
     exposition: Exposition
     port: int = 0
     problems: list[str] = field(default_factory=list)
-    """What the next reload says."""
+    """What the next reload reports."""
+    reloads: int = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def reload(self) -> list[str]:
+        self.reloads += 1
+        return self.problems
 
 
 @asynccontextmanager
@@ -42,13 +52,14 @@ async def opened(
     state: State | None = None,
     health: Health | None = None,
     exposition: Exposition | None = None,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[WebService]:
     state = state or one_account()
     clock = ManualClock()
     web_service = WebService(
         clock,
         Authenticator(config_file, clock),
-        Connections(),
+        Connections(limits, clock),
         health or Health(dead=lambda: None, ready=True, loaded=True),
         exposition or exposition_of(state.metrics, ManualClock()),
     )
@@ -60,10 +71,10 @@ async def opened(
         "/metrics",
         web_service.authenticator,
         web_service.connections,
-        lambda: web_service.problems,
+        SpacedReloads(web_service.reload, clock),
     )
     async with serving(
-        application, [("127.0.0.1", 0)], web_service.connections, web_service.authenticator.tls
+        application, [("127.0.0.1", 0)], web_service.connections, clock, web_service.authenticator.tls
     ) as bound:
         web_service.port = bound[0][1]
         yield web_service
@@ -104,7 +115,7 @@ async def ask(
     method: str = "GET",
     headers: Sequence[str] = (),
 ) -> Reply:
-    """One request on a connection of its own. Raises `OSError` when the door stays shut."""
+    """One request on a new connection. Raises `OSError` if the server closes it without a reply."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None
     )

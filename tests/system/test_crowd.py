@@ -169,7 +169,7 @@ async def test_watch_over_files_survives_a_mistake(monkeypatch: pytest.MonkeyPat
         assert not watching.done()
         watching.cancel()
     assert next(looks, None) is None
-    assert len(exporter.logged("a look at files and visitors failed")) == 1
+    assert len(exporter.logged("periodic maintenance of the web service failed")) == 1
 
 
 async def test_shard_without_accounts_lives_and_says_so() -> None:

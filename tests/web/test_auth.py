@@ -15,11 +15,13 @@ from exporter.web import passwords
 from exporter.web import routes as web
 from exporter.web.auth import Authenticator, basic_credential
 from exporter.web.listener import is_of_this_machine
-from exporter.web.passwords import REMEMBERED_SECONDS, Passwords
+from exporter.web.passwords import REMEMBERED_SECONDS, Client, Passwords
 from tests.support.clock import ManualClock
 from tests.support.web_service import ask, opened
 
 LONG = "x" * 80
+
+CLIENT = Client("192.0.2.7", has_left=lambda: False)
 
 
 def hashed(password: str, *, cost: int = 4) -> str:
@@ -76,13 +78,13 @@ def users_of(clock: ManualClock, **users: str) -> Passwords:
 async def test_who_comes_in(user: str, password: str, accepted: bool) -> None:
     """A known user with the right password; bcrypt looks at 72 bytes, here as elsewhere."""
     users = {"alice": ALICE, "bob": BOB, "long": hashed(LONG), "ümlaut": hashed("pässword")}
-    assert await users_of(ManualClock(), **users).accept(user, password) is accepted
+    assert await users_of(ManualClock(), **users).accept(user, password, CLIENT) is accepted
 
 
 @pytest.mark.parametrize("kind", ["$2a$", "$2b$", "$2y$"])
 async def test_kinds_of_bcrypt(kind: str) -> None:
     """As htpasswd, Go and Python write them."""
-    assert await users_of(ManualClock(), alice=ALICE.replace("$2b$", kind)).accept("alice", "secret")
+    assert await users_of(ManualClock(), alice=ALICE.replace("$2b$", kind)).accept("alice", "secret", CLIENT)
 
 
 async def test_right_answer_is_remembered_for_a_while(checks: list[bytes]) -> None:
@@ -90,17 +92,17 @@ async def test_right_answer_is_remembered_for_a_while(checks: list[bytes]) -> No
     clock = ManualClock()
     users = users_of(clock, alice=ALICE)
     for _ in range(3):
-        assert await users.accept("alice", "secret")
+        assert await users.accept("alice", "secret", CLIENT)
     assert len(checks) == 1
     clock.advance(REMEMBERED_SECONDS)
-    assert await users.accept("alice", "secret")
+    assert await users.accept("alice", "secret", CLIENT)
     assert len(checks) == 2
 
 
 async def test_many_at_once_pay_once(checks: list[bytes]) -> None:
     """Scrapers that start together do not queue for the same answer."""
     users = users_of(ManualClock(), alice=ALICE)
-    assert all(await asyncio.gather(*(users.accept("alice", "secret") for _ in range(5))))
+    assert all(await asyncio.gather(*(users.accept("alice", "secret", CLIENT) for _ in range(5))))
     assert len(checks) == 1
 
 
@@ -108,7 +110,7 @@ async def test_unknown_user_costs_what_a_wrong_password_costs(checks: list[bytes
     """One check of a hash of the same kind, each time; the same name meets the same hash."""
     users = users_of(ManualClock(), alice=ALICE, bob=BOB)
     for user in ("alice", "carol", "carol"):
-        assert not await users.accept(user, "wrong")
+        assert not await users.accept(user, "wrong", CLIENT)
     assert len(checks) == 3
     assert checks[0] == ALICE.encode()
     assert checks[1] == checks[2]
@@ -118,24 +120,24 @@ async def test_unknown_user_costs_what_a_wrong_password_costs(checks: list[bytes
 async def test_unknown_user_with_a_known_password_stays_outside(checks: list[bytes]) -> None:
     """Though the hash that stands in for his would match."""
     users = users_of(ManualClock(), alice=ALICE)
-    assert await users.accept("alice", "secret")
-    assert not await users.accept("carol", "secret")
+    assert await users.accept("alice", "secret", CLIENT)
+    assert not await users.accept("carol", "secret", CLIENT)
     assert checks == [ALICE.encode()] * 2
 
 
 async def test_changed_users_count_at_once() -> None:
     """What was remembered of the old ones is forgotten."""
     users = users_of(ManualClock(), alice=ALICE)
-    assert await users.accept("alice", "secret")
+    assert await users.accept("alice", "secret", CLIENT)
     users.replace({"alice": BOB})
-    assert not await users.accept("alice", "secret")
-    assert await users.accept("alice", "other")
+    assert not await users.accept("alice", "secret", CLIENT)
+    assert await users.accept("alice", "other", CLIENT)
 
 
 async def test_user_removed_during_a_check_stays_outside() -> None:
     """The answer counts for the users of now."""
     users = users_of(ManualClock(), alice=ALICE)
-    checking = asyncio.create_task(users.accept("alice", "secret"))
+    checking = asyncio.create_task(users.accept("alice", "secret", CLIENT))
     await asyncio.sleep(0)
     users.replace({"bob": BOB})
     assert not await checking
@@ -145,9 +147,9 @@ async def test_memory_holds_no_password() -> None:
     """Only keyed digests, and not those that are over."""
     clock = ManualClock()
     users = users_of(clock, alice=ALICE, bob=BOB)
-    await users.accept("alice", "secret")
+    await users.accept("alice", "secret", CLIENT)
     clock.advance(REMEMBERED_SECONDS)
-    await users.accept("bob", "other")
+    await users.accept("bob", "other", CLIENT)
     assert len(users._accepted) == 1
     assert "secret" not in repr(vars(users))
 

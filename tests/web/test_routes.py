@@ -4,8 +4,8 @@ import asyncio
 import gzip
 import re
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 from aiohttp import ClientSession, web
@@ -13,11 +13,13 @@ from aiohttp import ClientSession, web
 from exporter.errors import ListenError
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from exporter.web.listener import HEADER_BYTES, HEADERS, READ_SECONDS, REQUEST_SECONDS, serving
+from exporter.web.connections import READ_SECONDS, REQUEST_SECONDS, Connections
+from exporter.web.listener import HEADER_BYTES, HEADERS, serving
 from exporter.web.routes import CONCURRENT_SCRAPES, Health
 from tests.metrics.test_exposition import Source
 from tests.metrics.test_negotiation import CHROMIUM, CURL, PROMETHEUS_2_42, PROMETHEUS_3
-from tests.support.web_service import WebService, ask, opened
+from tests.support.clock import ManualClock
+from tests.support.web_service import LIMITS, WebService, ask, opened
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -154,9 +156,7 @@ async def test_who_leaves_is_not_in_the_log(size: int, caplog: pytest.LogCapture
         _, writer = await asyncio.open_connection("127.0.0.1", web_service.port)
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await canned.full.wait()
-        server = web_service.connections._server
-        assert server is not None
-        (visitor,) = server.connections
+        (visitor,) = web_service.connections._open
         assert visitor.transport is not None
         if size > 4:
             canned.let_go.set()
@@ -166,7 +166,7 @@ async def test_who_leaves_is_not_in_the_log(size: int, caplog: pytest.LogCapture
         while visitor.transport is not None:
             await asyncio.sleep(0)
         canned.let_go.set()
-        while server.connections:
+        while len(web_service.connections):
             await asyncio.sleep(0)
     assert not caplog.records
 
@@ -175,7 +175,8 @@ async def sweep_until(web_service: WebService, done: Callable[[], bool]) -> int:
     """Look after the visitors second by second; gives the second in which it was done."""
     second = 0
     while not done():
-        web_service.connections.sweep(second)
+        web_service.connections.sweep()
+        web_service.clock.advance(1)
         second += 1
         for _ in range(20):  # turns of the loop, in which a socket may be accepted or closed
             await asyncio.sleep(0)
@@ -202,23 +203,22 @@ async def test_who_does_not_read_is_cut_off() -> None:
     async with opened(exposition=canned) as web_service:
         with socket.create_connection(("127.0.0.1", web_service.port)) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            server = web_service.connections._server
-            assert server is not None
-            while not server.connections:
+            connections = web_service.connections
+            while not any(each.is_unread for each in connections._open.values()):
                 await asyncio.sleep(0)
-            assert await sweep_until(web_service, lambda: not server.connections) >= READ_SECONDS
+            assert await sweep_until(web_service, lambda: not len(connections)) >= READ_SECONDS
 
 
 async def test_who_asks_and_reads_may_stay() -> None:
     """A scraper keeps its connection between scrapes."""
     async with opened() as web_service, ClientSession() as session:
         for minute in range(5):
-            web_service.connections.sweep(60.0 * minute)
+            web_service.clock.advance(60.0 * minute)
+            web_service.connections.sweep()
             async with session.get(f"{web_service.url}/metrics") as reply:
                 assert reply.status == 200
                 await reply.read()
-        assert web_service.connections._server is not None
-        assert len(web_service.connections._server.connections) == 1
+        assert len(web_service.connections) == 1
 
 
 @pytest.mark.parametrize(
@@ -239,10 +239,16 @@ async def test_too_much_head_is_refused(path: str, header: str) -> None:
 # -- listening ----------------------------------------------------------------------------------------------
 
 
+def served(
+    addresses: Sequence[tuple[str | None, int]],
+) -> AbstractAsyncContextManager[list[tuple[str, int]]]:
+    clock = ManualClock()
+    return serving(web.Application(), addresses, Connections(LIMITS, clock), clock)
+
+
 async def test_several_addresses_and_ipv6() -> None:
     """All of them are served, each with the port it got."""
-    application = web.Application()
-    async with serving(application, [("127.0.0.1", 0), ("::1", 0)]) as bound:
+    async with served([("127.0.0.1", 0), ("::1", 0)]) as bound:
         assert [host for host, _ in bound] == ["127.0.0.1", "::1"]
         for host, port in bound:
             _, writer = await asyncio.open_connection(host, port)
@@ -251,25 +257,25 @@ async def test_several_addresses_and_ipv6() -> None:
 
 async def test_no_host_means_every_interface() -> None:
     """As `:10587` says."""
-    async with serving(web.Application(), [(None, 0)]) as bound:
+    async with served([(None, 0)]) as bound:
         assert "0.0.0.0" in {host for host, _ in bound}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_taken_address_is_told(host: str) -> None:
     """With the address as it is written, and why."""
-    async with serving(web.Application(), [(host, 0)]) as bound:
+    async with served([(host, 0)]) as bound:
         port = bound[0][1]
         shown = f"[{host}]" if ":" in host else host
         with pytest.raises(
             ListenError, match=f"^cannot listen on {re.escape(shown)}:{port}: Address already in use$"
         ):
-            async with serving(web.Application(), [(host, port)]):
+            async with served([(host, port)]):
                 pass
 
 
 async def test_unknown_host_is_told() -> None:
     """A name that nobody knows is no address."""
     with pytest.raises(ListenError, match=r"^cannot listen on nowhere\.invalid:1: \w+"):
-        async with serving(web.Application(), [("nowhere.invalid", 1)]):
+        async with served([("nowhere.invalid", 1)]):
             pass

@@ -1,4 +1,4 @@
-"""The status page in a real browser: what people see, on a desk and on a phone, by day and by night."""
+"""The status page in a real browser: on a desktop and on a phone, in light and dark mode."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def empty() -> State:
 
 
 def hostile() -> State:
-    """Twilio's words are checked before they come here; the page must hold without that."""
+    """Values from Twilio are validated earlier; the page must be safe without that."""
     state = State("<script>alert(1)</script>")
     bad = operation(0, failed=1)._replace(id="<img src=x onerror=alert(2)>", status='"><b>bold</b>')
     state.succeed("<script>alert(1)</script>", [])
@@ -78,7 +78,7 @@ async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
 
 @pytest.mark.needs("chromium")
 async def test_in_a_browser(tab: Tab) -> None:
-    """In every state: nothing to complain of, nothing from elsewhere, no overflow, and readable."""
+    """In every state: no console message, no request to another host, no overflow, readable contrast."""
     for state in STATES:
         async with opened(state=state()) as web_service:
             for width in (PHONE, DESK):
@@ -102,24 +102,24 @@ async def test_in_a_browser(tab: Tab) -> None:
 
 @pytest.mark.needs("chromium")
 async def test_content_in_a_browser(tab: Tab) -> None:
-    """What fails is named first, with its reason and since when; the numbers and the hold are there."""
+    """Failing accounts are named first, with reason and time; the numbers and the pause are shown."""
     async with opened(state=failing()) as web_service:
         await show(tab, f"{web_service.url}/", PHONE, "light")
         text = " ".join((await tab.value("document.body.innerText")).split())
         title = await tab.value("document.title")
     assert title == "(2 failing) twilio-email-exporter"
-    assert "2 of 2 accounts fail: shop, newsletter." in text
+    assert "2 of 2 accounts failing: shop, newsletter." in text
     assert (
         "Failing (unreachable): no reply within 30 s Failing since 2026-03-07 00:01:30 UTC (10 s ago)" in text
     )
     assert "hour day delivered 940 1,440 undelivered 43 43 failed 20 20 total 1,200 1,700" in text
-    assert "at most 0.625 a second; held until 2026-03-07 00:06:40 UTC (in 5 min)" in text
+    assert "at most 0.625 per second; paused until 2026-03-07 00:06:40 UTC (in 5 min)" in text
     assert "Failing (unauthorized): the credential was refused" in text
 
 
 @pytest.mark.needs("chromium")
 async def test_page_is_accessible(tab: Tab) -> None:
-    """Landmarks, one first heading, names for regions, headers for every table, words beside colours."""
+    """Landmarks, one top heading, named regions, headers in every table."""
     async with opened(state=several_accounts()) as web_service:
         await show(tab, f"{web_service.url}/", DESK, "light")
         tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
@@ -157,7 +157,7 @@ def html(state: State) -> str:
 
 @pytest.mark.parametrize("raw", ["<script>", "<img", "<svg", "<b>"])
 def test_hostile_data_is_escaped(raw: str) -> None:
-    """Wherever it comes from."""
+    """Whatever its source."""
     assert raw not in html(hostile())
     assert "&lt;img src=x onerror=alert(2)&gt;" in html(hostile())
 
@@ -169,20 +169,20 @@ def waiting() -> State:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (before_the_first_poll, "First poll under way: 7,000 operations listed on 7 pages so far"),
+        (before_the_first_poll, "First poll in progress: 7,000 operations on 7 pages so far"),
         (waiting, "Waiting for the first poll"),
-        (one_account, "Polls succeed"),
+        (one_account, "Polling successfully"),
         (failing, "Failing (unreachable): no reply within 30 s"),
         (State, "No accounts."),
     ],
 )
 def test_condition_in_words(state: Callable[[], State], said: str) -> None:
-    """Colour is never all that tells."""
+    """Each condition is shown in words, not by colour alone."""
     assert said in html(state())
 
 
-def test_what_needs_a_look_comes_first() -> None:
-    """Failing accounts before those that wait, and these before the others."""
+def test_failing_accounts_come_first() -> None:
+    """Then those that wait for their first poll, then the others."""
     state = State("fine", "new", "broken")
     state.succeed("fine", SHOP)
     state.report(PollFinished("broken", SATURDAY, 1.0, Malformed("no JSON")))
