@@ -11,7 +11,7 @@ from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
 from exporter.ledger.snapshot import RECENT_AGES
-from exporter.metrics.families import FAMILIES, Family
+from exporter.metrics.families import OWN, POLLED_GAUGES, SURVIVING, Family
 from exporter.operation import EMAIL_STATUSES, STATUSES
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -173,9 +173,9 @@ def metrics_reference() -> str:
 
     labels = [("label", "values"), ("---", "---"), *((f"`{name}`", text) for name, text in LABELS.items())]
     return METRICS_PAGE.format(
-        gauges=rows(each for each in FAMILIES if each.read is not None),
-        counters=rows(each for each in FAMILIES if each.count is not None),
-        own=rows(each for each in FAMILIES if each.is_own),
+        gauges=rows(POLLED_GAUGES),
+        counters=rows(SURVIVING),
+        own=rows(OWN),
         labels=table(labels),
     )
 
