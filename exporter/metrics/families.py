@@ -184,45 +184,39 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 POLLED_GAUGES: Final = (
     PolledGauge(
         "twilio_email_window_operations",
-        f"Email Operations created within the window, by their status, {AS_OF}",
+        f"Email Operations created within the window, {AS_OF}",
         _WINDOW,
         _window_operations,
     ),
     PolledGauge(
         "twilio_email_window_emails",
-        (
-            "Emails of the operations created within the window, by the operation's status and their own, "
-            f"{AS_OF}"
-        ),
+        f"Emails of the operations created within the window, by operation and email status, {AS_OF}",
         (*_WINDOW, "status"),
         _window_emails,
     ),
     PolledGauge(
         "twilio_email_window_total_emails",
-        f"Email resources created by the operations created within the window (stats.total), {AS_OF}",
+        f"Sum of stats.total over the operations created within the window, {AS_OF}",
         _WINDOW,
         _window_stat("total"),
     ),
     PolledGauge(
         "twilio_email_window_recipients",
-        f"Recipients targeted by the operations created within the window (stats.recipients), {AS_OF}",
+        f"Sum of stats.recipients over the operations created within the window, {AS_OF}",
         _WINDOW,
         _window_stat("recipients"),
     ),
     PolledGauge(
         "twilio_email_window_attempts",
-        (
-            "Sending attempts of the operations created within the window (stats.attempts); "
-            f"may exceed the emails, {AS_OF}"
-        ),
+        f"Sum of stats.attempts over the operations created within the window; may exceed total, {AS_OF}",
         _WINDOW,
         _window_stat("attempts"),
     ),
     PolledGauge(
         "twilio_email_window_oldest_created_timestamp_seconds",
         (
-            "When the oldest operation that is still scheduled or processing was created; "
-            f"absent when there is none, {AS_OF}"
+            "Creation time of the oldest operation that is scheduled or processing; absent if there is none, "
+            f"{AS_OF}"
         ),
         _WINDOW,
         _oldest_created,
@@ -230,27 +224,27 @@ POLLED_GAUGES: Final = (
     PolledGauge(
         "twilio_email_recent_emails",
         (
-            "Emails of the operations created in the last 1h, 6h or 24h; these overlap, "
-            f"so never sum over created_within, {AS_OF}"
+            "Emails of the operations created in the last 1h, 6h or 24h; the ranges overlap, "
+            f"do not sum over created_within, {AS_OF}"
         ),
         (*_RECENT, "status"),
         _recent_emails,
     ),
     PolledGauge(
         "twilio_email_recent_total_emails",
-        f"Email resources created by the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.total over the operations created in the last 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("total"),
     ),
     PolledGauge(
         "twilio_email_recent_attempts",
-        f"Sending attempts of the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.attempts over the operations created in the last 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("attempts"),
     ),
     PolledGauge(
         "twilio_email_top_operation_emails",
-        f"Emails of the operations with the most failed and undelivered ones, worst first, {AS_OF}",
+        f"Emails of the operations with the most failed and undelivered emails, {AS_OF}",
         ("account", "operation_id", "operation_status", "status"),
         _top_operation_emails,
     ),
@@ -259,13 +253,13 @@ POLLED_GAUGES: Final = (
 SURVIVING: Final[tuple[Surviving, ...]] = (
     SurvivingCounter(
         "twilio_email_outcomes_total",
-        f"Emails seen to reach a state since coverage began, {AS_OF}",
+        f"Emails that reached this status since coverage began, {AS_OF}",
         ("account", "status"),
         _counter("stat", *OUTCOME_STATUSES),
     ),
     SurvivingCounter(
         "twilio_email_emails_total",
-        f"Email resources created (increases of stats.total) since coverage began, {AS_OF}",
+        f"Emails created (increases of stats.total) since coverage began, {AS_OF}",
         _ACCOUNT,
         _stat("total"),
     ),
@@ -283,19 +277,19 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
     ),
     SurvivingCounter(
         "twilio_email_operations_total",
-        f"Operations created since coverage began, counted when first seen, {AS_OF}",
+        f"Operations created since coverage began, counted when first listed, {AS_OF}",
         _ACCOUNT,
         _counter("operations"),
     ),
     SurvivingCounter(
         "twilio_email_operations_finished_total",
-        f"Operations seen to become final since coverage began, {AS_OF}",
+        f"Operations that became completed or canceled since coverage began, {AS_OF}",
         ("account", "operation_status"),
         _counter("finished", "completed", "canceled"),
     ),
     SurvivingHistogram(
         "twilio_email_operation_duration_seconds",
-        f"createdAt to updatedAt of the operations seen to be completed since coverage began, {AS_OF}",
+        f"Time from createdAt to updatedAt of operations completed since coverage began, {AS_OF}",
         _ACCOUNT,
         _durations,
     ),
@@ -307,19 +301,19 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
     ),
     SurvivingCounter(
         "twilio_email_exporter_regressions_total",
-        f"Stats of an operation that fell from one reply to the next, {AS_OF}",
+        f"Times that a stat of an operation fell from one reply to the next, {AS_OF}",
         ("account", "status"),
         _counter("regressions", *OUTCOME_STATUSES),
     ),
     SurvivingCounter(
         "twilio_email_exporter_unknown_values_total",
-        f"Operations first seen with a value that this version does not know, by field, {AS_OF}",
+        f"Operations with a value that this version does not know, by field, {AS_OF}",
         ("account", "field"),
         _counter("unknown", "status"),
     ),
     SurvivingCounter(
         "twilio_email_exporter_expired_unfinished_total",
-        f"Operations that left the window without a final status, {AS_OF}",
+        f"Operations that left the window before they became final, {AS_OF}",
         _ACCOUNT,
         _counter("expired_unfinished"),
     ),
@@ -327,100 +321,100 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
 
 UP: Final = OwnGauge(
     "twilio_email_up",
-    "1 if the last poll of the account succeeded, 0 if it failed or there was none yet.",
+    "1 if the account's last poll succeeded, 0 if it failed or no poll has finished yet.",
 )
 BUILD_INFO: Final = OwnGauge(
     "twilio_email_exporter_build_info",
-    "Always 1; the label names the version that runs.",
+    "Constant 1, labeled with the version of the exporter.",
     labels=("version",),
 )
 POLLS: Final = OwnCounter(
     "twilio_email_exporter_polls_total",
-    "Polls, by how they ended.",
+    "Finished polls, by outcome.",
     labels=("account", "outcome"),
     known={"outcome": OUTCOMES},
 )
 POLL_DURATION: Final = OwnHistogram(
     "twilio_email_exporter_poll_duration_seconds",
-    "Duration of the polls, whatever their outcome.",
+    "Duration of polls, successful or not.",
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
 )
 LAST_SUCCESS: Final = OwnGauge(
     "twilio_email_exporter_last_success_timestamp_seconds",
-    "As of when the numbers are: the start of the last successful poll; 0 before the first.",
+    "Start time of the last successful poll; 0 before the first.",
 )
 POLL_INTERVAL: Final = OwnGauge(
     "twilio_email_exporter_poll_interval_seconds",
-    "The configured interval from the start of a poll to the start of the next.",
+    "Configured time from the start of one poll to the start of the next.",
 )
 REQUESTS: Final = OwnCounter(
     "twilio_email_exporter_requests_total",
-    "Requests sent to Twilio; code is the HTTP status, or timeout, or connection.",
+    "Requests sent to Twilio; code is the HTTP status, timeout or connection.",
     labels=("account", "call", "code"),
     known={"call": CALLS, "code": ("200", "429", "timeout", "connection")},
 )
 REQUEST_DURATION: Final = OwnHistogram(
     "twilio_email_exporter_request_duration_seconds",
-    "Duration of the requests to Twilio, answered or not.",
+    "Duration of requests to Twilio, including those without a reply.",
     buckets=_SECONDS,
     labels=("account", "call"),
     known={"call": CALLS},
 )
 RETRIES: Final = OwnCounter(
     "twilio_email_exporter_retries_total",
-    "Requests sent again within a poll, by why.",
+    "Requests that were retried within a poll, by reason.",
     labels=("account", "reason"),
     known={"reason": RETRY_REASONS},
 )
 REQUEST_RATE_LIMIT: Final = OwnGauge(
     "twilio_email_exporter_request_rate_limit",
     (
-        "Requests per second that the exporter now allows itself: halved when Twilio answers 429, raised "
-        "again by successes."
+        "Current limit of the rate limiter in requests per second; halved by a reply with status 429, raised "
+        "by successful requests."
     ),
     at_scrape=True,
 )
 NEXT_REQUEST: Final = OwnGauge(
     "twilio_email_exporter_next_request_timestamp_seconds",
-    "No request leaves before this Unix time; 0 when one may leave now.",
+    "Earliest time of the next request to Twilio; 0 if a request may be sent now.",
     at_scrape=True,
 )
 INTERNAL_ERRORS: Final = OwnCounter(
     "twilio_email_exporter_internal_errors_total",
-    "Polls that a mistake in the exporter ended; the log has the traceback.",
+    "Polls that ended with a bug in the exporter; the log has the traceback.",
 )
 TRACKED_OPERATIONS: Final = OwnGauge(
     "twilio_email_exporter_tracked_operations",
-    "Operations in the sums.",
+    "Operations included in the sums of the window.",
 )
 SKIPPED_FETCHES: Final = OwnCounter(
     "twilio_email_exporter_skipped_fetches_total",
-    "Non-final operations that a poll did not fetch for want of time; the listing's numbers stand.",
+    "Unfinished operations that a poll had no time to fetch; their last known stats are kept.",
 )
 STATE_WRITES: Final = OwnCounter(
     "twilio_email_exporter_state_writes_total",
-    "Writes of the state file, by how they ended.",
+    "Writes of the state file, by outcome.",
     labels=("outcome",),
     known={"outcome": ("success", "failure")},
 )
 STATE_BYTES: Final = OwnGauge(
     "twilio_email_exporter_state_bytes",
-    "Size of the state file and what belongs to it; 0 without one.",
+    "Size of the state file and its journal; 0 without a state file.",
     labels=(),
     at_scrape=True,
 )
 CLOCK_SKEW: Final = OwnGauge(
     "twilio_email_exporter_clock_skew_seconds",
-    "Our clock less the Date of Twilio's last reply, which has no fractions of a second.",
+    "Exporter's clock minus the Date header of Twilio's last reply, which has whole seconds.",
 )
 LAST_RELOAD_SUCCESSFUL: Final = OwnGauge(
     "twilio_email_exporter_config_last_reload_successful",
-    "1 if the files that may change while running were last read without a problem.",
+    "1 if the last read of credentials and web.config_file succeeded, 0 if it failed.",
     labels=(),
 )
 LAST_RELOAD_SUCCESS: Final = OwnGauge(
     "twilio_email_exporter_config_last_reload_success_timestamp_seconds",
-    "When the files that may change while running were last read without a problem.",
+    "Time when credentials and web.config_file were last read successfully.",
     labels=(),
 )
 
