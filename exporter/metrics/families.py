@@ -152,7 +152,7 @@ def _top_operation_emails(snapshot: Snapshot) -> Samples:
 
 
 def _counter(name: str, *labels: str) -> Count:
-    """A counter with one series for each label value, or a single one."""
+    """Reads one series for each label value, or a single series without labels."""
 
     def count(counts: Counts) -> Samples:
         for label in labels or ("",):
@@ -169,7 +169,7 @@ def _stat(stat: str) -> Count:
 
 
 def _durations(counts: Counts) -> Samples:
-    """Cumulative, by upper edge; the sum comes last."""
+    """Reads the cumulative buckets by upper edge, then the sum of all durations."""
     reached = 0.0
     for edge in (*map(str, DURATION_BUCKETS), "+Inf"):
         reached += counts["duration", edge]
