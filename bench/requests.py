@@ -1,9 +1,9 @@
 """How many requests a poll makes, compared with the minimum that would give the same data.
 
-The real poller polls accounts of even traffic on a clock that is moved, with the default settings; a
-stand-in answers in place of client and network, so that a million operations take half a minute. That the
-same poller makes the same requests over HTTP is shown in tests/system/test_requests.py. For the `steady`
-scenario everything is real, and the fetches are told apart: those whose row the same poll had just listed.
+The real poller polls accounts of even traffic with the default settings on a manual clock. A stand-in
+replaces client and network, so that a million operations take half a minute; tests/system/test_requests.py
+checks that the requests are the same over HTTP. The `steady` scenario uses the real client, and counts the
+fetches of operations that the same poll listed.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Checks that memory stays flat: a week of polls of a busy account, with real HTTP and a state file.
 
-The clock is moved by hand, an hour a poll; each poll lists two hours and a slice of the rest. The window
-is full from the first poll on.
+The clock is manual, one hour per poll; each poll lists two hours and a slice of the rest. The window is full
+from the first poll.
 """
 
 import asyncio

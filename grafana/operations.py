@@ -63,17 +63,17 @@ def _threshold(spike: Spike) -> str:
     return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
 
 
-def _worst_share(spike: Spike) -> panels.Drawn:
+def _highest_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
     share = _share(spike.status, spike.long, spike.attempts)
-    worst = f"topk(1, ({share}) / ({_threshold(spike)}))"
+    relative = f"topk(1, ({share}) / ({_threshold(spike)}))"
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
         f"Share of sending attempts that ended {spike.status} in the last {window}, for the account that is "
         "highest relative to its alert threshold. Coloured above that threshold. Accounts with fewer than "
         f"{spike.attempts} attempts in this time are not included.",
-        Query(f"{share} and {worst} <= 1", "{{account}}"),
-        worse=(Query(f"{share} and {worst} > 1", "{{account}}"), COLOURS[spike.status]),
+        Query(f"{share} and {relative} <= 1", "{{account}}"),
+        worse=(Query(f"{share} and {relative} > 1", "{{account}}"), COLOURS[spike.status]),
         unit="percentunit",
         empty=f"Fewer than {spike.attempts} attempts in {window}, or no data",
         width=4,
@@ -196,7 +196,7 @@ def _window() -> panels.Drawn:
     )
 
 
-def _worst_operations() -> panels.Drawn:
+def _top_failing_operations() -> panels.Drawn:
     of = 'sum by (account, operation_id, operation_status) (twilio_email_top_operation_emails{status=~"%s"})'
     columns = {
         "not delivered": "failed|undelivered",
@@ -260,8 +260,8 @@ def dashboard() -> models.Dashboard:
                 empty=NO_EXPORTER,
                 width=4,
             ).decimals(0),
-            _worst_share(FAILED),
-            _worst_share(UNDELIVERED),
+            _highest_share(FAILED),
+            _highest_share(UNDELIVERED),
             panels.stat_panel(
                 "Oldest in processing",
                 "Age of the oldest operation in processing, since its creation; the account with the oldest "
@@ -314,7 +314,7 @@ def dashboard() -> models.Dashboard:
                     ("emails", "recipients", "attempts"),
                 ),
             ],
-            "Failing operations and totals": [_worst_operations(), _recent(), _window()],
+            "Failing operations and totals": [_top_failing_operations(), _recent(), _window()],
             "Operations": [
                 coloured(
                     graph(

@@ -153,7 +153,7 @@ def stat_panel(
         .wide_layout(False)
         .thresholds(_steps(NEUTRAL, (0, colour), limit))
     )
-    _told(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
+    _described(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
     if worse:
         other, its_colour = worse
         panel.with_target(_target(other, 1, instant=True))
@@ -163,13 +163,13 @@ def stat_panel(
 
 def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
     """The age of the oldest data; `more` is added to the description."""
-    told = (
+    description = (
         "Time since the start of the last successful poll; the account with the oldest data is shown. "
         f"Yellow from {duration(STALE_AFTER)}. {more}"
     ).rstrip()
     query = Query(f"topk(1, {AGE})", "{{account}}")
     limit = (STALE_AFTER, TROUBLE)
-    panel = stat_panel(title, told, query, unit="s", empty=empty, limit=limit, width=width)
+    panel = stat_panel(title, description, query, unit="s", empty=empty, limit=limit, width=width)
     return panel.mappings([NEVER])
 
 
@@ -223,7 +223,7 @@ def graph(
             line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
             panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
     panel.targets([_target(each, place) for place, each in enumerate(queries)])
-    return _told(panel, title, description, unit, empty, (8, width))
+    return _described(panel, title, description, unit, empty, (8, width))
 
 
 def coloured(panel: timeseries.Panel, words: Iterable[str]) -> timeseries.Panel:
@@ -250,7 +250,7 @@ def states(
         .show_value(common_models.VisibilityMode.NEVER)
         .row_height(0.8)
     )
-    return _told(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
+    return _described(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
 
 
 def density(title: str, description: str, query: Query, *, unit: str, empty: str) -> heatmap.Panel:
@@ -268,7 +268,7 @@ def density(title: str, description: str, query: Query, *, unit: str, empty: str
         .show_legend()
     )
     target = _target(query).format(PromQueryFormat.HEATMAP)
-    return _told(panel, title, description, unit, empty, (8, 12)).targets([target])
+    return _described(panel, title, description, unit, empty, (8, 12)).targets([target])
 
 
 def numbers(title: str, description: str, *queries: Query, unit: str, empty: str, height: int) -> table.Panel:
@@ -285,7 +285,7 @@ def numbers(title: str, description: str, *queries: Query, unit: str, empty: str
             word,
             [fixed(COLOURS[word]), models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})],
         )
-    return _told(panel, title, description, unit, empty, (height, 24))
+    return _described(panel, title, description, unit, empty, (height, 24))
 
 
 NEVER: Final = models.RangeMap(
@@ -306,7 +306,7 @@ def value_words(words: Mapping[str, tuple[str, str]]) -> models.ValueMap:
     )
 
 
-def _told(
+def _described(
     panel: Styled, title: str, description: str, unit: str, empty: str, size: tuple[int, int]
 ) -> Styled:
     height, width = size

@@ -4,7 +4,7 @@ A life is a list of timed events. Status, `updatedAt` and the eleven stats are d
 stored, so that an hour of traffic is generated once and can be shown at any time. The eight email statuses
 are exclusive: each email is in exactly one of them, so `delivered` falls when one is opened.
 
-It must not know randomness, clocks, JSON, other operations.
+It must not know randomness, clocks, JSON or other operations.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ and dropped when too many are held, so that a week of half a million costs nothi
 operations are exact records that a test adds, replaces and removes; they take precedence over generated
 ones.
 
-It must not know HTTP, pages, clocks (`now` is an argument). Times are Unix seconds.
+It must not know HTTP, pages or clocks (`now` is an argument). Times are Unix seconds.
 """
 
 from collections import OrderedDict
