@@ -1,6 +1,6 @@
-"""Everything that is measured, as one table: `python -m bench`.
+"""Measures the exporter and prints a table: `python -m bench`.
 
-A whole run writes `bench/results.json` and the tables of `docs/performance.md` anew.
+A complete run updates `bench/results.json` and the tables of `docs/performance.md`.
 """
 
 import argparse
@@ -33,13 +33,15 @@ QUICK: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "starting": lambda: starting.measure(repeats=1, accounts=(1,)),
     "week": lambda: week.measure(operations_an_hour=20, days=2, polls_a_day=2),
 }
-"""Small enough for a test: every line of the bench, and no figure to go by."""
+"""Small sizes for tests: they run every part, but the figures are meaningless."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small numbers: whether it runs, not how fast")
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(WHOLE)}; none: all, kept in the files")
+    parser.add_argument(
+        "--quick", action="store_true", help="run with small sizes, to check that the bench works"
+    )
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(WHOLE)}; default: all, and update the files")
     chosen = parser.parse_args(arguments)
     measures = QUICK if chosen.quick else WHOLE
     rows = []

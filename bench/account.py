@@ -1,7 +1,7 @@
-"""The operations of an account, drawn; and a server of their pages, in a process of its own.
+"""Random operations of an account, and a server of their pages in its own process.
 
-The server is no simulator: operations are made once, stand still, and a page is a slice of what is there.
-So it costs little beside the program that reads it. Its time is the latest `endDate` asked for.
+The server is not a simulator: operations are created once and never change, and a page is a slice of them, so
+that it uses little CPU. Its time is the latest `endDate` requested.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ from tests.support.clock import SATURDAY
 
 WEEK: Final = 7 * 86400.0
 LOOKS: Final = 20_000
-"""Different stats to draw from."""
+"""Number of different stats to choose from."""
 
 UNFINISHED_SHARE: Final = 0.005
-"""Of those that a state file holds."""
+"""Share of the operations in a state file."""
 
 YOUNG_SECONDS: Final = 60.0
-"""A listing shows what is younger as unfinished; a fetch then shows it as completed."""
+"""A listing shows younger operations as unfinished; a fetch shows them as completed."""
 
 
 class Span(NamedTuple):
-    """So many operations, created evenly between two Unix times."""
+    """A number of operations, created at regular intervals between two Unix times."""
 
     operations: int
     start: float
@@ -48,7 +48,7 @@ class Span(NamedTuple):
 
 
 def drawn(span: Span, seed: int = 1) -> Iterator[Operation]:
-    """Oldest first; the same for the same seed. Most are of one to three mails, some of hundreds."""
+    """Oldest first; the same for the same seed. Most have one to three emails, some have hundreds."""
     dice = random.Random(seed)
     looks = [_stats(dice) for _ in range(min(LOOKS, span.operations))]
     for number in range(span.operations):
@@ -80,7 +80,7 @@ def _stats(dice: random.Random) -> Stats:
 
 @contextmanager
 def served(*spans: Span) -> Iterator[str]:
-    """The base URL of a Twilio with these operations, spans in order of time."""
+    """Base URL of a server with these operations; spans are in order of time."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     server = context.Process(target=_serve, args=(spans, theirs), daemon=True)
@@ -145,7 +145,7 @@ class Pages:
         return self._reply(self._young[request.match_info["id"]])
 
     def _reply(self, body: bytes) -> web.Response:
-        """On the day that was asked for: the program believes no Twilio whose clock is another."""
+        """A reply with the requested time as `Date`: the exporter rejects a reply with another date."""
         date = formatdate(self._now, usegmt=True)
         return web.Response(body=body, headers={"Content-Type": "application/json", "Date": date})
 

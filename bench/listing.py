@@ -1,7 +1,7 @@
-"""What listing costs: the first one of a large account, and steady polls beside what is known.
+"""The cost of listing: the first listing of a large account, and steady polls by number of known operations.
 
-The floor gets the same pages from the same server with aiohttp, and has msgspec decode them into the same
-structs.
+The baseline reads the same pages from the same server with aiohttp and decodes them with msgspec into the
+same structs.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ from tests.support.clock import SATURDAY
 SECTION: Final = "Listing"
 INTERVAL: Final = 60.0
 DENSE: Final = 5_000
-"""Operations of the last two hours, the same however many are known."""
+"""Operations of the last two hours, independent of the number of known operations."""
 
 
 class First(NamedTuple):
     cpu_seconds: float
     peak_bytes: int
-    """Of the whole process."""
+    """Peak of the whole process."""
     grown_bytes: int
     longest_turn_seconds: float
     operations: int
 
 
 class Steady(NamedTuple):
-    """Of one poll."""
+    """Figures of one poll."""
 
     requests: int
     listed: int
@@ -59,7 +59,7 @@ def list_first(base_url: str) -> First:
 
 
 def list_barely(base_url: str, *, keep: bool) -> float:
-    """CPU seconds of the floor; with `keep` each operation is kept in a dict, packed, and nothing else."""
+    """CPU seconds of the baseline; with `keep` it also keeps each packed operation in a dict."""
     kept: dict[str, bytes] = {}
 
     async def measure() -> float:
@@ -84,7 +84,7 @@ def list_barely(base_url: str, *, keep: bool) -> float:
 
 
 def poll_steadily(base_url: str, count: int, poll: dict[str, float]) -> list[Steady]:
-    """Polls after the first."""
+    """Measures polls after the first."""
 
     async def measure() -> list[Steady]:
         polls = []
@@ -120,21 +120,25 @@ def first(operations: int, pairs: int) -> list[Row]:
         ),
         Row(SECTION, "the same", median_ratio(ours, keeping), TIMES, "that, and a dict of packed operations"),
         Row(
-            SECTION, "that dict alone", median_ratio(keeping, floors), TIMES, "getting and decoding the pages"
+            SECTION,
+            "a dict of packed operations alone",
+            median_ratio(keeping, floors),
+            TIMES,
+            "getting and decoding the pages",
         ),
         Row(SECTION, f"{many}: peak memory", max(each.peak_bytes for each in firsts) / 1e6, "MB", "", 400.0),
         Row(
             SECTION,
-            "a known operation, at the peak",
+            "memory per operation at the peak",
             max(each.grown_bytes for each in firsts) / operations,
             "bytes",
         ),
-        Row(SECTION, f"{many}: longest turn of the loop", turn * 1e3, "ms", "CPU of a callback"),
+        Row(SECTION, f"{many}: longest callback", turn * 1e3, "ms", "CPU time of one event loop callback"),
     ]
 
 
 def steady(sizes: Sequence[int], polls: int) -> list[Row]:
-    """The same poll beside ever more that is known: 5,000 of the last two hours, and a page of the rest."""
+    """The same poll by number of known operations: 5,000 of the last two hours and a page of the rest."""
     rows = []
     least = None
     for size in sizes:
@@ -146,10 +150,17 @@ def steady(sizes: Sequence[int], polls: int) -> list[Row]:
         turn = statistics.median(each.longest_turn_seconds for each in measured)
         what = f"steady poll, {size:,} known"
         told = f"{requests:.0f} requests, {listed:,.0f} listed"
-        beside = f"the first of these; {told}"
+        beside = f"the first row of these; {told}"
         rows += [
-            Row(SECTION, f"{what}: CPU of a listed operation", cost / least, TIMES, beside, 1.5),
-            Row(SECTION, f"{what}: longest turn of the loop", turn * 1e3, "ms", "CPU of a callback", 20.0),
+            Row(SECTION, f"{what}: CPU per listed operation", cost / least, TIMES, beside, 1.5),
+            Row(
+                SECTION,
+                f"{what}: longest callback",
+                turn * 1e3,
+                "ms",
+                "CPU time of one event loop callback",
+                20.0,
+            ),
         ]
     return rows
 
@@ -165,7 +176,7 @@ def _steadily(size: int, polls: int) -> list[Steady]:
 
 
 def everyday(operations: int, polls: int) -> list[Row]:
-    """What an account of that size costs with the default settings: two hours and a fifteenth of the rest."""
+    """The cost of an account with the default settings: two hours and a fifteenth of the rest per poll."""
     end = SATURDAY + INTERVAL * (polls + 2)
     with served(Span(operations, SATURDAY - WEEK, end)) as base_url:
         measured = elsewhere(poll_steadily, base_url, polls, {})
@@ -173,8 +184,15 @@ def everyday(operations: int, polls: int) -> list[Row]:
     listed = statistics.median(each.listed for each in measured)
     share = statistics.median(each.cpu_seconds for each in measured) / INTERVAL * 100
     turn = statistics.median(each.longest_turn_seconds for each in measured)
-    what = f"poll with default settings, {operations:,} known"
+    what = f"poll with the default settings, {operations:,} known"
     return [
         Row(SECTION, f"{what}: of one core", share, "%", f"{requests:.0f} requests, {listed:,.0f} listed"),
-        Row(SECTION, f"{what}: longest turn of the loop", turn * 1e3, "ms", "CPU of a callback", 20.0),
+        Row(
+            SECTION,
+            f"{what}: longest callback",
+            turn * 1e3,
+            "ms",
+            "CPU time of one event loop callback",
+            20.0,
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Processes of their own, CPU seconds, memory and stalls."""
+"""Measurements: separate processes, CPU seconds, memory and event loop stalls."""
 
 import asyncio
 import multiprocessing
@@ -18,24 +18,24 @@ T = TypeVar("T")
 
 
 def elsewhere(call: Callable[..., T], *arguments: object, **options: object) -> T:
-    """In a new process: none finds another's memory."""
+    """Runs in a new process, so that measurements do not share memory."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(call, arguments, options)
 
 
 def median_ratio(ours: Sequence[float], floor: Sequence[float]) -> float:
-    """Of pairs that were measured in turns, so that what else the machine does hits both."""
+    """Median ratio of pairs measured alternately, so that other load affects both."""
     return statistics.median(mine / least for mine, least in zip(ours, floor, strict=True))
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever had."""
+    """Peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def resident_bytes() -> int:
-    """The memory that this process has now; where nothing tells, the most it ever had."""
+    """Current resident memory of this process in bytes; the peak where it cannot be read."""
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * resource.getpagesize()
@@ -44,7 +44,7 @@ def resident_bytes() -> int:
 
 @asynccontextmanager
 async def watched(stalls: list[float], wake_seconds: float = WAKE_SECONDS) -> AsyncIterator[None]:
-    """Notes how late a task is that wants to run every few milliseconds."""
+    """Records how late a task runs that is due every few milliseconds."""
 
     async def watch() -> None:
         while True:
@@ -63,16 +63,16 @@ async def watched(stalls: list[float], wake_seconds: float = WAKE_SECONDS) -> As
 
 @dataclass
 class Turns:
-    """A list of them all would itself hold up the loop, whenever the garbage collector looks through it."""
+    """Only the longest callback: a list of all would itself stall the loop during garbage collection."""
 
     longest_seconds: float = 0.0
 
 
 @contextmanager
 def timed_turns() -> Iterator[Turns]:
-    """CPU seconds of the loop's callbacks: how long one keeps all others waiting.
+    """Measures the CPU seconds of the event loop's callbacks: how long one delays all others.
 
-    The clock of the thread and not of the wall, so that other processes do not show.
+    It uses the thread's CPU clock, not wall-clock time, so that other processes have no effect.
     """
     run = asyncio.Handle._run  # noqa: SLF001 - asyncio has no hook for it
     turns = Turns()

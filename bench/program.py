@@ -1,6 +1,6 @@
-"""One account, wired as the program wires it; only the clock stands still until it is moved.
+"""One account, wired as in the exporter, but with a manual clock, so that no waiting time is measured.
 
-So no wait is part of what is measured. What is missing is its server.
+It has no web service.
 """
 
 import gc
@@ -34,7 +34,7 @@ class Program:
         return snapshot.tracked_operations if snapshot else 0
 
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
-        """The next poll: how it ended, and its requests."""
+        """Runs the next poll; returns its outcome and its requests."""
         self.clock.advance(-self.clock.monotonic() % interval)
         self.reports.clear()
         await self.loop.attempt()

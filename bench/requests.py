@@ -1,9 +1,9 @@
-"""How many requests a poll makes, beside the fewest that would tell the same.
+"""How many requests a poll makes, compared with the minimum that would give the same data.
 
-The real poller polls accounts of even traffic on a clock that is moved, with the default settings; a
-stand-in answers in place of client and network, so that a million operations take half a minute. That the
-same poller makes the same requests over HTTP is shown in tests/system/test_requests.py. For the `steady`
-scenario everything is real, and the fetches are told apart: those whose row the same poll had just listed.
+The real poller polls accounts of even traffic with the default settings on a manual clock. A stand-in
+replaces client and network, so that a million operations take half a minute; tests/system/test_requests.py
+checks that the requests are the same over HTTP. The `steady` scenario uses the real client, and counts the
+fetches of operations that the same poll listed.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ SIZES: Final = (100, 10_000, 1_000_000)
 """Operations a week."""
 
 GOAL: Final = 1.25
-"""Times the floor: slices are whole pages, and two polls of a sweep are kept in reserve."""
+"""Ratio to the minimum: slices are whole pages, and two polls of a sweep are kept in reserve."""
 
 PROCESSING_SECONDS: Final = 30.0
 SCHEDULED_EVERY: Final = 1000
-"""One operation in so many is sent a day after it was created."""
+"""One operation in this many is sent a day after its creation."""
 
 SCHEDULED_SECONDS: Final = 86400.0
 SWEEP_POLLS: Final = int(POLL.sweep_interval / POLL.interval)
@@ -39,7 +39,7 @@ SWEEP_POLLS: Final = int(POLL.sweep_interval / POLL.interval)
 
 @dataclass
 class EvenTwilio:
-    """A Twilio without a network: operations at even distances; what they are follows from the time."""
+    """A Twilio without a network: operations at regular intervals, whose status depends on the time."""
 
     per_week: int
     clock: ManualClock
@@ -63,7 +63,7 @@ class EvenTwilio:
         return self.operation(int(operation_id[-25:]))
 
     def numbers(self, start: float, end: float) -> range:
-        """Of the operations created between two instants."""
+        """The numbers of the operations created between two instants."""
         return range(math.ceil(start / self.spacing), math.floor(end / self.spacing) + 1)
 
     def operation(self, number: int) -> Operation:
@@ -93,7 +93,7 @@ ONE_MAIL: Final = {
 
 
 class Asked(NamedTuple):
-    """Requests in a poll, on the average of a sweep."""
+    """Average requests per poll over one sweep."""
 
     lists: float
     fetches: float
@@ -103,7 +103,7 @@ class Asked(NamedTuple):
 
 
 def fewest_lists(per_week: float) -> float:
-    """In a poll: the recent part, and of the rest as much as a sweep leaves to each; whole pages."""
+    """Minimum per poll: the recent part, and the poll's share of a sweep of the rest, in whole pages."""
     recent = per_week * POLL.recent / POLL.lookback
     by_parts = _pages(recent) + _pages(per_week - recent) / SWEEP_POLLS
     return min(by_parts, _pages(per_week))
@@ -114,7 +114,7 @@ def _pages(operations: float) -> int:
 
 
 async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Asked:
-    """After the first poll and two more, so many polls."""
+    """Averages over `SWEEP_POLLS` polls, after the first three."""
     clock = ManualClock()
     twilio = EvenTwilio(per_week, clock)
     poller = poller_of("bench", twilio, clock)
@@ -130,14 +130,16 @@ async def measure(per_week: int, polls: int = SWEEP_POLLS) -> Asked:
 
 
 def rows(sizes: Sequence[int] = SIZES, steady_polls: int = 2 * SWEEP_POLLS) -> list[Row]:
-    """Of accounts of different sizes, beside the naive ways: list, or fetch, everything on each poll."""
+    """Accounts of different sizes, compared with listing or fetching everything on each poll."""
     found = [row for size in sizes for row in compared(size, asyncio.run(measure(size)))]
     steadily = asyncio.run(steady(steady_polls))
     share = 100 * steadily.just_listed / steadily.fetches
     what = f"of {steadily.fetches:.1f} fetches; {steadily.lists:.1f} lists"
     return [
         *found,
-        Row("Requests", "scenario `steady`: fetches of what that poll had listed", share, "%", what),
+        Row(
+            "Requests", "scenario `steady`: fetches of operations that the same poll listed", share, "%", what
+        ),
     ]
 
 
@@ -149,7 +151,7 @@ def compared(per_week: int, asked: Asked) -> list[Row]:
             f"{name}: lists",
             asked.lists / asked.fewest_lists,
             TIMES,
-            f"{asked.lists:.2f}; the fewest are {asked.fewest_lists:.2f}; all in {_pages(per_week):,}",
+            f"{asked.lists:.2f}; minimum {asked.fewest_lists:.2f}; all in {_pages(per_week):,}",
             GOAL,
         ),
         Row(
@@ -164,12 +166,12 @@ def compared(per_week: int, asked: Asked) -> list[Row]:
 
 
 class Fetches(NamedTuple):
-    """Of one account, in a poll on the average."""
+    """Averages per poll of one account."""
 
     lists: float
     fetches: float
     just_listed: float
-    """Fetches of operations whose row the same poll's listing had brought."""
+    """Fetches of operations that the same poll's listing contained."""
 
 
 async def steady(polls: int) -> Fetches:

@@ -1,8 +1,8 @@
-"""What a scrape costs, and whom it keeps waiting: 100 accounts, 25,000 series, while polls go on.
+"""The cost of a scrape, and what it delays: 100 accounts, 25,000 series, during polls.
 
-A scrape against the same bytes served by bare aiohttp, the CPU of writing the page anew against
-prometheus_client's own writer, the longest turn of the loop, and how late polls come in a storm of
-scrapers. The scrapers live in a process of their own.
+A scrape compared with the same bytes served by bare aiohttp, the CPU of writing the page compared with
+prometheus_client's own writer, the longest event loop callback, and how late polls come in a storm of
+scrapers. The scrapers run in their own process.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ from tests.support.states import snapshot_of
 
 SECTION: Final = "Serving"
 OPERATIONS: Final = 8
-"""With failed mail, in each account: 8 series each."""
+"""Operations with failed mail per account: 8 series each."""
 
 SCRAPE_INTERVAL: Final = 15.0
 STORM: Final = 50
 ROUNDS: Final = 8
 GZIP_MORE: Final = 8
-"""Times as many scrapes, for each takes so little."""
+"""Factor for the number of scrapes, because each takes little time."""
 
 CLOCK: Final = SystemClock()
 LOOPBACK: Final = (("127.0.0.1", 0),)
@@ -67,7 +67,7 @@ def filled(top_failing: int) -> Snapshot:
 
 
 class Polls:
-    """What polls of all accounts tell the metrics, each account once in `interval`; and how late."""
+    """Publishes to the metrics like polls of all accounts, each once per `interval`, and records delays."""
 
     def __init__(self, metrics: Metrics, names: Sequence[str], interval: float) -> None:
         self._metrics = metrics
@@ -104,7 +104,7 @@ async def running(*schedulers: Awaitable[None]) -> AsyncIterator[None]:
 
 
 def scrapes(url: str, count: int, headers: dict[str, str]) -> list[float]:
-    """Durations of scrapes one after the other, each read to its end."""
+    """Durations of sequential scrapes, each read completely."""
 
     async def scrape() -> list[float]:
         durations = []
@@ -120,7 +120,7 @@ def scrapes(url: str, count: int, headers: dict[str, str]) -> list[float]:
 
 
 def storm(url: str, seconds: float) -> tuple[int, int]:
-    """Scrapes answered and sent away, of many scrapers who never rest."""
+    """Numbers of accepted and rejected scrapes, of many scrapers without pauses."""
 
     async def scraper(session: ClientSession, until: float, counts: dict[int, int]) -> None:
         while time.perf_counter() < until:
@@ -175,14 +175,14 @@ def web_service(exposition: Exposition) -> Served:
 
 
 async def elsewhere(pool: Pool, call: Callable[..., T], *arguments: object) -> T:
-    """In the other process, without keeping this one's loop waiting."""
+    """Runs a call in the other process without blocking this event loop."""
     return await asyncio.get_running_loop().run_in_executor(None, pool.apply, call, arguments)
 
 
 async def compare(
     pool: Pool, polls: Polls, exposition: Exposition, format_: Format, headers: dict[str, str], count: int
 ) -> list[Row]:
-    """In turns, so that what else the machine does hits both."""
+    """Measures both alternately, so that other load affects both."""
     gzipped = headers is GZIP
     page = await (exposition.gzipped_page(format_) if gzipped else exposition.page(format_))
     each_round = count // ROUNDS * (GZIP_MORE if gzipped else 1)
@@ -211,8 +211,8 @@ def _ratio(
     return median_ratio([of(durations) for durations in ours], [of(durations) for durations in bare])
 
 
-async def write_anew(metrics: Metrics, exposition: Exposition, polls: Polls, rounds: int) -> list[Row]:
-    """CPU of a page after as many polls as come between two scrapes."""
+async def write_again(metrics: Metrics, exposition: Exposition, polls: Polls, rounds: int) -> list[Row]:
+    """CPU of writing a page after as many polls as there are between two scrapes."""
     between = round(len(polls.names) * SCRAPE_INTERVAL / polls.interval)
     accounts = cycle(polls.names)
     ours: list[float] = []
@@ -227,11 +227,11 @@ async def write_anew(metrics: Metrics, exposition: Exposition, polls: Polls, rou
         for registry in (metrics.polled, metrics.own, metrics.live):
             generate_latest(registry)
         floor.append(time.process_time() - before)
-    what = "CPU of a scrape every 15 s, as polls go on"
+    what = "CPU of a scrape every 15 s during polls"
     share = statistics.median(ours) / SCRAPE_INTERVAL * 100
     return [
         Row(SECTION, what, median_ratio(ours, floor), TIMES, "prometheus_client's own writer"),
-        Row(SECTION, "the same, of one core", share, "%"),
+        Row(SECTION, "the same, share of one core", share, "%"),
     ]
 
 
@@ -243,16 +243,16 @@ async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: floa
                 pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds
             )
     storming = f"storm of {STORM} scrapers for {seconds:.0f} s"
-    told = f"{answered:,} scrapes, {refused:,} sent away"
+    told = f"{answered:,} scrapes, {refused:,} rejected"
     late = max(polls.late) / polls.interval * 100
     return [
-        Row(SECTION, f"{storming}: latest poll, of the interval", late, "%", told, 5.0),
+        Row(SECTION, f"{storming}: longest poll delay, share of the interval", late, "%", told, 5.0),
         Row(
             SECTION,
-            f"{storming}: longest turn of the loop",
+            f"{storming}: longest callback",
             turns.longest_seconds * 1e3,
             "ms",
-            "CPU of a callback",
+            "CPU time of one event loop callback",
             20.0,
         ),
     ]
@@ -272,7 +272,7 @@ async def _measure(accounts: int, count: int, storm_seconds: float, interval: fl
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         rows += await compare(pool, polls, exposition, TEXT, PLAIN, count)
         rows += await compare(pool, polls, exposition, OPENMETRICS, GZIP, count)
-        rows += await write_anew(metrics, exposition, polls, ROUNDS)
+        rows += await write_again(metrics, exposition, polls, ROUNDS)
         rows += await endure(pool, polls, exposition, storm_seconds)
     return rows
 

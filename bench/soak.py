@@ -1,10 +1,10 @@
-"""A month of the whole exporter in minutes: does it lose mail, invent mail, or grow? `python -m bench.soak`.
+"""Simulates a month in minutes, to find lost or invented counts and leaks: `python -m bench.soak`.
 
-Prints, at the end of each simulated day, memory, handles, threads, tasks, the size of the state file and what
-was lost or invented so far; at the end each counter, and whether all of it stayed within its limit. Exit code
-1 if not. What happens in the month, and what does not, is in tests/support/month.py.
+Prints, at the end of each simulated day, memory, handles, threads, tasks, the size of the state file and the
+lost and invented counts so far; at the end each counter, and each figure with its limit. Exit code 1 if a
+limit is exceeded. tests/support/month.py defines the events of the month.
 
-The simulated Twilio lives in the same process: its memory and its ends of the connections are measured, too.
+The simulated Twilio runs in the same process: its memory and its ends of the connections are included.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Measured(NamedTuple):
     day: float
     resident_bytes: int
     blocks: int
-    """Allocated by the interpreter: what memory is in use, without the allocator's noise."""
+    """Memory blocks allocated by the interpreter: memory in use, without the allocator's overhead."""
     handles: int
     threads: int
     tasks: int
@@ -63,7 +63,7 @@ def measure(month: Month) -> Measured:
 
 
 def resident_bytes() -> int:
-    """After what is free was handed back, as far as the C library can."""
+    """Measures after the C library has returned free memory, where it can."""
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
@@ -76,7 +76,7 @@ def handles() -> int:
 
 
 class Limit(NamedTuple):
-    """What must not be exceeded at the end."""
+    """A figure and the limit that it must not exceed at the end."""
 
     what: str
     figure: float
@@ -89,7 +89,7 @@ class Limit(NamedTuple):
 
 
 def limits(result: "Result") -> list[Limit]:
-    """The last measurement against the first, which is as late in a process's life as any."""
+    """Compares the last measurement with the first; each is taken late in the life of a process."""
     first, last = result.measured[0], result.measured[-1]
     connections = 4 * len(result.plan.cast)
     return [
@@ -99,40 +99,40 @@ def limits(result: "Result") -> list[Limit]:
             "memory in use, to the first",
             last.blocks / first.blocks,
             1.2,
-            "looks of operations are remembered, up to 4,096; operations in the window swing by a tenth",
+            "up to 4,096 packed stats are cached; the number of operations varies by a tenth",
         ),
         Limit(
             "resident memory, to the first",
             last.resident_bytes / first.resident_bytes,
             1.25,
-            "the same, and holes that the allocator keeps",
+            "the same, and fragmentation",
         ),
         Limit(
             "state file, bytes an operation at the most",
             last.state_bytes / max(each.operations for each in result.measured),
             250,
-            "pages are half-filled, and the rows of accounts that left are kept for the length of the window",
+            "pages are half full; rows of removed accounts are kept for the length of the window",
         ),
         Limit(
             "handles more than at first",
             last.handles - first.handles,
             connections,
-            "two connections of each account, seen from both ends",
+            "two connections per account, counted at both ends",
         ),
         Limit(
             "tasks more than at first",
             last.tasks - first.tasks,
             connections,
-            "one for each connection that the simulators serve, and its request",
+            "one for each connection of the simulators, and one for its request",
         ),
         Limit(
             "threads more than at first",
             last.threads - first.threads,
             6,
-            "the event loop's pool on two cores",
+            "thread pool of the event loop on two cores",
         ),
-        Limit("handles left after the last stop", result.handles_left, 0, "what was opened is closed"),
-        Limit("tasks left after the last stop", result.tasks_left, 0, "what was started has ended"),
+        Limit("handles left after the last stop", result.handles_left, 0, "everything opened must be closed"),
+        Limit("tasks left after the last stop", result.tasks_left, 0, "all tasks must have ended"),
     ]
 
 
@@ -145,7 +145,7 @@ class Count(NamedTuple):
     lost: float
     invented: float
     unsure: float
-    """What only polls that failed, or none, can have seen: a counter may stand so much higher."""
+    """What only failed polls, or no poll, can have seen: the counter may be higher by this."""
 
 
 class Result(NamedTuple):
@@ -158,7 +158,7 @@ class Result(NamedTuple):
 
 
 async def soak(plan: Plan, tell: Callable[[Measured], None] = lambda _: None) -> Result:
-    """Simulate what was planned."""
+    """Runs the plan."""
     measured: list[Measured] = []
 
     def measure_and_tell(month: Month) -> None:
@@ -209,7 +209,7 @@ def line(measured: Measured) -> str:
 
 
 def summary(result: Result) -> str:
-    """What was counted, what happened, and whether it was within the limits."""
+    """The counts, the events, and each figure with its limit."""
     lines = [f"{'account':<12}{'status':<12}{'counted':>10}{'lost':>8}{'invented':>10}{'unsure':>8}"]
     lines += [
         f"{account:<12}{stat:<12}{counted:>10,.0f}{lost:>8.0f}{invented:>10.0f}{unsure:>8.0f}"
@@ -225,16 +225,14 @@ def summary(result: Result) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--days", type=int, default=Plan.days, help="to simulate (default: %(default)s)")
+    parser.add_argument("--days", type=int, default=Plan.days, help="days to simulate (default: %(default)s)")
     parser.add_argument(
         "--interval",
         type=float,
         default=Plan.interval,
-        help="of the polls, in seconds (default: %(default)s)",
+        help="poll interval in seconds (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=Plan.seed, help="another one is another month (default: %(default)s)"
-    )
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="random seed (default: %(default)s)")
     arguments = parser.parse_args()
     plan = Plan(arguments.days, arguments.interval, arguments.seed)
     began = time.perf_counter()

@@ -1,6 +1,6 @@
-"""What a start costs: a real process, from its beginning to its first page of metrics.
+"""The cost of a start: a real process, from its start to its first metrics page.
 
-The floor is an interpreter that imports the libraries, and nothing of ours.
+The baseline is an interpreter that only imports the libraries.
 """
 
 import re
@@ -30,7 +30,7 @@ class Start(NamedTuple):
 
 
 def bare_start(code: str) -> Start:
-    """Of a Python that runs to its end."""
+    """Figures of a Python process that runs to its end."""
     before, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)  # noqa: S603 - ours
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -39,7 +39,7 @@ def bare_start(code: str) -> Start:
 
 
 def start_to_metrics(base_url: str, accounts: int) -> Start:
-    """Of the program, to its first page; that tells its CPU."""
+    """Figures of the exporter up to its first page, which contains its CPU time."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
         config = Path(folder) / "config.yaml"
@@ -83,6 +83,6 @@ def measure(repeats: int, accounts: Sequence[int]) -> list[Row]:
         fastest = min(each.seconds for each in starts[count])
         rows += [
             Row(SECTION, f"{what}: CPU", median_ratio(cpu, floors), TIMES, libraries),
-            Row(SECTION, f"{what}: the fastest of {repeats}", fastest, "s", "", 1.0),
+            Row(SECTION, f"{what}: fastest of {repeats}", fastest, "s", "", 1.0),
         ]
     return rows

@@ -1,7 +1,7 @@
-"""What the state costs, with a file of a million operations.
+"""The cost of the state file with a million operations.
 
-A commit of changed rows against the same bytes in a plain file, and the loading of it all against merely
-fetching the rows. Each step has a process of its own.
+A commit of changed rows compared with the same bytes in a plain file, and loading compared with reading the
+rows. Each step runs in its own process.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ PROGRESS: Final = Progress(SATURDAY, ())
 
 
 class Writing(NamedTuple):
-    """Seconds of single commits and of plain files of as many bytes."""
+    """Seconds of single commits, and of writing plain files of the same size."""
 
     commits: list[float]
     plain: list[float]
@@ -46,7 +46,7 @@ class Writing(NamedTuple):
 
 
 class Loading(NamedTuple):
-    """What it took to take up the state again."""
+    """Figures of loading the state."""
 
     cpu_seconds: float
     stall_seconds: float
@@ -55,7 +55,7 @@ class Loading(NamedTuple):
 
 
 def saved_rows(count: int) -> Iterator[state.Row]:
-    """Of one week, oldest first; a few show less than they once did."""
+    """Rows of one week, oldest first; a few have stats below their high-water marks."""
     dice = random.Random(2)
     for each in drawn(Span(count, SATURDAY - WEEK, SATURDAY, UNFINISHED_SHARE)):
         fallen = dice.random() < 0.01
@@ -64,7 +64,7 @@ def saved_rows(count: int) -> Iterator[state.Row]:
 
 
 def fill(path: Path, count: int) -> int:
-    """A state file of so many operations; gives its bytes."""
+    """Writes a state file with `count` operations; returns its size in bytes."""
 
     async def save() -> int:
         async with opened(path) as storage:
@@ -75,7 +75,7 @@ def fill(path: Path, count: int) -> int:
 
 
 def write(path: Path, count: int, changed: int, *, newest: bool) -> Writing:
-    """Commits of the newest rows, or of any."""
+    """Measures commits of the newest rows, or of rows of any age."""
     rows = list(saved_rows(count))
     candidates = rows[-2 * changed :] if newest else rows
     dice = random.Random(2)
@@ -105,7 +105,7 @@ def plainly_written(path: Path, rows: Sequence[state.Row]) -> float:
 
 
 def fetch(path: Path) -> float:
-    """CPU seconds of reading every row and doing nothing with it."""
+    """CPU seconds of reading every row from SQLite, and nothing else."""
     with closing(sqlite3.connect(path)) as connection:
         before = time.process_time()
         connection.execute("SELECT id, packed, marks, crc FROM operations").fetchall()
@@ -113,7 +113,7 @@ def fetch(path: Path) -> float:
 
 
 def load(path: Path) -> Loading:
-    """What a start does, from opening the file to the first snapshot."""
+    """Measures loading, from opening the file to the first snapshot."""
 
     async def measure() -> Loading:
         poller = poller_of(ACCOUNT, PlainTwilio(), ManualClock())
@@ -169,11 +169,16 @@ def measure(operations: int, changed: int, pairs: int) -> list[Row]:
     return [
         Row(SECTION, f"{commit}, the newest", newest.ratio, TIMES, plain),
         Row(SECTION, f"{commit}, of any age", anywhere.ratio, TIMES, plain),
-        Row(SECTION, f"loading {operations:,} operations: CPU", ratio, TIMES, "SQLite handing over the rows"),
+        Row(SECTION, f"loading {operations:,} operations: CPU", ratio, TIMES, "reading the rows from SQLite"),
         Row(SECTION, "the same", min(cpu), "s", "CPU from opening the file to the first snapshot", 5.0),
         Row(
-            SECTION, "longest stall of the loop meanwhile", stall * 1e3, "ms", f"the lower of {pairs}", 100.0
+            SECTION,
+            "longest event loop stall while loading",
+            stall * 1e3,
+            "ms",
+            f"the lower of {pairs}",
+            100.0,
         ),
-        Row(SECTION, "an operation on disk", disk_bytes / operations, "bytes"),
-        Row(SECTION, "an operation in memory, at the peak", memory, "bytes", "", 400.0),
+        Row(SECTION, "bytes per operation on disk", disk_bytes / operations, "bytes"),
+        Row(SECTION, "memory per operation at the peak, after loading", memory, "bytes", "", 400.0),
     ]

@@ -1,6 +1,6 @@
-"""What was measured: rows, the table of them, and the two files that hold the last run.
+"""The rows of results, their table, and the two files that hold the last run.
 
-`docs/performance.md` shows the table between two marks; a test holds page and `bench/results.json` together.
+`docs/performance.md` has the table between two marks; a test checks that it agrees with `bench/results.json`.
 """
 
 import json
@@ -31,9 +31,9 @@ class Row:
     value: float
     unit: str
     floor: str = ""
-    """What it is measured against, or what it is made of."""
+    """The baseline of a ratio, or details of the figure."""
     goal: float | None = None
-    """At most this; `None`: the row only tells."""
+    """Upper limit; `None`: no goal."""
 
     @property
     def met(self) -> bool | None:
@@ -53,7 +53,7 @@ def _number(value: float) -> str:
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:
-    """What `bench/results.json` holds."""
+    """The content of `bench/results.json`."""
     return {
         "date": date.today().isoformat(),  # noqa: DTZ011 - the day where it was measured
         "python": platform.python_version(),
@@ -67,7 +67,7 @@ def rows_of(results: dict[str, Any]) -> list[Row]:
 
 
 def text(rows: Sequence[Row]) -> str:
-    """For a terminal."""
+    """The table for a terminal."""
     lines = [("", *HEAD[1:]), *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -77,7 +77,7 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """For the page; each section a table."""
+    """The tables for the page, one per section."""
     lines = [f"Measured on {results['date']} with Python {results['python']} on {results['cpus']} CPUs."]
     rows = rows_of(results)
     for section in dict.fromkeys(row.section for row in rows):
@@ -91,7 +91,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def publish(rows: Sequence[Row]) -> None:
-    """Write both files anew."""
+    """Updates both files."""
     results = document(rows)
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Whether memory stays flat: a week of polls of a busy account, with real HTTP and a state file.
+"""Checks that memory stays flat: a week of polls of a busy account, with real HTTP and a state file.
 
-The clock is moved by hand, an hour a poll; each poll lists two hours and a slice of the rest. The window
-is full from the first poll on.
+The clock is manual, one hour per poll; each poll lists two hours and a slice of the rest. The window is full
+from the first poll.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Day(NamedTuple):
 
 
 def live(base_url: str, days: int, polls_a_day: int) -> list[Day]:
-    """Polls of some days."""
+    """Measures polls over `days` days."""
     step = 86400 / polls_a_day
     poll = {"interval": step, "recent": 2 * step, "sweep_interval": 86400.0}
 
@@ -53,7 +53,7 @@ def measure(operations_an_hour: int, days: int, polls_a_day: int = 24) -> list[R
     with served(Span(count, start, end)) as base_url:
         measured: list[Day] = elsewhere(live, base_url, days, polls_a_day)
     first, middle, last = (measured[day].resident_bytes for day in (0, days // 2, -1))
-    what = f"{days} days of {operations_an_hour:,} operations an hour: memory of the last day"
+    what = f"{days} days of {operations_an_hour:,} operations an hour: memory on the last day"
     told = f"day 1: {first / 1e6:.0f} MB, {measured[0].tracked:,} operations"
     return [
         Row(SECTION, what, last / first, TIMES, told, 1.05),

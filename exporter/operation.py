@@ -40,8 +40,6 @@ class Stats(NamedTuple):
 STATS: Final = Stats._fields
 """The names of the stats, in the order of `Stats`."""
 
-STAT_INDEX: Final = {stat: index for index, stat in enumerate(STATS)}
-
 EMAIL_STATUSES: Final = STATS[STATS.index("scheduled") :]
 """The states of a single email; an operation counts its emails by these."""
 

@@ -1,5 +1,5 @@
-"""From numbers to people: the sources of alerts.yaml and dashboards/, beside what they make.
+"""Sources of the generated files alerts.yaml and dashboards/.
 
-`python -m grafana` writes both anew; `make docs` calls it. The program does not know of it. Tests hold what
-is committed against the sources.
+`python -m grafana`, called by `make docs`, writes both. The exporter must not import this package. Tests
+check the committed files against the sources.
 """

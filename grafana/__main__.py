@@ -1,4 +1,4 @@
-"""`python -m grafana` writes every generated file anew."""
+"""`python -m grafana` writes all generated files."""
 
 from grafana.files import FOLDER, files
 

@@ -1,6 +1,6 @@
-"""What makes panels a dashboard: variables, links to the other one, places and numbers of the panels.
+"""Assembles a dashboard from panels: variables, links, positions and ids of the panels.
 
-Must not know what is drawn.
+This module must not know what a panel shows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ TITLES: Final = {
 def board(
     uid: str, description: str, top: Sequence[Drawn], rows: Mapping[str, Sequence[Drawn]]
 ) -> models.Dashboard:
-    """The panels of `top` first, then those of each row below its title, from left to right as they fit."""
+    """The panels of `top` come first, then each titled row; panels are placed from left to right."""
     builder = (
         builders.Dashboard(TITLES[uid])
         .uid(uid)
@@ -55,7 +55,7 @@ def board(
                 .url(f"/d/{other}")
                 .keep_time(True)
                 .include_vars(True)
-                .placement("")  # the SDK's default hides it in a menu
+                .placement("")  # the SDK's default puts the link into a menu
             )
     for panel in top:
         builder.with_panel(panel)

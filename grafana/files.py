@@ -1,4 +1,4 @@
-"""Every generated file: where it stands and what is in it."""
+"""All generated files: their paths and contents."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ DASHBOARDS: Final = (operations.dashboard, poller.dashboard)
 
 
 def files() -> dict[str, str]:
-    """Texts by path in this folder."""
+    """Returns the contents by path relative to this folder."""
     made = [make() for make in DASHBOARDS]
     return {
         "alerts.yaml": rules.text(),

@@ -1,4 +1,4 @@
-"""The dashboard that is opened at night: is mail arriving, and if not, whose, which, since when?"""
+"""The dashboard of mail delivery: which account and which operations fail, and since when."""
 
 from typing import Final
 
@@ -30,13 +30,13 @@ from grafana.thresholds import (
     duration,
 )
 
-NO_EXPORTER: Final = "Nothing known: no exporter is scraped, or no poll has succeeded yet"
+NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
     "(time() - min by (account) "
     '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})) '
     'or 0 * sum by (account) (twilio_email_window_operations{operation_status="processing"})'
 )
-"""0 when none is in processing."""
+"""In seconds; 0 if no operation is in processing."""
 
 
 def _in_last_hour(counter: str) -> str:
@@ -48,7 +48,7 @@ def _attempts(seconds: int) -> str:
 
 
 def _share(status: str, seconds: int, least: int = 1) -> str:
-    """Of the attempts; no number with fewer of them."""
+    """Share of the attempts; no value with fewer than `least` of them."""
     window = duration(seconds)
     return (
         f'sum by (account) (increase(twilio_email_outcomes_total{{status="{status}"}}[{window}])) / '
@@ -57,26 +57,25 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
 
 
 def _threshold(spike: Spike) -> str:
-    """Of the alert, by account; where it is not recorded, the least that it may be."""
+    """The alert's threshold by account; its lower bound where the recording rules are not loaded."""
     recorded = f"min by (account) (account:twilio_email_{spike.status}_per_attempt:threshold)"
     attempts = _attempts(spike.long)
     return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
 
 
-def _worst_share(spike: Spike) -> panels.Drawn:
+def _highest_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
     share = _share(spike.status, spike.long, spike.attempts)
-    worst = f"topk(1, ({share}) / ({_threshold(spike)}))"
+    relative = f"topk(1, ({share}) / ({_threshold(spike)}))"
     return panels.stat_panel(
         f"{spike.status.title()}, last {window}",
-        f"{spike.status.title()} emails over the attempts to send, in the last {window}. Of the account that "
-        "is furthest above the threshold of its alert, or nearest to it, named below. Coloured above that "
-        "threshold, which is the account's own: the graph below has it. Accounts with fewer than "
-        f"{spike.attempts} attempts in that time are left out: a few mails prove nothing.",
-        Query(f"{share} and {worst} <= 1", "{{account}}"),
-        worse=(Query(f"{share} and {worst} > 1", "{{account}}"), COLOURS[spike.status]),
+        f"Share of sending attempts that ended {spike.status} in the last {window}, for the account that is "
+        "highest relative to its alert threshold. Coloured above that threshold. Accounts with fewer than "
+        f"{spike.attempts} attempts in this time are not included.",
+        Query(f"{share} and {relative} <= 1", "{{account}}"),
+        worse=(Query(f"{share} and {relative} > 1", "{{account}}"), COLOURS[spike.status]),
         unit="percentunit",
-        empty=f"Under {spike.attempts} attempts in {window}, or no numbers",
+        empty=f"Fewer than {spike.attempts} attempts in {window}, or no data",
         width=4,
     ).decimals(1)
 
@@ -84,19 +83,18 @@ def _worst_share(spike: Spike) -> panels.Drawn:
 def _share_graph(spike: Spike) -> panels.Drawn:
     return graph(
         f"{spike.status.title()}, share of attempts",
-        f"{spike.status.title()} emails over the attempts to send, by account, in the two windows of "
-        "the alert: both must be above the account's threshold, dashed in grey. That is "
-        f"{spike.times_normal:g} times the account's own normal, at least {spike.floor:.0%} "
-        f"and at most {spike.ceiling:.0%}; where the recording rules are not loaded, {spike.floor:.0%}. "
-        f"At least {spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}, or it is "
-        "noise.",
+        f"Share of sending attempts that ended {spike.status}, by account, over the two windows of the "
+        "alert. The alert fires when both are above the account's threshold (dashed, grey): "
+        f"{spike.times_normal:g} times the account's normal share, at least {spike.floor:.0%} and at most "
+        f"{spike.ceiling:.0%}; {spike.floor:.0%} if the recording rules are not loaded. It needs at least "
+        f"{spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}.",
         *(
             Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
         Query(_threshold(spike), "{{account}}, threshold"),
         unit="percentunit",
-        empty=f"No attempts in {duration(spike.long)}, or no numbers",
+        empty=f"No attempts in {duration(spike.long)}, or no data",
         shades_of=COLOURS[spike.status],
         slower=f".*, {duration(spike.long)}",
         bound=".*, threshold",
@@ -136,7 +134,7 @@ def _matrix(panel: Table, row: str, column_order: tuple[str, ...], sort: str) ->
 
 
 def _as_status(word: str, expression: str) -> str:
-    """Beside the statuses in a matrix."""
+    """Labels a sum so that it becomes a column beside the statuses of a matrix."""
     return f'label_replace({expression}, "status", "{word}", "", "")'
 
 
@@ -151,10 +149,10 @@ def _recent() -> panels.Drawn:
     )
     return _matrix(
         numbers(
-            "Emails of the operations created within the last …",
-            "What has become of the sends of the last 1, 6 and 24 hours. The hours overlap: never add up "
-            "the rows. Whether the statuses exclude each other is not documented: put failed and "
-            "undelivered over attempts or total.",
+            "Emails by age of the operation",
+            "Emails of the operations created in the last 1, 6 and 24 hours. The rows overlap: do not add "
+            "them up. Twilio does not document whether the statuses exclude each other: compare failed and "
+            "undelivered with attempts or total.",
             Query(query),
             unit="locale",
             empty=NO_EXPORTER,
@@ -162,7 +160,7 @@ def _recent() -> panels.Drawn:
         ),
         "created_within",
         ("total", "attempts", *EMAIL_STATUSES),
-        sort="total",  # the longer, the more: each holds the one before
+        sort="total",  # shortest first: each range contains the one before
     )
 
 
@@ -184,9 +182,9 @@ def _window() -> panels.Drawn:
     )
     return _matrix(
         numbers(
-            "The whole window, by status of the operation",
-            "Operations created within the window (seven days, unless set otherwise), and what has become of "
-            "their emails. These fall by themselves as operations grow older than the window.",
+            "Window, by operation status",
+            "Operations created within the window (poll.lookback, 7 days by default) and their emails. The "
+            "values fall when operations leave the window.",
             Query(query),
             unit="locale",
             empty=NO_EXPORTER,
@@ -198,20 +196,20 @@ def _window() -> panels.Drawn:
     )
 
 
-def _worst_operations() -> panels.Drawn:
+def _top_failing_operations() -> panels.Drawn:
     of = 'sum by (account, operation_id, operation_status) (twilio_email_top_operation_emails{status=~"%s"})'
     columns = {
-        "not arrived": "failed|undelivered",
+        "not delivered": "failed|undelivered",
         **{status: status for status in ("failed", "undelivered", "delivered", "opened")},
         "queued + sent": "queued|sent",
     }
     table = numbers(
-        "Worst operations",
-        "Operations in the window with the most failed and undelivered emails (not arrived); as many of "
-        "each account as metrics.top_operations says. The id finds the operation at Twilio.",
+        "Top failing operations",
+        "Operations in the window with the most failed and undelivered emails (column not delivered), up to "
+        "metrics.top_operations per account. Use the id to look up the operation at Twilio.",
         *(Query(of % statuses) for statuses in columns.values()),
         unit="locale",
-        empty="No failed or undelivered email in the window, or no numbers",
+        empty="No failed or undelivered email in the window, or no data",
         height=9,
     )
     values = {
@@ -231,7 +229,7 @@ def _worst_operations() -> panels.Drawn:
         )
         .with_transformation(
             models.DataTransformerConfig(
-                "sortBy", options={"fields": {}, "sort": [{"field": "not arrived", "desc": True}]}
+                "sortBy", options={"fields": {}, "sort": [{"field": "not delivered", "desc": True}]}
             )
         )
         .override_by_name("operation", [models.DynamicConfigValue("custom.width", 380)])
@@ -241,13 +239,12 @@ def _worst_operations() -> panels.Drawn:
 def dashboard() -> models.Dashboard:
     return board(
         OPERATIONS_DASHBOARD,
-        "Is mail arriving? What Twilio's Email Operations say, as of the exporter's last successful poll. "
-        "Red is failed mail, orange is undelivered mail, yellow is what needs a look although no mail need "
-        "be lost.",
+        "Delivery of mail sent through Twilio's Email Operations, as of the exporter's last successful poll. "
+        "Red is failed mail, orange is undelivered mail, yellow is a problem that need not affect mail.",
         [
             panels.stat_panel(
                 "Emails, last hour",
-                "Emails that Twilio was asked to send in the last hour: increases of stats.total.",
+                "Emails created in the last hour (increases of stats.total).",
                 Query(_in_last_hour("twilio_email_emails_total")),
                 unit="locale",
                 empty=NO_EXPORTER,
@@ -256,20 +253,20 @@ def dashboard() -> models.Dashboard:
             ).decimals(0),
             panels.stat_panel(
                 "Delivered, last hour",
-                "Emails seen to be delivered in the last hour, whenever they were sent. One that is "
-                "delivered and opened between two polls may show as opened only.",
+                "Emails delivered in the last hour, whenever they were sent. An email that is delivered and "
+                "opened between two polls may be counted as opened only.",
                 Query(_in_last_hour('twilio_email_outcomes_total{status="delivered"}')),
                 unit="locale",
                 empty=NO_EXPORTER,
                 width=4,
             ).decimals(0),
-            _worst_share(FAILED),
-            _worst_share(UNDELIVERED),
+            _highest_share(FAILED),
+            _highest_share(UNDELIVERED),
             panels.stat_panel(
                 "Oldest in processing",
-                "How long ago the oldest operation in processing was created. Of the account that fares "
-                f"worst, named below. Coloured from {duration(STUCK_AFTER)} on; one that was scheduled ahead "
-                "is as old when its processing begins.",
+                "Age of the oldest operation in processing, since its creation; the account with the oldest "
+                f"one is shown. Yellow from {duration(STUCK_AFTER)}. A scheduled operation is already old "
+                "when its processing begins.",
                 Query(f"topk(1, {OLDEST})", "{{account}}"),
                 unit="s",
                 empty=NO_EXPORTER,
@@ -277,9 +274,9 @@ def dashboard() -> models.Dashboard:
                 width=4,
             ).mappings([panels.value_words({"0": ("none", GOOD)})]),
             panels.age_panel(
-                "Age of the numbers",
-                "All numbers of that account on this page are as old. When it is yellow, the dashboard of "
-                "the exporter says why.",
+                "Data age",
+                "All values of that account on this dashboard are that old. The exporter dashboard has the "
+                "cause.",
                 empty=NO_EXPORTER,
                 width=4,
             ),
@@ -291,7 +288,7 @@ def dashboard() -> models.Dashboard:
                 coloured(
                     graph(
                         "Outcomes",
-                        "Emails seen to reach each state, a minute, of all chosen accounts together.",
+                        "Emails per minute that reached each status, over all selected accounts.",
                         Query(
                             "sum by (status) (rate(twilio_email_outcomes_total[$__rate_interval])) * 60",
                             "{{status}}",
@@ -303,9 +300,9 @@ def dashboard() -> models.Dashboard:
                 ),
                 coloured(
                     graph(
-                        "What Twilio is asked to send",
-                        "Emails, recipients and attempts, a minute, of all chosen accounts together. More "
-                        "attempts than emails: some are sent again.",
+                        "Emails, recipients and attempts",
+                        "Emails, recipients and attempts per minute, over all selected accounts. More "
+                        "attempts than emails means that some emails are retried.",
                         *(
                             Query(f"sum(rate(twilio_email_{what}_total[$__rate_interval])) * 60", what)
                             for what in ("emails", "recipients", "attempts")
@@ -317,13 +314,13 @@ def dashboard() -> models.Dashboard:
                     ("emails", "recipients", "attempts"),
                 ),
             ],
-            "Which sends": [_worst_operations(), _recent(), _window()],
+            "Failing operations and totals": [_top_failing_operations(), _recent(), _window()],
             "Operations": [
                 coloured(
                     graph(
                         "Unfinished operations",
-                        "Operations in the window that are not final, by status. Scheduled ones may wait "
-                        "for days.",
+                        "Operations in the window that are not final, by status. Scheduled operations may "
+                        "wait for days.",
                         Query(
                             "sum by (operation_status) (twilio_email_window_operations"
                             '{operation_status!~"completed|canceled"})',
@@ -337,7 +334,7 @@ def dashboard() -> models.Dashboard:
                 coloured(
                     graph(
                         "Created and finished",
-                        "Operations first seen, completed and canceled, a minute.",
+                        "Operations created, completed and canceled per minute, counted when a poll sees it.",
                         Query("sum(rate(twilio_email_operations_total[$__rate_interval])) * 60", "created"),
                         Query(
                             "sum by (operation_status) "
@@ -351,8 +348,8 @@ def dashboard() -> models.Dashboard:
                 ),
                 graph(
                     "Oldest in processing",
-                    "How long ago the oldest operation in processing was created, by account; 0 when there "
-                    f"is none. Stuck if it stays above the dashed line for {duration(STUCK_AFTER)}.",
+                    "Age of the oldest operation in processing since its creation, by account; 0 if there is "
+                    f"none. The alert fires if it stays above the dashed line for {duration(STUCK_AFTER)}.",
                     Query(OLDEST, "{{account}}"),
                     unit="s",
                     empty=NO_EXPORTER,
@@ -360,8 +357,8 @@ def dashboard() -> models.Dashboard:
                 ),
                 density(
                     "Time to completion",
-                    "createdAt to updatedAt of the operations seen to be completed. Those that were "
-                    "scheduled ahead took as long as they were scheduled.",
+                    "Time from createdAt to updatedAt of completed operations. For scheduled operations it "
+                    "includes the time until sending.",
                     Query(
                         "sum by (le) "
                         "(increase(twilio_email_operation_duration_seconds_bucket[$__rate_interval]))",

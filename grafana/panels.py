@@ -1,11 +1,11 @@
-"""What panels share: the variables in their queries, colours, units, what they say when empty.
+"""Builders that all panels share: the variables in queries, colours, units, texts of empty panels.
 
-Must not know what is drawn. Rules:
+This module must not know what a panel shows. Rules:
 
-1. Whoever makes a panel gives title, description, unit and what it means when there is nothing to show.
-2. A word has one colour on every panel. Red and orange belong to failed and undelivered mail alone; trouble
-   of the exporter is yellow.
-3. Sums over instances: an account is polled by one exporter, whose `instance` changes when it is moved.
+1. Each panel has a title, a description, a unit and a text for the case that there is no data.
+2. A word has the same colour on every panel. Red and orange are reserved for failed and undelivered mail;
+   problems of the exporter are yellow.
+3. Queries sum over instances: one exporter polls an account, but its `instance` changes when it is moved.
 """
 
 import re
@@ -35,7 +35,7 @@ from grafana.thresholds import STALE_AFTER, duration
 Drawn: TypeAlias = Builder[models.Panel]
 Styled = TypeVar(
     "Styled", stat.Panel, timeseries.Panel, table.Panel, heatmap.Panel, statetimeline.Panel
-)  # they share methods, but no ancestor
+)  # they share methods, but no base class
 
 DATASOURCE: Final = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -43,7 +43,7 @@ GOOD: Final = "green"
 TROUBLE: Final = "yellow"
 PLAIN: Final = "blue"
 NEUTRAL: Final = "text"
-"""Of limits, and of what is not known: green is for what is known to be good."""
+"""For limits and unknown values: green means known to be good."""
 COLOURS: Final = {
     "failed": "red",
     "undelivered": "orange",
@@ -74,18 +74,18 @@ COLOURS: Final = {
     "connection": "dark-blue",
     "skipped fetches": NEUTRAL,
 }
-"""By the word that a series is named with. Of failed polls, bad answers are purple, missing ones blue."""
+"""By the name of the series. Of failed polls, unusable replies are purple, missing replies blue."""
 
 REFERENCES: Final = "ABCDEFGH"
-"""Names of a panel's queries, in their order."""
+"""Reference ids of a panel's queries, in order."""
 
 PER_MINUTE: Final = "suffix:/min"
 
 AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
-"""Of the numbers, by account; decades where there are none yet."""
+"""Age of the data in seconds, by account; decades before the first success."""
 
 SMOOTHED: Final = "1m"
-"""The shortest step of a graph: a default poll interval, or rates would show each poll as a spike."""
+"""Shortest step of a graph, the default poll interval: with less, rates would show each poll as a spike."""
 
 _SELECTOR: Final = re.compile(r"\b((?:account:)?(?:twilio_email|process)_[\w:]+)(?:\{([^}]*)\})?")
 _WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FAMILIES}
@@ -93,14 +93,14 @@ _WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FA
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """PromQL, to which the variables are added; the name of its series, or of its column."""
+    """A PromQL expression without the dashboard's variables, and the name of its series or column."""
 
     expression: str
     name: str = ""
 
 
 def of_chosen(expression: str) -> str:
-    """Every selector narrowed to the jobs, instances and accounts that are chosen on top of the dashboard."""
+    """Adds the dashboard's variables job, instance and account to every selector."""
 
     def narrowed(found: re.Match[str]) -> str:
         name, own = found.groups()
@@ -116,7 +116,7 @@ def of_chosen(expression: str) -> str:
 
 
 def of_process(expression: str) -> str:
-    """What has no account, narrowed to the exporters that poll one of those that are chosen."""
+    """Limits an expression without account to the exporters that poll a selected account."""
     return f"({expression} and on (job, instance) twilio_email_up)"
 
 
@@ -136,9 +136,9 @@ def stat_panel(
     worse: tuple[Query, str] | None = None,
     width: int,
 ) -> stat.Panel:
-    """One number, on a ground that changes colour at the limit; the query's name, if it has one, below it.
+    """One value on a background that changes colour at the limit; below it the query's name, if it has one.
 
-    `worse`: what has a result where the query has none, and its colour.
+    `worse` is shown, in its colour, where the query has no result.
     """
     panel = (
         stat.Panel()
@@ -153,7 +153,7 @@ def stat_panel(
         .wide_layout(False)
         .thresholds(_steps(NEUTRAL, (0, colour), limit))
     )
-    _told(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
+    _described(panel, title, description, unit, empty, (4, width)).with_target(_target(query, instant=True))
     if worse:
         other, its_colour = worse
         panel.with_target(_target(other, 1, instant=True))
@@ -162,14 +162,14 @@ def stat_panel(
 
 
 def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
-    """How old the numbers are; `more` is what that means where it stands."""
-    told = (
-        "Time since the last successful poll, of the account that fares worst, named below. Yellow from "
-        f"{duration(STALE_AFTER)} on. {more}"
+    """The age of the oldest data; `more` is added to the description."""
+    description = (
+        "Time since the start of the last successful poll; the account with the oldest data is shown. "
+        f"Yellow from {duration(STALE_AFTER)}. {more}"
     ).rstrip()
     query = Query(f"topk(1, {AGE})", "{{account}}")
     limit = (STALE_AFTER, TROUBLE)
-    panel = stat_panel(title, told, query, unit="s", empty=empty, limit=limit, width=width)
+    panel = stat_panel(title, description, query, unit="s", empty=empty, limit=limit, width=width)
     return panel.mappings([NEVER])
 
 
@@ -187,9 +187,9 @@ def graph(
 ) -> timeseries.Panel:
     """Lines in shades of one colour.
 
-    Where there is one for each account, however many there are, the shades hardly differ: below are the names
-    with their values, highest first.
-    `slower` and `bound`: which names, as a regular expression, are dashed; a bound is grey, too.
+    With one line per account the shades are hard to tell apart, so the legend is a table of names and values,
+    highest first. `slower` and `bound` are regular expressions of names whose lines are dashed; those of
+    `bound` are also grey.
     """
     many = any(label in each.name for each in queries for label in ("{{account}}", "{{instance}}"))
     style = (
@@ -204,7 +204,7 @@ def graph(
     panel = (
         timeseries.Panel()
         .interval(SMOOTHED)
-        .axis_soft_min(0)  # clocks are slow at times
+        .axis_soft_min(0)  # a slow clock gives values below 0
         .line_width(2)
         .fill_opacity(0 if many else 8)
         .show_points(common_models.VisibilityMode.AUTO)
@@ -223,11 +223,11 @@ def graph(
             line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
             panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
     panel.targets([_target(each, place) for place, each in enumerate(queries)])
-    return _told(panel, title, description, unit, empty, (8, width))
+    return _described(panel, title, description, unit, empty, (8, width))
 
 
 def coloured(panel: timeseries.Panel, words: Iterable[str]) -> timeseries.Panel:
-    """Series of these names in the colours of their words."""
+    """Gives the series of these names the colour of the word."""
     for word in words:
         panel.override_by_name(word, [fixed(COLOURS[word])])
     return panel
@@ -242,7 +242,7 @@ def states(
     empty: str,
     width: int,
 ) -> statetimeline.Panel:
-    """A band for each series, in the word and the colour of its value."""
+    """A band for each series, with the word and the colour of its value."""
     panel = (
         statetimeline.Panel()
         .interval(SMOOTHED)
@@ -250,11 +250,11 @@ def states(
         .show_value(common_models.VisibilityMode.NEVER)
         .row_height(0.8)
     )
-    return _told(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
+    return _described(panel, title, description, "none", empty, (8, width)).targets([_target(query)])
 
 
 def density(title: str, description: str, query: Query, *, unit: str, empty: str) -> heatmap.Panel:
-    """How often each duration came; the query gives the buckets of a histogram."""
+    """A heatmap of durations; the query returns the buckets of a histogram."""
     panel = (
         heatmap.Panel()
         .interval(SMOOTHED)
@@ -268,11 +268,11 @@ def density(title: str, description: str, query: Query, *, unit: str, empty: str
         .show_legend()
     )
     target = _target(query).format(PromQueryFormat.HEATMAP)
-    return _told(panel, title, description, unit, empty, (8, 12)).targets([target])
+    return _described(panel, title, description, unit, empty, (8, 12)).targets([target])
 
 
 def numbers(title: str, description: str, *queries: Query, unit: str, empty: str, height: int) -> table.Panel:
-    """A table of what is true now; transformations are the caller's."""
+    """A table of current values; the caller adds the transformations."""
     panel = table.Panel().show_header(True).min_width(60)
     panel.targets(
         [
@@ -285,7 +285,7 @@ def numbers(title: str, description: str, *queries: Query, unit: str, empty: str
             word,
             [fixed(COLOURS[word]), models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})],
         )
-    return _told(panel, title, description, unit, empty, (height, 24))
+    return _described(panel, title, description, unit, empty, (height, 24))
 
 
 NEVER: Final = models.RangeMap(
@@ -293,11 +293,11 @@ NEVER: Final = models.RangeMap(
         from_val=1e9, to=1e12, result=models.ValueMappingResult(text="never", color=TROUBLE)
     )
 )
-"""The age of what has the timestamp 0."""
+"""The age of a timestamp 0: no success yet."""
 
 
 def value_words(words: Mapping[str, tuple[str, str]]) -> models.ValueMap:
-    """Word and colour instead of a value."""
+    """Shows a word in a colour instead of the value."""
     return models.ValueMap(
         {
             value: models.ValueMappingResult(text=word, color=colour, index=index)
@@ -306,7 +306,7 @@ def value_words(words: Mapping[str, tuple[str, str]]) -> models.ValueMap:
     )
 
 
-def _told(
+def _described(
     panel: Styled, title: str, description: str, unit: str, empty: str, size: tuple[int, int]
 ) -> Styled:
     height, width = size
@@ -333,7 +333,7 @@ def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheu
 
 
 def shades(colour: str) -> models.DynamicConfigValue:
-    """For several series that only their names tell apart."""
+    """Shades of one colour for several series."""
     return models.DynamicConfigValue("color", {"mode": "shades", "fixedColor": colour})
 
 

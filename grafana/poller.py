@@ -1,4 +1,4 @@
-"""The dashboard of the exporter itself: are the numbers fresh, and if not, whose fault is it?"""
+"""The dashboard of the exporter itself: is the data fresh, and if not, why?"""
 
 from typing import Final
 
@@ -33,11 +33,11 @@ from grafana.thresholds import (
     duration,
 )
 
-NOT_SCRAPED: Final = "Nothing known: no exporter is scraped"
+NOT_SCRAPED: Final = "No data: no exporter is scraped"
 
 
 def _rate(counter: str, by: str) -> Query:
-    """A minute, by a label; named by it."""
+    """The rate per minute for each value of a label, which is the name of the series."""
     return Query(f"sum by ({by}) (rate({counter}[$__rate_interval])) * 60", f"{{{{{by}}}}}")
 
 
@@ -63,7 +63,7 @@ def _top() -> list[panels.Drawn]:
     return [
         stat_panel(
             "Failing accounts",
-            "Accounts whose last poll failed. Their numbers are those of their last successful poll.",
+            "Accounts whose last poll failed. Their metrics keep the values of the last successful poll.",
             Query("sum(1 - min by (account) (twilio_email_up))"),
             unit="none",
             empty=NOT_SCRAPED,
@@ -73,9 +73,8 @@ def _top() -> list[panels.Drawn]:
         panels.age_panel("Data age", empty=NOT_SCRAPED, width=3),
         stat_panel(
             f"Throttled, {window}",
-            f"Answers of 429, and polls that gave way to a pause Twilio asked for, in the last {window}; of "
-            f"the account that fares worst, named below. Yellow from {THROTTLED_EVENTS} on, where the alert "
-            "begins.",
+            f"Replies with status 429 and polls ended by throttling in the last {window}; the account with "
+            f"the most is shown. Yellow from {THROTTLED_EVENTS}, the threshold of the alert.",
             Query(f"topk(1, {throttled})", "{{account}}"),
             unit="none",
             empty=NOT_SCRAPED,
@@ -83,9 +82,9 @@ def _top() -> list[panels.Drawn]:
             width=3,
         ).decimals(0),
         stat_panel(
-            "Held for",
-            "For how long no request may leave, because Twilio asked so; of the account that is held "
-            "longest.",
+            "Paused for",
+            "Time until requests may be sent again, after Twilio asked for a pause; the longest of all "
+            "accounts.",
             Query("max(clamp_min(twilio_email_exporter_next_request_timestamp_seconds - time(), 0))"),
             unit="s",
             empty=NOT_SCRAPED,
@@ -93,18 +92,17 @@ def _top() -> list[panels.Drawn]:
             width=3,
         ).decimals(0),
         stat_panel(
-            "Reload",
-            "Whether the files that may change while the exporter runs could be read when they were last "
-            "read.",
+            "Last reload",
+            "Whether credentials and web.config_file could be read when they were last read.",
             Query(f"min({of_process('twilio_email_exporter_config_last_reload_successful')})"),
             unit="none",
             empty=NOT_SCRAPED,
             width=3,
         ).mappings([panels.value_words({"0": ("unreadable", TROUBLE), "1": ("read", GOOD)})]),
         stat_panel(
-            "Reloaded",
-            "How long ago these files were last read without a problem; of the exporter where it is longest "
-            "ago.",
+            "Time since reload",
+            "Time since credentials and web.config_file were last read successfully; the longest of all "
+            "exporters.",
             Query(
                 "time() - min("
                 + of_process("twilio_email_exporter_config_last_reload_success_timestamp_seconds")
@@ -116,8 +114,8 @@ def _top() -> list[panels.Drawn]:
             width=3,
         ),
         stat_panel(
-            "Running for",
-            "Time since the youngest of the exporters was started.",
+            "Uptime",
+            "Time since the most recent start of an exporter.",
             Query(f"time() - max({of_process('process_start_time_seconds')})"),
             unit="s",
             empty=NOT_SCRAPED,
@@ -126,7 +124,7 @@ def _top() -> list[panels.Drawn]:
         ),
         stat_panel(
             "Version",
-            "Version of the exporter; several when there are several.",
+            "Versions of the exporters that are running.",
             Query(f"count by (version) ({of_process('twilio_email_exporter_build_info')})", "{{version}}"),
             unit="none",
             empty=NOT_SCRAPED,
@@ -139,10 +137,10 @@ def _top() -> list[panels.Drawn]:
 def _freshness() -> list[panels.Drawn]:
     return [
         graph(
-            "Age of the numbers",
-            "Time since the last successful poll, by account; accounts without one are left out. The dashed "
-            f"line is where data is stale: {duration(STALE_AFTER)}, and {STALE_INTERVALS} poll "
-            "intervals.",
+            "Data age by account",
+            "Time since the start of the last successful poll; accounts without one are not shown. Data is "
+            f"stale above the dashed line: {duration(STALE_AFTER)} or {STALE_INTERVALS} poll intervals, "
+            "whichever is longer.",
             Query(f"({AGE}) < 1e9", "{{account}}"),
             Query(
                 f"clamp_min({STALE_INTERVALS} * max(twilio_email_exporter_poll_interval_seconds), "
@@ -155,9 +153,9 @@ def _freshness() -> list[panels.Drawn]:
             width=8,
         ),
         states(
-            "Polls succeed",
-            "Whether the polls of each account succeeded; a single failed one shows, and that there was "
-            "none yet. A gap: the exporter was not scraped.",
+            "Poll success",
+            "Whether the polls of each account succeeded. A single failed poll is visible; so is the time "
+            "before the first poll. A gap means that the exporter was not scraped.",
             Query("min by (account) (min_over_time(twilio_email_up[$__rate_interval]))", "{{account}}"),
             words={"0": ("failed", TROUBLE), "1": ("succeeded", GOOD)},
             empty=NOT_SCRAPED,
@@ -166,10 +164,10 @@ def _freshness() -> list[panels.Drawn]:
         coloured(
             graph(
                 "Polls, by outcome",
-                "Polls a minute, by how they ended. Purple: Twilio answered, but nothing of use; blue: no "
-                "answer came. Throttled: a 429, or Twilio asked (Retry-After) to be left alone for longer "
-                "than the poll, as it may in an outage. The table of errors in docs/architecture.md has the "
-                "rest.",
+                "Polls per minute, by outcome. Purple: Twilio's reply was unusable; blue: there was no "
+                "reply. "
+                "Throttled: Twilio asked for a pause (Retry-After) longer than the poll, with a 429 or, in "
+                "an outage, a 503. docs/runbook.md lists the causes.",
                 _rate("twilio_email_exporter_polls_total", "outcome"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
@@ -182,8 +180,8 @@ def _freshness() -> list[panels.Drawn]:
 
 def _requests() -> list[panels.Drawn]:
     answers = graph(
-        "Answers other than 200",
-        "Requests a minute that had another HTTP status, or in blue: no answer.",
+        "Replies other than 200",
+        "Requests per minute with another HTTP status, or without a reply (blue).",
         Query(
             'sum by (code) (rate(twilio_email_exporter_requests_total{code!="200"}[$__rate_interval])) * 60',
             "{{code}}",
@@ -196,8 +194,8 @@ def _requests() -> list[panels.Drawn]:
     for code, word in (("429", "throttled"), ("40[13]", "unauthorized"), ("5..", "unavailable")):
         answers.override_by_regexp(code, [panels.shades(panels.COLOURS[word])])
     durations = graph(
-        "Duration of requests",
-        "From sending to the whole answer, by call: half of them were faster, and (dashed) 95 % of them.",
+        "Request duration",
+        "Time from sending a request to the end of the reply, by call: median and 95th percentile (dashed).",
         *_quantiles("twilio_email_exporter_request_duration_seconds", "call"),
         unit="s",
         empty="No requests, or not scraped",
@@ -208,23 +206,23 @@ def _requests() -> list[panels.Drawn]:
         durations.override_by_regexp(f"{call}, .*", [panels.fixed(panels.COLOURS[call])])
     return [
         graph(
-            "Requests, and what is allowed",
-            "Requests a second, by account. Dashed: the rate that the exporter allows itself, halved by "
-            "each 429 and raised again by successes.",
+            "Request rate and limit",
+            "Requests per second, by account. Dashed: the current limit of the rate limiter, halved by a "
+            "reply with status 429 and raised by successful requests.",
             Query(
                 "sum by (account) (rate(twilio_email_exporter_requests_total[$__rate_interval]))",
                 "{{account}}",
             ),
-            Query("max by (account) (twilio_email_exporter_request_rate_limit)", "{{account}}, allowed"),
+            Query("max by (account) (twilio_email_exporter_request_rate_limit)", "{{account}}, limit"),
             unit="reqps",
             empty=NOT_SCRAPED,
-            bound=".*, allowed",
+            bound=".*, limit",
             width=6,
         ),
         coloured(
             graph(
                 "Requests, by call",
-                "Requests a minute: list reads pages of operations, fetch reads one that is unfinished.",
+                "Requests per minute: list reads a page of operations, fetch reads one unfinished operation.",
                 _rate("twilio_email_exporter_requests_total", "call"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
@@ -234,8 +232,9 @@ def _requests() -> list[panels.Drawn]:
         ),
         coloured(answers, ("timeout", "connection")),
         graph(
-            "Held",
-            "For how long no request of the account may leave, because Twilio asked so (Retry-After).",
+            "Pauses",
+            "Time until the account's requests may be sent again, after Twilio asked for a pause "
+            "(Retry-After).",
             Query(
                 "clamp_min(max by (account) (twilio_email_exporter_next_request_timestamp_seconds) - "
                 "time(), 0)",
@@ -248,9 +247,9 @@ def _requests() -> list[panels.Drawn]:
         ),
         durations,
         graph(
-            "Duration of polls",
-            "By account: half of them were faster, and (dashed) 95 % of them. Grey: the interval; a poll "
-            "that takes longer makes the next one late.",
+            "Poll duration",
+            "Median and 95th percentile (dashed), by account. Grey: the poll interval; a longer poll delays "
+            "the next one.",
             *_quantiles("twilio_email_exporter_poll_duration_seconds", "account"),
             Query("max(twilio_email_exporter_poll_interval_seconds)", "interval"),
             unit="s",
@@ -261,9 +260,9 @@ def _requests() -> list[panels.Drawn]:
         ),
         coloured(
             graph(
-                "Repeated requests, skipped fetches",
-                "Requests sent again within a poll, by reason, and unfinished operations that a poll did "
-                "not fetch for want of time, so that their numbers are those of the listing; a minute.",
+                "Retries and skipped fetches",
+                "Retries per minute, by reason, and unfinished operations per minute that a poll had no "
+                "time to fetch.",
                 _rate("twilio_email_exporter_retries_total", "reason"),
                 Query(
                     "sum(rate(twilio_email_exporter_skipped_fetches_total[$__rate_interval])) * 60",
@@ -291,23 +290,23 @@ def _process() -> list[panels.Drawn]:
 
     return [
         graph(
-            "Operations in memory",
-            "Operations in the sums, by account. Memory grows with them.",
+            "Tracked operations",
+            "Operations included in the sums of the window, by account. Memory grows with their number.",
             Query("sum by (account) (twilio_email_exporter_tracked_operations)", "{{account}}"),
             unit="locale",
             empty=NOT_SCRAPED,
             width=8,
         ),
         by_instance(
-            "Size of the state",
-            "The state file, by exporter; 0 without one.",
+            "State file size",
+            "Size of the state file and its journal, by exporter; 0 without a state file.",
             "twilio_email_exporter_state_bytes",
             "bytes",
         ),
         coloured(
             graph(
-                "Writes of the state",
-                "Writes a minute, by how they ended. While they fail the counters wait.",
+                "State file writes",
+                "Writes per minute, by outcome. Counters are frozen until a write succeeds.",
                 Query(
                     "sum by (outcome) ("
                     + of_process("rate(twilio_email_exporter_state_writes_total[$__rate_interval])")
@@ -322,22 +321,21 @@ def _process() -> list[panels.Drawn]:
         ),
         by_instance("Memory", "Resident memory, by exporter.", "process_resident_memory_bytes", "bytes"),
         by_instance(
-            "Processor",
-            "Cores in use, by exporter.",
+            "CPU",
+            "CPU cores used, by exporter.",
             "rate(process_cpu_seconds_total[$__rate_interval])",
             "percentunit",
         ),
-        by_instance("Open files", "Files and connections, by exporter.", "process_open_fds", "locale"),
+        by_instance("Open files", "Open files and connections, by exporter.", "process_open_fds", "locale"),
     ]
 
 
 def _quality() -> list[panels.Drawn]:
     return [
         graph(
-            "Operations that did not go by the book",
-            "In the hour before: operations that left the window unfinished, that came with a status "
-            "unknown to this version, and polls that a mistake in the exporter ended (the log has more). "
-            "All should be 0.",
+            "Unexpected data and internal errors",
+            "Over the last hour: operations that left the window unfinished, operations with an unknown "
+            "status, and polls that ended with a bug in the exporter (see its log). All should be 0.",
             *(
                 Query(f"sum(increase(twilio_email_exporter_{counter}_total[1h]))", name)
                 for counter, name in (
@@ -353,10 +351,10 @@ def _quality() -> list[panels.Drawn]:
         ),
         coloured(
             graph(
-                "Stats that fell",
-                "Stats of an operation that were lower than in the reply before, a minute, by status. "
-                "Delivered falls when mail is opened, if Twilio's statuses exclude each other; failed and "
-                "undelivered should not.",
+                "Stats that decreased",
+                "Stats per minute that were lower than in the previous reply, by status. Delivered decreases "
+                "when mail is opened, if Twilio's statuses exclude each other; failed and undelivered should "
+                "not decrease.",
                 _rate("twilio_email_exporter_regressions_total", "status"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,
@@ -365,9 +363,9 @@ def _quality() -> list[panels.Drawn]:
             OUTCOME_STATUSES,
         ),
         graph(
-            "Stats that changed after the end",
-            "Replies a minute that changed the stats of an operation that was completed or canceled "
-            "already: bounces and opens come for hours.",
+            "Stats changed after the final status",
+            "Replies per minute that changed the stats of a completed or canceled operation. Bounces and "
+            "opens arrive for hours.",
             _rate("twilio_email_exporter_changed_after_final_total", "account"),
             unit=PER_MINUTE,
             empty=NOT_SCRAPED,
@@ -375,7 +373,7 @@ def _quality() -> list[panels.Drawn]:
         ),
         graph(
             "Clock skew",
-            "The exporter's clock less that of Twilio, by account; up to a second is Twilio's rounding.",
+            "The exporter's clock minus Twilio's, by account. Twilio's time is in whole seconds.",
             Query("max by (account) (twilio_email_exporter_clock_skew_seconds)", "{{account}}"),
             unit="s",
             empty=NOT_SCRAPED,
@@ -387,13 +385,13 @@ def _quality() -> list[panels.Drawn]:
 def dashboard() -> models.Dashboard:
     return board(
         EXPORTER_DASHBOARD,
-        "Are the numbers fresh, and if not, why? Polls, requests, state and process of the exporter. Yellow "
-        "is trouble; red and orange are kept for mail.",
+        "Polls, requests, state and process of the exporter. Yellow marks problems; red and orange are "
+        "reserved for mail.",
         _top(),
         {
             "Freshness": _freshness(),
-            "What is asked of Twilio": _requests(),
+            "Requests to Twilio": _requests(),
             "State and process": _process(),
-            "Quality of the data": _quality(),
+            "Data quality": _quality(),
         },
     )

@@ -1,6 +1,7 @@
-"""Makes alerts.yaml of its template and the thresholds. Must not know what the rules say.
+"""Generates alerts.yaml from its template and the thresholds.
 
-A rule file that is read at night is best written as one; what is computed here are its numbers.
+The rules are written in the template, as in any rule file; only their numbers are computed here. This module
+must not know the rules.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ TEMPLATE: Final = Path(__file__).parent / "alerts.yaml.jinja"
 
 
 def text(scale: float = 1.0, **changes: float) -> str:
-    """What alerts.yaml holds; for tests with other numbers, and with all times multiplied by `scale`."""
+    """The content of alerts.yaml. Tests pass other numbers, and a `scale` that multiplies all durations."""
     environment = jinja2.Environment(
         autoescape=False,  # noqa: S701 - YAML, of our own numbers
         block_start_string="<%",

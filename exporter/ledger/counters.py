@@ -44,6 +44,7 @@ ZERO: Final[Counts] = MappingProxyType(
         ("changed_after_final", ""): 0,
         ("expired_unfinished", ""): 0,
         ("unknown", "status"): 0,
+        ("unknown", "row"): 0,
     }
 )
 """Every counter, at zero. Durations are by upper bound and not cumulative."""

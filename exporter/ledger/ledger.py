@@ -104,6 +104,10 @@ class Ledger:
             self._not_found.add(operation_id)
             self._unsort(operation_id)
 
+    def note_unreadable_rows(self, number: int) -> None:
+        """Count rows of a listing that could not be read and were left out."""
+        self._counters.add("unknown", "row", number)
+
     def advance(self, now: float, api_now: float | None = None) -> None:
         """Let time pass: operations leave the ages, and what is older than the window is forgotten.
 

@@ -11,6 +11,9 @@ _MAX_PENDING: Final = 1024
 """Distinct stats that wait to be added up."""
 
 
+_INDEX: Final = {stat: index for index, stat in enumerate(STATS)}
+
+
 class Totals(NamedTuple):
     """Totals over some operations."""
 
@@ -19,7 +22,7 @@ class Totals(NamedTuple):
     """In the order of `STATS`; absent values add nothing."""
 
     def stat(self, name: str) -> int:
-        return self.stats[STATS.index(name)]
+        return self.stats[_INDEX[name]]
 
 
 class RollingTotals:

@@ -1,4 +1,4 @@
-"""The Prometheus metrics: one table of families, their values and their text.
+"""Prometheus metrics: the table of families, their values and the exposition text.
 
-Must not know of HTTP or Twilio.
+This package must not know HTTP or Twilio.
 """

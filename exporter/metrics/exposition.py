@@ -1,10 +1,9 @@
-"""The page that scrapers read, put together from parts that change at different times.
+"""The exposition page, joined from parts that change at different times.
 
-Must not know of accounts, polls or the HTTP server.
+It must not know accounts, polls or the HTTP server.
 
-Rule 1: a part is written at most once per version and format, whoever asks; all who ask meanwhile wait for
-the same text.
-Rule 2: the event loop is never held for longer than a slice of the text takes; compression has a thread.
+Rule 1: a part is written at most once per version and format. Concurrent scrapes wait for the same text.
+Rule 2: the event loop is blocked for one slice of text at most. Compression runs in a thread.
 """
 
 import asyncio
@@ -19,13 +18,13 @@ from exporter.metrics.negotiation import FORMATS, Format
 from exporter.metrics.text_format import EOF, slices
 
 _THREAD_FROM_BYTES: Final = 65_536
-"""Less than this is compressed before a thread would have begun."""
+"""Compressing less than this takes less time than starting a thread."""
 
 
 class Part(NamedTuple):
     registry: CollectorRegistry
     version: Callable[[], object]
-    """Gives equal values for as long as the text would be the same."""
+    """Returns equal values as long as the text is the same."""
 
 
 class Exposition:
@@ -38,18 +37,18 @@ class Exposition:
         return b"".join(await self.pieces(format_))
 
     async def pieces(self, format_: Format) -> list[bytes]:
-        """The page, not put together: copying a large one takes as long as sending it."""
+        """The page in pieces: joining a large page takes as long as sending it."""
         blocks = [await part.block() for part in self._parts[format_]]
         return [*(block.text for block in blocks), EOF if format_.openmetrics else b""]
 
     async def gzipped_page(self, format_: Format) -> bytes:
-        """As one gzip stream: a part that has not changed is not compressed again."""
+        """The page as one gzip stream. An unchanged part is not compressed again."""
         blocks = [await part.block(deflated=True) for part in self._parts[format_]]
         return _gzip_stream([*blocks, _EOF_BLOCK] if format_.openmetrics else blocks)
 
 
 class _Block:
-    """A part's text, and what gzip makes of it."""
+    """A part's text, and its compressed form once needed."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -57,7 +56,7 @@ class _Block:
         self._checksum: tuple[int, int] | None = None
 
     def checksum(self, before: int) -> int:
-        """CRC-32 of all text up to the end of this block, from that of the text before it."""
+        """CRC-32 of the page up to the end of this block, given the CRC-32 of the page before it."""
         if self._checksum is None or self._checksum[0] != before:
             self._checksum = before, zlib.crc32(self.text, before)
         return self._checksum[1]
@@ -75,7 +74,9 @@ class _Rendering:
 
     async def block(self, *, deflated: bool = False) -> _Block:
         async with self._lock:
-            version = self._part.version()  # before the text: what changes meanwhile makes it stale
+            version = (
+                self._part.version()
+            )  # read before the text: a change while it is written must make it stale
             if self._block is None or version != self._version:
                 self._block, self._version = _Block(await self._text()), version
             if deflated and self._block.deflated is None:
@@ -86,20 +87,20 @@ class _Rendering:
         texts = []
         for text in slices(self._part.registry.collect(), openmetrics=self._format.openmetrics):
             texts.append(text)
-            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no wait
+            await asyncio.sleep(0)  # noqa: TID251 - yields to the event loop, no wait
         return b"".join(texts)
 
 
 async def _deflate(text: bytes) -> bytes:
     if len(text) < _THREAD_FROM_BYTES:
         return _deflated(text)
-    return await asyncio.to_thread(_deflated, text)  # zlib lets go of the interpreter
+    return await asyncio.to_thread(_deflated, text)  # zlib releases the GIL
 
 
 def _deflated(text: bytes) -> bytes:
-    """Level 1: twelve times cheaper than 9, and 10 % larger."""
+    """Level 1 takes a twelfth of the CPU of level 9; the result is 10 % larger."""
     deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # A flushed block ends on a whole byte and says that more follows: blocks can be joined.
+    # A full flush ends on a byte boundary without a final block, so that blocks can be joined.
     return deflate.compress(text) + deflate.flush(zlib.Z_FULL_FLUSH)
 
 

@@ -1,68 +1,124 @@
-"""One table defines every metric: name, help, labels, and how its samples are read off what was found.
+"""One table defines every metric: its name, HELP text, labels, and where its samples come from.
 
-Pure. Metrics, docs, dashboards and alerts are held to this table. Must not know of Prometheus' library.
+Pure. The metrics, the docs, the dashboards and the alerts are all checked against this table. It must not
+know prometheus_client.
 
 Rule: a label value is a name from the settings, a word from a fixed list or a checked id.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
 from exporter.ledger.counters import DURATION_BUCKETS, OUTCOME_STATUSES, Counts
 from exporter.ledger.snapshot import Snapshot
-from exporter.operation import EMAIL_STATUSES, STAT_INDEX
+from exporter.operation import EMAIL_STATUSES
 
 Samples: TypeAlias = Iterator[tuple[tuple[str, ...], float]]
-"""Label values without the account's, and the value."""
+"""Pairs of the label values after the account's, and the value."""
 
 Read: TypeAlias = Callable[[Snapshot], Samples]
 Count: TypeAlias = Callable[[Counts], Samples]
 
+Labels: TypeAlias = tuple[str, ...]
+
 AS_OF: Final = "as of the last successful poll."
+_ACCOUNT: Final = ("account",)
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """One row of the table."""
+class PolledGauge:
+    """A gauge whose samples are read off an account's last published snapshot."""
 
+    kind: ClassVar = "gauge"
     name: str
-    kind: str
-    """`gauge`, `counter` or `histogram`."""
     help: str
-    labels: tuple[str, ...] = ("account",)
-    read: Read | None = None
-    """For gauges of polled data: their samples in a snapshot."""
-    count: Count | None = None
-    """For counters that survive: their samples in what was counted. With neither: its own."""
-    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Of its own metrics: the label values that show from the first scrape on."""
-    buckets: tuple[float, ...] = ()
-    at_scrape: bool = False
-    """Of its own metrics: read at each scrape (`set_function`), not set when something happens."""
+    labels: Labels
+    read: Read
 
-    @property
-    def is_own(self) -> bool:
-        return self.read is None and self.count is None
+
+@dataclass(frozen=True, slots=True)
+class SurvivingCounter:
+    """A counter that is kept in the state and survives restarts."""
+
+    kind: ClassVar = "counter"
+    name: str
+    help: str
+    labels: Labels
+    count: Count
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivingHistogram:
+    """A histogram that is kept in the state and survives restarts."""
+
+    kind: ClassVar = "histogram"
+    name: str
+    help: str
+    labels: Labels
+    count: Count
+    """Gives the cumulative buckets by their upper edge, then the sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnGauge:
+    """A gauge of the exporter itself."""
+
+    kind: ClassVar = "gauge"
+    name: str
+    help: str
+    labels: Labels = _ACCOUNT
+    at_scrape: bool = False
+    """Read at each scrape (`set_function`), not set when something happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCounter:
+    """A counter of the exporter itself; it starts at zero with the process."""
+
+    kind: ClassVar = "counter"
+    name: str
+    help: str
+    labels: Labels = _ACCOUNT
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By label: the values that show from the first scrape on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnHistogram:
+    """A histogram of the exporter itself; it starts empty with the process."""
+
+    kind: ClassVar = "histogram"
+    name: str
+    help: str
+    buckets: tuple[float, ...]
+    labels: Labels = _ACCOUNT
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By label: the values that show from the first scrape on."""
+
+
+Surviving: TypeAlias = SurvivingCounter | SurvivingHistogram
+Own: TypeAlias = OwnGauge | OwnCounter | OwnHistogram
+Family: TypeAlias = PolledGauge | Surviving | Own
 
 
 def _window_operations(snapshot: Snapshot) -> Samples:
-    for status, sums in snapshot.window.items():
-        yield (status,), sums.operations
+    for status, totals in snapshot.window.items():
+        yield (status,), totals.operations
 
 
 def _window_emails(snapshot: Snapshot) -> Samples:
-    for operation_status, sums in snapshot.window.items():
+    for operation_status, totals in snapshot.window.items():
         for status in EMAIL_STATUSES:
-            yield (operation_status, status), sums.stats[STAT_INDEX[status]]
+            yield (operation_status, status), totals.stat(status)
 
 
 def _window_stat(stat: str) -> Read:
     def read(snapshot: Snapshot) -> Samples:
-        for status, sums in snapshot.window.items():
-            yield (status,), sums.stats[STAT_INDEX[stat]]
+        for status, totals in snapshot.window.items():
+            yield (status,), totals.stat(stat)
 
     return read
 
@@ -74,15 +130,15 @@ def _oldest_created(snapshot: Snapshot) -> Samples:
 
 
 def _recent_emails(snapshot: Snapshot) -> Samples:
-    for age, sums in snapshot.recent.items():
+    for age, totals in snapshot.recent.items():
         for status in EMAIL_STATUSES:
-            yield (age, status), sums.stats[STAT_INDEX[status]]
+            yield (age, status), totals.stat(status)
 
 
 def _recent_stat(stat: str) -> Read:
     def read(snapshot: Snapshot) -> Samples:
-        for age, sums in snapshot.recent.items():
-            yield (age,), sums.stats[STAT_INDEX[stat]]
+        for age, totals in snapshot.recent.items():
+            yield (age,), totals.stat(stat)
 
     return read
 
@@ -90,13 +146,13 @@ def _recent_stat(stat: str) -> Read:
 def _top_operation_emails(snapshot: Snapshot) -> Samples:
     for operation in snapshot.top_failing:
         for status in EMAIL_STATUSES:
-            value = operation.stats[STAT_INDEX[status]]
+            value = getattr(operation.stats, status)
             if value is not None:
                 yield (operation.id, operation.status, status), value
 
 
 def _counter(name: str, *labels: str) -> Count:
-    """A counter with one series for each label value, or a single one."""
+    """Reads one series for each label value, or a single series without labels."""
 
     def count(counts: Counts) -> Samples:
         for label in labels or ("",):
@@ -113,7 +169,7 @@ def _stat(stat: str) -> Count:
 
 
 def _durations(counts: Counts) -> Samples:
-    """Cumulative, by upper edge; the sum comes last."""
+    """Reads the cumulative buckets by upper edge, then the sum of all durations."""
     reached = 0.0
     for edge in (*map(str, DURATION_BUCKETS), "+Inf"):
         reached += counts["duration", edge]
@@ -125,264 +181,263 @@ _WINDOW = ("account", "operation_status")
 _RECENT = ("account", "created_within")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-FAMILIES: Final = (
-    Family(
+POLLED_GAUGES: Final = (
+    PolledGauge(
         "twilio_email_window_operations",
-        "gauge",
-        f"Email Operations created within the window, by their status, {AS_OF}",
+        f"Email Operations created within the window, {AS_OF}",
         _WINDOW,
         _window_operations,
     ),
-    Family(
+    PolledGauge(
         "twilio_email_window_emails",
-        "gauge",
-        "Emails of the operations created within the window, by the operation's status and their own, "
-        f"{AS_OF}",
+        f"Emails of the operations created within the window, by operation and email status, {AS_OF}",
         (*_WINDOW, "status"),
         _window_emails,
     ),
-    Family(
+    PolledGauge(
         "twilio_email_window_total_emails",
-        "gauge",
-        f"Email resources created by the operations created within the window (stats.total), {AS_OF}",
+        f"Sum of stats.total over the operations created within the window, {AS_OF}",
         _WINDOW,
         _window_stat("total"),
     ),
-    Family(
+    PolledGauge(
         "twilio_email_window_recipients",
-        "gauge",
-        f"Recipients targeted by the operations created within the window (stats.recipients), {AS_OF}",
+        f"Sum of stats.recipients over the operations created within the window, {AS_OF}",
         _WINDOW,
         _window_stat("recipients"),
     ),
-    Family(
+    PolledGauge(
         "twilio_email_window_attempts",
-        "gauge",
-        "Sending attempts of the operations created within the window (stats.attempts); "
-        f"may exceed the emails, {AS_OF}",
+        f"Sum of stats.attempts over the operations created within the window; may exceed total, {AS_OF}",
         _WINDOW,
         _window_stat("attempts"),
     ),
-    Family(
+    PolledGauge(
         "twilio_email_window_oldest_created_timestamp_seconds",
-        "gauge",
-        "When the oldest operation that is still scheduled or processing was created; "
-        f"absent when there is none, {AS_OF}",
+        (
+            "Creation time of the oldest operation that is scheduled or processing; absent if there is none, "
+            f"{AS_OF}"
+        ),
         _WINDOW,
         _oldest_created,
     ),
-    Family(
+    PolledGauge(
         "twilio_email_recent_emails",
-        "gauge",
-        "Emails of the operations created in the last 1h, 6h or 24h; these overlap, "
-        f"so never sum over created_within, {AS_OF}",
+        (
+            "Emails of the operations created in the last 1h, 6h or 24h; the ranges overlap, "
+            f"do not sum over created_within, {AS_OF}"
+        ),
         (*_RECENT, "status"),
         _recent_emails,
     ),
-    Family(
+    PolledGauge(
         "twilio_email_recent_total_emails",
-        "gauge",
-        f"Email resources created by the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.total over the operations created in the last 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("total"),
     ),
-    Family(
+    PolledGauge(
         "twilio_email_recent_attempts",
-        "gauge",
-        f"Sending attempts of the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.attempts over the operations created in the last 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("attempts"),
     ),
-    Family(
+    PolledGauge(
         "twilio_email_top_operation_emails",
-        "gauge",
-        f"Emails of the operations with the most failed and undelivered ones, worst first, {AS_OF}",
+        f"Emails of the operations with the most failed and undelivered emails, {AS_OF}",
         ("account", "operation_id", "operation_status", "status"),
         _top_operation_emails,
     ),
-    Family(
+)
+
+SURVIVING: Final[tuple[Surviving, ...]] = (
+    SurvivingCounter(
         "twilio_email_outcomes_total",
-        "counter",
-        f"Emails seen to reach a state since coverage began, {AS_OF}",
+        f"Emails that reached this status since coverage began, {AS_OF}",
         ("account", "status"),
-        count=_counter("stat", *OUTCOME_STATUSES),
+        _counter("stat", *OUTCOME_STATUSES),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_emails_total",
-        "counter",
-        f"Email resources created (increases of stats.total) since coverage began, {AS_OF}",
-        count=_stat("total"),
+        f"Emails created (increases of stats.total) since coverage began, {AS_OF}",
+        _ACCOUNT,
+        _stat("total"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_recipients_total",
-        "counter",
         f"Recipients targeted (increases of stats.recipients) since coverage began, {AS_OF}",
-        count=_stat("recipients"),
+        _ACCOUNT,
+        _stat("recipients"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_attempts_total",
-        "counter",
         f"Sending attempts (increases of stats.attempts) since coverage began, {AS_OF}",
-        count=_stat("attempts"),
+        _ACCOUNT,
+        _stat("attempts"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_operations_total",
-        "counter",
-        f"Operations created since coverage began, counted when first seen, {AS_OF}",
-        count=_counter("operations"),
+        f"Operations created since coverage began, counted when first listed, {AS_OF}",
+        _ACCOUNT,
+        _counter("operations"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_operations_finished_total",
-        "counter",
-        f"Operations seen to become final since coverage began, {AS_OF}",
+        f"Operations that became completed or canceled since coverage began, {AS_OF}",
         ("account", "operation_status"),
-        count=_counter("finished", "completed", "canceled"),
+        _counter("finished", "completed", "canceled"),
     ),
-    Family(
+    SurvivingHistogram(
         "twilio_email_operation_duration_seconds",
-        "histogram",
-        f"createdAt to updatedAt of the operations seen to be completed since coverage began, {AS_OF}",
-        count=_durations,
+        f"Time from createdAt to updatedAt of operations completed since coverage began, {AS_OF}",
+        _ACCOUNT,
+        _durations,
     ),
-    Family(
-        "twilio_email_up",
-        "gauge",
-        "1 if the last poll of the account succeeded, 0 if it failed or there was none yet.",
-    ),
-    Family(
-        "twilio_email_exporter_build_info",
-        "gauge",
-        "Always 1; the label names the version that runs.",
-        ("version",),
-    ),
-    Family(
-        "twilio_email_exporter_polls_total",
-        "counter",
-        "Polls, by how they ended.",
-        ("account", "outcome"),
-        known={"outcome": OUTCOMES},
-    ),
-    Family(
-        "twilio_email_exporter_poll_duration_seconds",
-        "histogram",
-        "Duration of the polls, whatever their outcome.",
-        buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
-    ),
-    Family(
-        "twilio_email_exporter_last_success_timestamp_seconds",
-        "gauge",
-        "As of when the numbers are: the start of the last successful poll; 0 before the first.",
-    ),
-    Family(
-        "twilio_email_exporter_poll_interval_seconds",
-        "gauge",
-        "The configured interval from the start of a poll to the start of the next.",
-    ),
-    Family(
-        "twilio_email_exporter_requests_total",
-        "counter",
-        "Requests sent to Twilio; code is the HTTP status, or timeout, or connection.",
-        ("account", "call", "code"),
-        known={"call": CALLS, "code": ("200", "429", "timeout", "connection")},
-    ),
-    Family(
-        "twilio_email_exporter_request_duration_seconds",
-        "histogram",
-        "Duration of the requests to Twilio, answered or not.",
-        ("account", "call"),
-        known={"call": CALLS},
-        buckets=_SECONDS,
-    ),
-    Family(
-        "twilio_email_exporter_retries_total",
-        "counter",
-        "Requests sent again within a poll, by why.",
-        ("account", "reason"),
-        known={"reason": RETRY_REASONS},
-    ),
-    Family(
-        "twilio_email_exporter_request_rate_limit",
-        "gauge",
-        "Requests per second that the exporter now allows itself: halved when Twilio answers 429, raised "
-        "again by successes.",
-        at_scrape=True,
-    ),
-    Family(
-        "twilio_email_exporter_next_request_timestamp_seconds",
-        "gauge",
-        "No request leaves before this Unix time; 0 when one may leave now.",
-        at_scrape=True,
-    ),
-    Family(
-        "twilio_email_exporter_internal_errors_total",
-        "counter",
-        "Polls that a mistake in the exporter ended; the log has the traceback.",
-    ),
-    Family(
-        "twilio_email_exporter_tracked_operations",
-        "gauge",
-        "Operations in the sums.",
-    ),
-    Family(
-        "twilio_email_exporter_skipped_fetches_total",
-        "counter",
-        "Non-final operations that a poll did not fetch for want of time; the listing's numbers stand.",
-    ),
-    Family(
+    SurvivingCounter(
         "twilio_email_exporter_changed_after_final_total",
-        "counter",
         f"Replies that changed the stats of an operation that was already final, {AS_OF}",
-        count=_counter("changed_after_final"),
+        _ACCOUNT,
+        _counter("changed_after_final"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_exporter_regressions_total",
-        "counter",
-        f"Stats of an operation that fell from one reply to the next, {AS_OF}",
+        f"Times that a stat of an operation fell from one reply to the next, {AS_OF}",
         ("account", "status"),
-        count=_counter("regressions", *OUTCOME_STATUSES),
+        _counter("regressions", *OUTCOME_STATUSES),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_exporter_unknown_values_total",
-        "counter",
-        f"Operations first seen with a value that this version does not know, by field, {AS_OF}",
+        f"Operations with an unknown status, and rows of listings that could not be read, by field, {AS_OF}",
         ("account", "field"),
-        count=_counter("unknown", "status"),
+        _counter("unknown", "status", "row"),
     ),
-    Family(
+    SurvivingCounter(
         "twilio_email_exporter_expired_unfinished_total",
-        "counter",
-        f"Operations that left the window without a final status, {AS_OF}",
-        count=_counter("expired_unfinished"),
-    ),
-    Family(
-        "twilio_email_exporter_state_writes_total",
-        "counter",
-        "Writes of the state file, by how they ended.",
-        ("outcome",),
-        known={"outcome": ("success", "failure")},
-    ),
-    Family(
-        "twilio_email_exporter_state_bytes",
-        "gauge",
-        "Size of the state file and what belongs to it; 0 without one.",
-        (),
-        at_scrape=True,
-    ),
-    Family(
-        "twilio_email_exporter_clock_skew_seconds",
-        "gauge",
-        "Our clock less the Date of Twilio's last reply, which has no fractions of a second.",
-    ),
-    Family(
-        "twilio_email_exporter_config_last_reload_successful",
-        "gauge",
-        "1 if the files that may change while running were last read without a problem.",
-        (),
-    ),
-    Family(
-        "twilio_email_exporter_config_last_reload_success_timestamp_seconds",
-        "gauge",
-        "When the files that may change while running were last read without a problem.",
-        (),
+        f"Operations that left the window before they became final, {AS_OF}",
+        _ACCOUNT,
+        _counter("expired_unfinished"),
     ),
 )
+
+UP: Final = OwnGauge(
+    "twilio_email_up",
+    "1 if the account's last poll succeeded, 0 if it failed or no poll has finished yet.",
+)
+BUILD_INFO: Final = OwnGauge(
+    "twilio_email_exporter_build_info",
+    "Constant 1, labeled with the version of the exporter.",
+    labels=("version",),
+)
+POLLS: Final = OwnCounter(
+    "twilio_email_exporter_polls_total",
+    "Finished polls, by outcome.",
+    labels=("account", "outcome"),
+    known={"outcome": OUTCOMES},
+)
+POLL_DURATION: Final = OwnHistogram(
+    "twilio_email_exporter_poll_duration_seconds",
+    "Duration of polls, successful or not.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+)
+LAST_SUCCESS: Final = OwnGauge(
+    "twilio_email_exporter_last_success_timestamp_seconds",
+    "Start time of the last successful poll; 0 before the first.",
+)
+POLL_INTERVAL: Final = OwnGauge(
+    "twilio_email_exporter_poll_interval_seconds",
+    "Configured time from the start of one poll to the start of the next.",
+)
+REQUESTS: Final = OwnCounter(
+    "twilio_email_exporter_requests_total",
+    "Requests sent to Twilio; code is the HTTP status, timeout or connection.",
+    labels=("account", "call", "code"),
+    known={"call": CALLS, "code": ("200", "429", "timeout", "connection")},
+)
+REQUEST_DURATION: Final = OwnHistogram(
+    "twilio_email_exporter_request_duration_seconds",
+    "Duration of requests to Twilio, including those without a reply.",
+    buckets=_SECONDS,
+    labels=("account", "call"),
+    known={"call": CALLS},
+)
+RETRIES: Final = OwnCounter(
+    "twilio_email_exporter_retries_total",
+    "Requests that were retried within a poll, by reason.",
+    labels=("account", "reason"),
+    known={"reason": RETRY_REASONS},
+)
+REQUEST_RATE_LIMIT: Final = OwnGauge(
+    "twilio_email_exporter_request_rate_limit",
+    (
+        "Current limit of the rate limiter in requests per second; halved by a reply with status 429, raised "
+        "by successful requests."
+    ),
+    at_scrape=True,
+)
+NEXT_REQUEST: Final = OwnGauge(
+    "twilio_email_exporter_next_request_timestamp_seconds",
+    "Earliest time of the next request to Twilio; 0 if a request may be sent now.",
+    at_scrape=True,
+)
+INTERNAL_ERRORS: Final = OwnCounter(
+    "twilio_email_exporter_internal_errors_total",
+    "Polls that ended with a bug in the exporter; the log has the traceback.",
+)
+TRACKED_OPERATIONS: Final = OwnGauge(
+    "twilio_email_exporter_tracked_operations",
+    "Operations included in the sums of the window.",
+)
+SKIPPED_FETCHES: Final = OwnCounter(
+    "twilio_email_exporter_skipped_fetches_total",
+    "Unfinished operations that a poll had no time to fetch; their last known stats are kept.",
+)
+STATE_WRITES: Final = OwnCounter(
+    "twilio_email_exporter_state_writes_total",
+    "Writes of the state file, by outcome.",
+    labels=("outcome",),
+    known={"outcome": ("success", "failure")},
+)
+STATE_BYTES: Final = OwnGauge(
+    "twilio_email_exporter_state_bytes",
+    "Size of the state file and its journal; 0 without a state file.",
+    labels=(),
+    at_scrape=True,
+)
+CLOCK_SKEW: Final = OwnGauge(
+    "twilio_email_exporter_clock_skew_seconds",
+    "Exporter's clock minus the Date header of Twilio's last reply, which has whole seconds.",
+)
+LAST_RELOAD_SUCCESSFUL: Final = OwnGauge(
+    "twilio_email_exporter_config_last_reload_successful",
+    "1 if the last read of credentials and web.config_file succeeded, 0 if it failed.",
+    labels=(),
+)
+LAST_RELOAD_SUCCESS: Final = OwnGauge(
+    "twilio_email_exporter_config_last_reload_success_timestamp_seconds",
+    "Time when credentials and web.config_file were last read successfully.",
+    labels=(),
+)
+
+OWN: Final[tuple[Own, ...]] = (
+    UP,
+    BUILD_INFO,
+    POLLS,
+    POLL_DURATION,
+    LAST_SUCCESS,
+    POLL_INTERVAL,
+    REQUESTS,
+    REQUEST_DURATION,
+    RETRIES,
+    REQUEST_RATE_LIMIT,
+    NEXT_REQUEST,
+    INTERNAL_ERRORS,
+    TRACKED_OPERATIONS,
+    SKIPPED_FETCHES,
+    STATE_WRITES,
+    STATE_BYTES,
+    CLOCK_SKEW,
+    LAST_RELOAD_SUCCESSFUL,
+    LAST_RELOAD_SUCCESS,
+)
+
+FAMILIES: Final[tuple[Family, ...]] = (*POLLED_GAUGES, *SURVIVING, *OWN)

@@ -1,12 +1,13 @@
-"""What a client can read: the format and the coding it asks for in `Accept` and `Accept-Encoding`. Pure.
+"""Content negotiation: chooses the format and the encoding from `Accept` and `Accept-Encoding`. Pure.
 
-Must not know how a format is written.
+It must not know how a format is written.
 
-prometheus_client's own chooser is not used: it ignores weights, echoes any version and labels a 1.0 body
+prometheus_client's own function is not used: it ignores weights, echoes any version and labels a 1.0 body
 as 2.0.0.
 
-Rule 1: a client that asks for nothing we have, or for nonsense, gets text 0.0.4: every scraper reads it.
-Rule 2: of equal weights the earlier wins: Prometheus puts what it likes best first.
+Rule 1: a client that accepts no format we have, or sends an invalid header, gets text 0.0.4, which every
+scraper reads.
+Rule 2: the first of two equal weights wins, because Prometheus lists its preferred format first.
 """
 
 import re
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A text format and the media type that names it."""
+    """An exposition format and its media type."""
 
     content_type: str
     openmetrics: bool
@@ -27,7 +28,7 @@ class Format:
 TEXT: Final = Format("text/plain; version=0.0.4; charset=utf-8", openmetrics=False)
 OPENMETRICS: Final = Format("application/openmetrics-text; version=1.0.0; charset=utf-8", openmetrics=True)
 OPENMETRICS_0: Final = Format("application/openmetrics-text; version=0.0.1; charset=utf-8", openmetrics=True)
-"""The draft that Prometheus before 2.37 asks for: the same text under an older name."""
+"""Prometheus before 2.37 accepts this draft version; the text is the same."""
 
 FORMATS: Final = (TEXT, OPENMETRICS, OPENMETRICS_0)
 
@@ -42,9 +43,9 @@ _BY_NAME: Final = {
 }
 
 _HEADERS: Final = 32
-"""Remembered: a scraper asks the same each time."""
+"""Size of the caches: a scraper sends the same header each time."""
 
-# RFC 9110, 12.4.2: up to three digits behind the point
+# RFC 9110, 12.4.2: up to three decimal digits
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
@@ -56,7 +57,7 @@ class _Entry(NamedTuple):
 
 @lru_cache(maxsize=_HEADERS)
 def choose_format(accept: str | None) -> Format:
-    """The format of the highest weight (RFC 9110, 12.5.1)."""
+    """Returns the format with the highest weight (RFC 9110, 12.5.1)."""
     best, best_weight = TEXT, 0.0
     for entry in _entries(accept):
         format_ = _BY_NAME.get((entry.name, entry.version))
@@ -67,7 +68,7 @@ def choose_format(accept: str | None) -> Format:
 
 @lru_cache(maxsize=_HEADERS)
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """An entry for gzip counts more than one for everything (RFC 9110, 12.5.3)."""
+    """An entry for gzip takes precedence over `*` (RFC 9110, 12.5.3)."""
     weights = {entry.name: entry.weight for entry in _entries(accept_encoding)}
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
@@ -85,5 +86,5 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _weight(text: str) -> float:
-    # What is not a weight says nothing good of its entry.
+    # An entry with an invalid weight is not acceptable.
     return float(text) if _WEIGHT.fullmatch(text) else 0.0

@@ -1,23 +1,16 @@
-"""The families of one process, filled.
+"""All metrics of one process, in three registries that change at different times.
 
-The home of prometheus_client's objects. Is told what happened by frozen records and what was found by
-frozen snapshots; must not know of HTTP, Twilio's replies or how text is rendered.
+It gets events and frozen snapshots. It must not know HTTP, Twilio's replies or how the text is written.
 
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
-Rule 2: counters that survive show zero, or what the state held, until a scrape has seen that.
-Rule 3: the exporter's own metrics are there from the first scrape on, every known label value at 0.
+Rule 2: surviving counters show zero, or what the state held, until one scrape has seen that.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import product
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     CollectorRegistry,
-    Counter,
-    Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -30,24 +23,21 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 )
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
-from exporter.events import (
-    Event,
-    PollCrashed,
-    PollFinished,
-    RequestFinished,
-    RequestRetried,
-    StateSaved,
-)
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import Snapshot
-from exporter.metrics.families import FAMILIES, Count, Family, Read
+from exporter.metrics.families import (
+    POLLED_GAUGES,
+    SURVIVING,
+    PolledGauge,
+    SurvivingCounter,
+    SurvivingHistogram,
+)
+from exporter.metrics.own import OwnMetrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # they would double the series, and Prometheus makes nothing of them in text
+disable_created_metrics()  # type: ignore[no-untyped-call] # they would double the series; Prometheus ignores them in text
 
 
 class Metrics:
-    """The families of one process, filled."""
-
     def __init__(self, accounts: Iterable[str], *, version: str, interval: float) -> None:
         names = tuple(accounts)
         self._snapshots: dict[str, Snapshot] = {}
@@ -55,26 +45,29 @@ class Metrics:
         self._released = False
         self.publishes = 0
         """Goes up whenever `polled` changes."""
-        self.changes = 0
-        """Goes up whenever `own` changes."""
         self.polled = CollectorRegistry(auto_describe=False)
-        """What Twilio said: changes at a publish, and when the counters are released."""
+        """Polled data: changes with each publish, and when the counters are released."""
         self.polled.register(_Polled(self._snapshots, self._shown))
         self.own = CollectorRegistry()
-        """The exporter itself: changes with what it does."""
+        """The exporter's own metrics: changes with events."""
         self.live = CollectorRegistry()
-        """The process, its Python and what is read at the scrape: changes at any moment."""
+        """The process, its Python and what is read at each scrape: changes at any time."""
         ProcessCollector(registry=self.live)
         PlatformCollector(registry=self.live)
         GCCollector(registry=self.live)
-        self._own = {family.name: self._build(family) for family in FAMILIES if family.is_own}
-        self._series("twilio_email_exporter_build_info", version).set(1)
-        self._show_known(names)
-        for account in names:
-            self._series("twilio_email_exporter_poll_interval_seconds", account).set(interval)
+        self._own = OwnMetrics(names, version=version, interval=interval, registry=self.own, live=self.live)
+        self.observe = self._own.observe
+        self.reloaded = self._own.reloaded
+        self.watch_rate_limiter = self._own.watch_rate_limiter
+        self.watch_state = self._own.watch_state
+
+    @property
+    def changes(self) -> int:
+        """Goes up whenever `own` changes."""
+        return self._own.changes
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show what a former process knew: from here on its counters move."""
+        """Show what the state held. The account's counters start from there."""
         self._shown[account] = snapshot.counts
         self._show(account, snapshot)
 
@@ -86,14 +79,13 @@ class Metrics:
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
-        self._series("twilio_email_exporter_last_success_timestamp_seconds", account).set(snapshot.as_of)
-        self._series("twilio_email_exporter_tracked_operations", account).set(snapshot.tracked_operations)
+        self._own.published(account, as_of=snapshot.as_of, tracked_operations=snapshot.tracked_operations)
 
     def release_counters(self) -> bool:
-        """A scrape has seen the counters where they stood at the start: let them move.
+        """Let the counters rise, now that a scrape has seen where they start.
 
-        Without that first sight, what the first poll finds would be no step, and `increase()` blind to it.
-        Gives whether this changed anything.
+        `increase()` sees a step only between two scrapes: without the first one it would miss what the first
+        poll finds. Returns whether anything changed.
         """
         if self._released:
             return False
@@ -102,84 +94,12 @@ class Metrics:
         self._shown.update({account: snapshot.counts for account, snapshot in self._snapshots.items()})
         return True
 
-    def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
-        self._series("twilio_email_exporter_state_bytes").set_function(bytes_on_disk)
-
-    def watch(
-        self, account: str, requests_per_second: Callable[[], float], next_request_at: Callable[[], float]
-    ) -> None:
-        """Show an account's pace as it is at each scrape."""
-        limit = self._series("twilio_email_exporter_request_rate_limit", account)
-        limit.set_function(requests_per_second)
-        next_request = self._series("twilio_email_exporter_next_request_timestamp_seconds", account)
-        next_request.set_function(next_request_at)
-
-    def observe(self, event: Event) -> None:
-        match event:
-            case RequestFinished():
-                self._observe_request(event)
-            case RequestRetried(account=account, reason=reason):
-                self._series("twilio_email_exporter_retries_total", account, reason).inc()
-            case PollCrashed(account=account):
-                self._series("twilio_email_up", account).set(0)
-                self._series("twilio_email_exporter_internal_errors_total", account).inc()
-            case PollFinished():
-                self._observe_poll(event)
-            case StateSaved(error=error):
-                outcome = "success" if error is None else "failure"
-                self._series("twilio_email_exporter_state_writes_total", outcome).inc()
-            case _:
-                pass  # of use to the log and the status page
-
-    def reloaded(self, at: float, *, successful: bool) -> None:
-        """The files that may change while running were read, again or for the first time."""
-        self._series("twilio_email_exporter_config_last_reload_successful").set(successful)
-        if successful:
-            self._series("twilio_email_exporter_config_last_reload_success_timestamp_seconds").set(at)
-
-    def _observe_request(self, request: RequestFinished) -> None:
-        account, call = request.account, request.call
-        self._series("twilio_email_exporter_requests_total", account, call, request.code).inc()
-        duration = self._series("twilio_email_exporter_request_duration_seconds", account, call)
-        duration.observe(request.duration_seconds)
-        if request.clock_skew_seconds is not None:
-            self._series("twilio_email_exporter_clock_skew_seconds", account).set(request.clock_skew_seconds)
-
-    def _observe_poll(self, poll: PollFinished) -> None:
-        account = poll.account
-        self._series("twilio_email_up", account).set(poll.error is None)
-        self._series("twilio_email_exporter_polls_total", account, poll.outcome).inc()
-        self._series("twilio_email_exporter_poll_duration_seconds", account).observe(poll.duration_seconds)
-        self._series("twilio_email_exporter_skipped_fetches_total", account).inc(poll.skipped_fetches)
-
-    def _build(self, family: Family) -> Counter | Gauge | Histogram:
-        registry = self.live if family.at_scrape else self.own
-        if family.buckets:
-            return Histogram(
-                family.name, family.help, family.labels, buckets=family.buckets, registry=registry
-            )
-        return _KINDS[family.kind](family.name, family.help, family.labels, registry=registry)
-
-    def _show_known(self, accounts: Sequence[str]) -> None:
-        for family in FAMILIES:
-            if family.is_own and "version" not in family.labels:
-                values = {"account": accounts, **family.known}
-                for labels in product(*(values[label] for label in family.labels)):
-                    self._series(family.name, *labels)
-
-    def _series(self, name: str, *labels: str) -> Any:
-        """The series, which the caller is about to change."""
-        self.changes += 1
-        return self._own[name].labels(*labels) if labels else self._own[name]
-
-
-_KINDS: Final[Mapping[str, type[Counter | Gauge]]] = {"counter": Counter, "gauge": Gauge}
-
 
 class _Polled(Collector):
-    """Turns the published snapshots and counts into families; gauges of an account wait for its first.
+    """Turns published snapshots and counts into Prometheus families.
 
-    Gauges come in pieces, one for each account, so that whoever writes them down can pause in between.
+    An account's gauges appear with its first snapshot. They come one account at a time, so that the writer of
+    the text can pause in between.
     """
 
     def __init__(self, snapshots: Mapping[str, Snapshot], shown: Mapping[str, Counts]) -> None:
@@ -187,35 +107,36 @@ class _Polled(Collector):
         self._shown = shown
 
     def collect(self) -> Iterator[Metric]:
-        # A publish may come in between: all families show one state.
+        # A publish may happen while the text is written: all families must show one state.
         snapshots, shown = dict(self._snapshots), dict(self._shown)
-        for family in FAMILIES:
-            if family.read is not None:
-                for account, snapshot in snapshots.items():
-                    yield _gauge(family, family.read, account, snapshot)
-            elif family.count is not None:
-                make = _histogram if family.kind == "histogram" else _count
-                yield make(family, family.count, shown)
+        for gauge in POLLED_GAUGES:
+            for account, snapshot in snapshots.items():
+                yield _gauge(gauge, account, snapshot)
+        for family in SURVIVING:
+            if isinstance(family, SurvivingHistogram):
+                yield _histogram(family, shown)
+            else:
+                yield _counter(family, shown)
 
 
-def _gauge(family: Family, read: Read, account: str, snapshot: Snapshot) -> Metric:
+def _gauge(family: PolledGauge, account: str, snapshot: Snapshot) -> Metric:
     metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, value in read(snapshot):
+    for labels, value in family.read(snapshot):
         metric.add_metric((account, *labels), value)
     return metric
 
 
-def _count(family: Family, count: Count, shown: Mapping[str, Counts]) -> Metric:
+def _counter(family: SurvivingCounter, shown: Mapping[str, Counts]) -> Metric:
     metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
     for account, counts in shown.items():
-        for labels, value in count(counts):
+        for labels, value in family.count(counts):
             metric.add_metric((account, *labels), value)
     return metric
 
 
-def _histogram(family: Family, count: Count, shown: Mapping[str, Counts]) -> Metric:
+def _histogram(family: SurvivingHistogram, shown: Mapping[str, Counts]) -> Metric:
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     for account, counts in shown.items():
-        *buckets, (_, total) = count(counts)
+        *buckets, (_, total) = family.count(counts)
         metric.add_metric((account,), [(labels[0], value) for labels, value in buckets], total)
     return metric

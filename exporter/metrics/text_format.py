@@ -1,10 +1,11 @@
-"""Families in, exposition text out, a slice at a time: text 0.0.4 and OpenMetrics 1.0.
+"""Writes families as exposition text, one slice at a time: text 0.0.4 and OpenMetrics 1.0.
 
-prometheus_client's `generate_latest` writes a page in one go, 0.2 s for 25,000 series; this one hands out
-slices so that others get their turn in between, and writes the same bytes (a test holds the two together).
+prometheus_client's `generate_latest` writes a whole page at once, which blocks the event loop for 0.2 s at
+25,000 series. This module yields slices, so that other tasks run in between. A test checks that both write
+the same bytes.
 
-Rule 1: families of one name that follow each other are one family: it may be collected account by account.
-Rule 2: no timestamps, exemplars, native histograms or `_created`: our families have none.
+Rule 1: consecutive families of the same name are one family, so that it can be collected account by account.
+Rule 2: timestamps, exemplars, native histograms and `_created` are not supported: our families have none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from prometheus_client.samples import Sample  # noqa: TID251 - home of prometheu
 from prometheus_client.utils import floatToGoString  # noqa: TID251 - home of prometheus_client
 
 SLICE_LINES: Final = 500
-"""About 2 ms of work."""
+"""Lines per slice: about 2 ms of work."""
 
 EOF: Final = b"# EOF\n"
 
@@ -24,7 +25,7 @@ _TEXT_TYPES: Final = {"unknown": "untyped"}
 
 
 def slices(families: Iterable[Metric], *, openmetrics: bool) -> Iterator[bytes]:
-    """The page without OpenMetrics' end mark, so that pages can be joined."""
+    """Yields the page without OpenMetrics' `# EOF`, so that pages can be joined."""
     lines: list[str] = []
     previous = ""
     for family in families:
@@ -64,5 +65,5 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-# Equal numbers share a text: a negative zero, which nobody counts, may be written as zero.
+# The cache treats equal numbers as one: negative zero may be written as zero, which does no harm.
 _number: Final = lru_cache(maxsize=4096)(floatToGoString)

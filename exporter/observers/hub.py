@@ -58,7 +58,7 @@ class Hub:
     def watch_rate_limiter(self, account: str, rate_limiter: RateLimiter) -> None:
         """Show how an account's requests leave, as it is when someone looks."""
         self._rate_limiters[account] = rate_limiter
-        self.metrics.watch(
+        self.metrics.watch_rate_limiter(
             account,
             lambda: rate_limiter.requests_per_second,
             lambda: self._rate_limit_status(rate_limiter).next_request_at,

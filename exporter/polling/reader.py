@@ -120,6 +120,7 @@ class Reader:
     def _absorb(self, page: Page, asked: Range, ledger: Ledger, current: CurrentPoll) -> None:
         current.pages += 1
         current.listed += len(page.operations)
+        ledger.note_unreadable_rows(len(page.unreadable))
         at = self._clock.now()
         for operation in page.operations:
             if asked.start <= operation.created_at <= asked.end:

@@ -1,8 +1,8 @@
-"""A simulated Twilio Email Operations API, for the demo, for a stand-alone server and for every test.
+"""A simulated Twilio Email Operations API, for the demo, as a stand-alone server and for tests.
 
-An independent second opinion: written from Twilio's reference, stateful, strict, on a real socket. It must
-not know the exporter's own client, reader or ledger; of the product it sees `exporter.clock`,
-`exporter.operation` and the version. docs/simulator.md lists how it differs from Twilio.
+It is an independent second opinion: written from Twilio's reference, stateful and strict, on a real socket.
+It must not know the exporter's client, protocol or ledger; it imports only `exporter.clock`,
+`exporter.operation` and the version. docs/simulator.md lists the differences to Twilio.
 
     async with Simulator(World(SCENARIOS["steady"], started=clock.now()), clock) as simulator:
         ...  # GET {simulator.base_url}/Emails/Operations

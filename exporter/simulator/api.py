@@ -1,7 +1,7 @@
-"""The two calls of Twilio's Email Operations API, from a request's words to a reply.
+"""The two calls of Twilio's Email Operations API, from a parsed request to a reply.
 
-Sans I/O: the server hands in the time and sends what comes out. Strict where Twilio is lenient, so that no
-mistake of a client passes a test. Must not know: sockets, faults, the exporter's client.
+Sans I/O: the server passes the time and sends the reply. It is strict where Twilio is lenient, so that an
+error of a client fails a test. It must not know sockets, faults or the exporter's client.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from exporter.simulator.world import World
 
 
 class Api:
-    """`at` is the time that the reply bears, `now` the world's."""
+    """`at` is the time in the reply, `now` the time of the world."""
 
     def __init__(self, world: World, rules: Rules, tokens: Tokens) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Api:
         if operation is not None:
             return Reply(at).with_json(operation_json(operation))
         if not ID_PATTERN.fullmatch(operation_id):
-            return error_reply(at, 400, "This is no id of an operation.", "operationId")
+            return error_reply(at, 400, "This is not the id of an operation.", "operationId")
         return error_reply(at, 404, "The operation was not found.", "operationId")
 
     def _cursor(self, query: ListQuery, now: float) -> Cursor:

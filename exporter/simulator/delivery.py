@@ -1,6 +1,6 @@
-"""Puts a reply on the wire, whole or broken as it says.
+"""Sends a reply, or breaks the connection as the reply specifies.
 
-The only place that breaks connections. Must not know: what the reply is about.
+This is the only module that breaks connections. It must not know the content of a reply.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 async def deliver(
     request: web.Request, reply: Reply, number: int, *, clock: Clock, closing: asyncio.Event
 ) -> web.StreamResponse:
-    """`number` makes the request id; `closing` ends a hang."""
+    """`number` becomes the request id; `closing` ends a hanging request."""
     if reply.delay_seconds:
         await clock.sleep(reply.delay_seconds)
     if reply.delivery == "hang":

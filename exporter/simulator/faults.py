@@ -1,7 +1,7 @@
-"""What can go wrong between Twilio and a client, as changes to a reply that would have been right.
+"""Faults between Twilio and a client, as changes to a correct reply.
 
-A fault is a name and a pure function from reply to reply; the constructors below are the table of them.
-Those that spoil JSON leave replies other than 200 alone. Must not know: sockets, worlds, the exporter.
+A fault is a name and a pure function from reply to reply; the constructors below create all kinds. Faults
+that break JSON change only replies with status 200. It must not know sockets, worlds or the exporter.
 """
 
 import json
@@ -24,12 +24,12 @@ HOSTILE_IDS: Final = (
     "comms_operation_0" + "a" * 10_000,
     "",
 )
-"""For labels, URLs and logs; none matches Twilio's pattern."""
+"""Ids that are dangerous in labels, URLs and logs; none matches Twilio's pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`empty_page`: the list gives an empty page with `next`, and the rows on the page after it."""
+    """With `empty_page` the listing returns an empty page with `next`, and the rows on the page after it."""
 
     name: str
     change: Callable[[Reply], Reply]
@@ -39,7 +39,7 @@ class Fault:
 def status(
     code: int, *, body: Body = "errors", retry_after: str | float | None = None, as_date: bool = False
 ) -> Fault:
-    """`retry_after`: seconds from now, sent as an HTTP date if `as_date`; text is sent as it stands."""
+    """`retry_after` is in seconds, sent as an HTTP date if `as_date`; text is sent unchanged."""
 
     def change(reply: Reply) -> Reply:
         spoilt = replace(_bodies(reply, code)[body], status=code)
@@ -82,7 +82,7 @@ def hang() -> Fault:
 
 
 def slow(seconds: float) -> Fault:
-    """The right reply after that long by the simulator's clock."""
+    """The correct reply after a delay by the simulator's clock."""
     return Fault("slow", lambda reply: replace(reply, delay_seconds=seconds))
 
 
@@ -91,7 +91,7 @@ def empty_page() -> Fault:
 
 
 def cut_json() -> Fault:
-    """Half of the JSON, with a Content-Length that fits it."""
+    """The first half of the JSON, with a matching Content-Length."""
     return Fault("cut JSON", lambda reply: replace(reply, body=reply.body[: len(reply.body) // 2]))
 
 
@@ -100,12 +100,12 @@ def misspelt_json() -> Fault:
 
 
 def oversized(least_bytes: int) -> Fault:
-    """Right JSON, followed by so many blanks that the body has at least that many bytes."""
+    """Correct JSON, padded with spaces to at least this many bytes."""
     return Fault("oversized", lambda reply: replace(reply, body=reply.body.ljust(least_bytes)))
 
 
 def wrong_type(path: tuple[str | int, ...], value: object) -> Fault:
-    """Puts any JSON at a place, as `("operations", 0, "stats", "total")`; no path: instead of everything."""
+    """Replaces the JSON at a path like `("operations", 0, "stats", "total")`; an empty path replaces all."""
 
     def change(reply: Reply) -> Reply:
         if not path or reply.status != 200:
@@ -120,17 +120,17 @@ def wrong_type(path: tuple[str | int, ...], value: object) -> Fault:
 
 
 def without_operations() -> Fault:
-    """200 with JSON that has no `operations`."""
+    """Status 200 with JSON without `operations`."""
     return _spoilt("no operations", lambda page: page.pop("operations", None))
 
 
 def repeated_token() -> Fault:
-    """`next` is the token of this very page."""
+    """`next` is the token of the same page."""
     return _spoilt("repeated token", lambda page: page["pagination"].update(next=page["pagination"]["self"]))
 
 
 def endless_tokens() -> Fault:
-    """Empty pages, each with a token never seen before; add it with `times=None`."""
+    """Empty pages, each with a new token; add it with `times=None`."""
     number = count(1)
 
     def change(reply: Reply) -> Reply:
@@ -141,12 +141,12 @@ def endless_tokens() -> Fault:
 
 
 def hostile_id(operation_id: str) -> Fault:
-    """The first row has that id."""
+    """The first row gets this id."""
     return _spoilt("hostile id", lambda page: _rows(page)[0].update(id=operation_id))
 
 
 def extra_rows(*operations: Operation) -> Fault:
-    """Rows nobody asked for, as of dates outside the listing's."""
+    """Adds rows that were not requested, such as rows outside the requested dates."""
     return _spoilt("extra rows", lambda page: _rows(page).extend(map(operation_json, operations)))
 
 
@@ -163,7 +163,7 @@ def missing_stat(stat: str) -> Fault:
 
 
 def unknown_fields() -> Fault:
-    """Fields that Twilio may add one day, in every row, its stats, and beside them."""
+    """Adds fields that Twilio may introduce, to every row, its stats and the envelope."""
 
     def change(row: dict[str, Any]) -> None:
         row["stats"]["clicked"] = 7
@@ -188,6 +188,6 @@ def _each_row(name: str, spoil: Callable[[dict[str, Any]], object]) -> Fault:
 
 
 def _rows(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of a page, or the one operation of a fetch."""
+    """The rows of a page, or the single operation of a fetch."""
     rows: list[dict[str, Any]] = value.get("operations", [value])
     return rows

@@ -1,7 +1,7 @@
 """Operation ids in Twilio's form: 48 bits of creation time in milliseconds, then 80 random bits, in base 32.
 
-The time inside is a guess from the look of the published ids (a ULID after the prefix). It lets the
-simulator find the hour of an id without keeping one. The exporter must not rely on it.
+The embedded time is a guess based on published ids (a ULID after the prefix). With it the simulator finds
+the hour of an id without storing it. The exporter must not rely on it.
 """
 
 import random
@@ -21,7 +21,7 @@ def operation_id(created_ms: int, noise: int) -> str:
 
 
 def created_ms(wanted: str) -> int | None:
-    """The milliseconds inside an id; `None` if that is no id of ours."""
+    """The milliseconds in an id; `None` if the simulator did not create it."""
     if len(wanted) != len(PREFIX) + 26 or not ID_PATTERN.fullmatch(wanted):
         return None
     milliseconds = 0

@@ -1,6 +1,6 @@
-"""What the simulator was asked, in the order of arrival, and how much of it at once.
+"""Records the requests to the simulator in order of arrival, and how many were in flight at once.
 
-Must not know: HTTP servers, worlds. Holds a bounded number of records: a demo runs for weeks.
+The number of records is bounded, because a demo may run for weeks. It must not know HTTP servers or worlds.
 """
 
 from collections import Counter
@@ -18,24 +18,24 @@ class RequestRecord:
     """One request to the API."""
 
     at: float
-    """When it came, in the clock's Unix seconds."""
+    """Time of arrival, in Unix seconds of the clock."""
     call: Endpoint
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     operation_id: str | None = None
     in_flight: int = 1
-    """Requests at that instant, itself among them."""
+    """Requests in flight at arrival, including this one."""
     user_agent: str | None = None
     authorized: bool = False
     """Whether there was an Authorization header, right or wrong."""
     fault: str | None = None
-    """The name of the fault that spoilt the reply."""
+    """The name of the fault that changed the reply."""
     status: int | None = None
-    """`None`: no answer yet, or none at all (reset, hang, client left)."""
+    """`None`: no reply yet, or none at all (reset, hang, closed by the client)."""
 
 
 class Journal:
-    """Records by number of arrival."""
+    """Keeps the records by their number."""
 
     def __init__(self, held: int = HELD_RECORDS) -> None:
         self.by_call: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Journal:
         return tuple(self._records.values())
 
     def arrive(self, record: RequestRecord) -> int:
-        """Returns the number to leave with."""
+        """Returns the record's number, for `leave`."""
         self.arrived += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -66,7 +66,7 @@ class Journal:
             self._records[number] = replace(self._records[number], status=status)
 
     def clear(self) -> None:
-        """Forgets the past; what is in flight stays so."""
+        """Forgets all records; requests in flight are still counted."""
         self._records.clear()
         self.by_call.clear()
         self.max_in_flight = self.in_flight

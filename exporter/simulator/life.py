@@ -1,10 +1,10 @@
-"""One operation's life: what Twilio would say of it at any instant.
+"""The life of one operation: its state at any time, as Twilio would return it.
 
-A life is a list of what happens and when; status, `updatedAt` and the eleven stats are read off it and
-never stored, so that an hour of traffic is drawn once and shown at every instant. The eight email
-statuses are exclusive: each email is in exactly one of them, so `delivered` falls when one is opened.
+A life is a list of timed events. Status, `updatedAt` and the eleven stats are derived from it and never
+stored, so that an hour of traffic is generated once and can be shown at any time. The eight email statuses
+are exclusive: each email is in exactly one of them, so `delivered` falls when one is opened.
 
-Must not know: randomness, clocks, JSON, other operations.
+It must not know randomness, clocks, JSON or other operations.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ CANCELED: Final = STATS.index("canceled")
 
 
 class Event(NamedTuple):
-    """Some emails go from one email status to another; the operation's own status may turn, too."""
+    """Some emails change from one status to another; the operation's status may change as well."""
 
     at: float
     source: int
@@ -35,12 +35,12 @@ class Event(NamedTuple):
     emails: int
     attempts: int = 0
     status: str | None = None
-    """The operation's status from now on; `None`: as before."""
+    """The operation's new status; `None`: unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Begins SCHEDULED with every email `scheduled`. Events are in the order of their time."""
+    """Starts SCHEDULED with every email `scheduled`. Events are in order of time."""
 
     id: str
     created_at: float
@@ -51,8 +51,8 @@ class Life:
 def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = True) -> Operation:
     """The operation as of `now`.
 
-    Twilio does not say whether `updatedAt` moves with the bounces and opens that come after COMPLETED:
-    `updated_moves_after_final` is the choice.
+    Twilio does not document whether `updatedAt` changes with bounces and opens after COMPLETED:
+    `updated_moves_after_final` selects it.
     """
     status, updated_at = "scheduled", life.created_at
     counts = [0] * len(STATS)

@@ -1,6 +1,6 @@
-"""One address of the machine, served while it is open.
+"""An HTTP listener on one address, open until it is closed.
 
-Must not know: what is served.
+It must not know what is served.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from typing import Final
 from aiohttp import web  # noqa: TID251 - home of aiohttp
 
 STOP_SECONDS: Final = 0.1
-"""How long requests may go on once the simulator stops."""
+"""How long requests may continue after the simulator stops."""
 
 
 class Listener:
-    """`port` 0: any free one; it stays the same if opened again."""
+    """With `port` 0 it chooses a free port and keeps it when it is opened again."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -27,7 +27,7 @@ class Listener:
     async def open(self, routes: Iterable[web.RouteDef]) -> None:
         app = web.Application()
         app.add_routes(routes)
-        # Without cancellation a hang would hold its place in flight after the client has left.
+        # Without cancellation a hanging request would stay in flight after the client has disconnected.
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=STOP_SECONDS
         )

@@ -1,11 +1,10 @@
-"""Pages of a listing, and the tokens between them.
+"""Pages of a listing, and their tokens.
 
-A listing is frozen at the instant of its first page as to which operations belong to it, so its pages
-neither repeat nor lose one while the clock moves; what an operation looks like is read when its page is.
-The status is filtered after reading, as Twilio's cursor seems to do: pages may be short or empty while
-more follow.
+The set of operations in a listing is fixed at its first page, so that pages neither repeat nor lose
+operations while the clock moves; the state of an operation is read with its page. The status is filtered
+after reading, as Twilio's cursor seems to do: pages may be short or empty although more follow.
 
-Must not know: HTTP, JSON, clocks.
+It must not know HTTP, JSON or clocks.
 """
 
 import base64
@@ -33,7 +32,7 @@ KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What was asked for. `status` in lower case."""
+    """The requested filters. `status` is in lower case."""
 
     start: float | None = None
     end: float | None = None
@@ -42,7 +41,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last row read."""
+    """The position of the last row read."""
 
     hour: int
     key: Key
@@ -50,7 +49,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins; what a token stands for."""
+    """The start of a page, which a token refers to."""
 
     filters: Filters
     listed_at: float
@@ -60,19 +59,19 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What Twilio does not tell of its listings."""
+    """Properties of listings that Twilio does not document."""
 
     order: Order = "newest"
     inclusive: bool = True
-    """Whether startDate and endDate are inside."""
+    """Whether startDate and endDate are included."""
     empty_page_every: int | None = None
-    """Each n-th page is empty, with `next`; 2 or more."""
+    """Every n-th page is empty, with `next`; at least 2."""
 
 
 def read_page(
     world: World, rules: Rules, cursor: Cursor, size: int, now: float
 ) -> tuple[list[Operation], Position | None]:
-    """At most `size` operations, and the last row read if there is more behind it."""
+    """At most `size` operations, and the position of the last row read if there are more."""
     rows: list[tuple[Row, Position]] = []
     for hour in _hours(cursor, rules.order):
         rows += _rows_of(world, rules, cursor, hour)
@@ -85,7 +84,7 @@ def read_page(
 
 
 def _hours(cursor: Cursor, order: Order) -> Sequence[int]:
-    """The hours still to be read, in the order of the listing."""
+    """The remaining hours, in the order of the listing."""
     first, last = _bounds(cursor)
     hours: Sequence[int] = range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1)
     if order == "newest":
@@ -116,10 +115,10 @@ def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tupl
 
 
 class Tokens:
-    """Issues opaque tokens and takes them back, for as long as they live.
+    """Issues opaque tokens and resolves them until they expire.
 
-    Like Twilio's, a token holds the account SID under its base64, so that a test can look for one in
-    logs; and it always holds `+`, `/` and `=`, which a client must URL-encode.
+    Like Twilio's, a token contains the account SID in base64, so that tests can search logs for it. It always
+    contains `+`, `/` and `=`, which a client must URL-encode.
     """
 
     def __init__(self, account_sid: str, lifetime_seconds: float, held: int = 10_000) -> None:
@@ -134,7 +133,9 @@ class Tokens:
     def issue(self, cursor: Cursor, now: float) -> str:
         token = ""
         while not {"+", "/", "="} <= set(token):
-            noise = secrets.token_bytes(48 - len(self._account_sid) % 3)  # one byte too many: hence `=`
+            noise = secrets.token_bytes(
+                48 - len(self._account_sid) % 3
+            )  # one byte more than a multiple of 3: adds `=`
             token = base64.b64encode(f"{self._account_sid}|".encode() + noise).decode()
         self._cursors[token] = (now + self._lifetime_seconds, cursor)
         while len(self._cursors) > self._held or self._oldest_expires_at() <= now:
@@ -145,6 +146,6 @@ class Tokens:
         return next(iter(self._cursors.values()), (inf, None))[0]
 
     def redeem(self, token: str, now: float) -> Cursor | None:
-        """`None`: foreign, forgotten or expired."""
+        """`None`: unknown, forgotten or expired."""
         expires_at, cursor = self._cursors.get(token, (now, None))
         return cursor if now < expires_at else None

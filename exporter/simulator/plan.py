@@ -1,6 +1,6 @@
-"""Which fault meets which request: those that a test scripted, in order, then the scenario's own trouble.
+"""Chooses the fault of each request: scripted faults in order, then those of the scenario.
 
-Must not know: sockets, replies.
+It must not know sockets or replies.
 """
 
 import math
@@ -22,13 +22,13 @@ class _Planned:
 
 
 class Faults:
-    """Scripted faults. The first that fits a request is taken; one without `times` stays until `clear`."""
+    """Scripted faults. The first that matches a request is used; one without `times` stays until `clear`."""
 
     def __init__(self) -> None:
         self._planned: list[_Planned] = []
 
     def __len__(self) -> int:
-        """How many entries still wait."""
+        """Number of pending entries."""
         return len(self._planned)
 
     def add(
@@ -39,7 +39,7 @@ class Faults:
         times: int | None = 1,
         operation_id: str | None = None,
     ) -> None:
-        """`call` or `operation_id` of None fits every request."""
+        """`None` as `call` or `operation_id` matches every request."""
         self._planned.append(_Planned(fault, call, operation_id, times))
 
     def clear(self) -> None:
@@ -57,7 +57,7 @@ class Faults:
 
 
 def trouble(scenario: Scenario, elapsed: float, number: int) -> Fault | None:
-    """What the scenario does to the `number`th request, `elapsed` seconds after its start."""
+    """The scenario's fault for request `number`, `elapsed` seconds after the start."""
     remaining = scenario.trouble_episode.remaining_seconds(elapsed) if scenario.trouble else 0.0
     if not remaining:
         return None

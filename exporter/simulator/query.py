@@ -1,7 +1,7 @@
-"""Reads a listing's query strictly: whatever Twilio's reference does not name is refused with a reason.
+"""Parses a listing's query strictly: parameters missing in Twilio's reference are rejected.
 
-Twilio itself is said to ignore an unknown parameter silently; here it is an error, so that a misspelt
-name cannot pass a test. Pure.
+Twilio is reported to ignore unknown parameters silently. Here they are errors, so that a misspelt name
+fails a test. Pure.
 """
 
 import re
@@ -20,7 +20,7 @@ _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([
 
 
 class BadQueryError(Exception):
-    """The request is wrong; `parameter` is the one to blame."""
+    """The request is invalid because of `parameter`."""
 
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ def read_list_query(pairs: Iterable[tuple[str, str]]) -> ListQuery:
         given[name] = value
     status = given.get("status")
     if status is not None and status not in STATUSES:
-        raise BadQueryError("status", "status is none of the four.")
+        raise BadQueryError("status", "status must be one of the four statuses.")
     filters = Filters(_date(given, "startDate"), _date(given, "endDate"), status.lower() if status else None)
     return ListQuery(filters, _page_size(given), given.get("pageToken"))
 

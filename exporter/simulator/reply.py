@@ -1,6 +1,7 @@
-"""Replies as data: Twilio's JSON for operations and for errors, and how a reply goes out.
+"""Replies as data: Twilio's JSON for operations and errors, and how a reply is delivered.
 
-Pure. Written from Twilio's published reference and not from the exporter's reader, as a second opinion.
+Pure. It is written from Twilio's published reference, not from the exporter's protocol module, as a second
+opinion.
 """
 
 import json
@@ -30,7 +31,7 @@ CODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`at` is the server's time in Unix seconds; what delivers the reply turns it into `Date`."""
+    """`at` is the server's time in Unix seconds; `deliver` converts it to the `Date` header."""
 
     at: float
     status: int = 200
@@ -42,7 +43,7 @@ class Reply:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the client ever sees a status."""
+        """Whether the client receives a status."""
         return self.delivery in {"whole", "cut"}
 
     def with_header(self, name: str, value: str) -> "Reply":
@@ -53,7 +54,7 @@ class Reply:
 
 
 def rfc3339(at: float) -> str:
-    """UTC with `Z`; microseconds only when not whole."""
+    """RFC 3339 in UTC with `Z`; microseconds only if they are not zero."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -62,7 +63,7 @@ def http_date(at: float) -> str:
 
 
 def operation_json(operation: Operation) -> dict[str, Any]:
-    """An absent stat is left out; statuses are written in capitals."""
+    """Absent stats are omitted; statuses are in upper case."""
     named = zip(STATS, operation.stats, strict=True)
     return {
         "id": operation.id,
@@ -74,7 +75,7 @@ def operation_json(operation: Operation) -> dict[str, Any]:
 
 
 def error_json(status: int, message: str = "", context: str | None = None) -> dict[str, Any]:
-    """`context` names what was wrong with the request."""
+    """`context` names the invalid part of the request."""
     code = CODES.get(status, 20000 + status)
     error = {
         "code": code,
@@ -86,7 +87,7 @@ def error_json(status: int, message: str = "", context: str | None = None) -> di
 
 
 def flat_error_json(status: int) -> dict[str, Any]:
-    """The older shape that Twilio's gateway still uses for 401 and 403."""
+    """The older format that Twilio's gateway still uses for 401 and 403."""
     code = CODES.get(status, 20000 + status)
     return {
         "code": code,

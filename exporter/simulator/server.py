@@ -1,7 +1,7 @@
 """The simulated Twilio Email Operations API on a real socket.
 
-Who may ask, how much at once, what goes wrong on the way: each request is written down, judged and
-answered here; what the answer says is `Api`'s affair. Time comes from the clock alone.
+This module records each request and applies authentication, the concurrency limit and faults; `Api` creates
+the content of the reply. Time comes only from the clock.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ class Simulator:
     """Listens while the context is entered. Public attributes may be changed at any time.
 
     `credential`: SID and secret for HTTP Basic. `max_concurrency`: requests in flight beyond it get 429.
-    `latency_seconds` pass by the clock in each request. `overlap_turns` is how many turns of the event
-    loop each request stays inside, so that requests sent together overlap although no time passes.
+    Each request takes `latency_seconds` by the clock. `overlap_turns` is the number of event loop iterations
+    that each request stays in flight, so that requests sent together overlap although no time passes.
     `port` 0: any free one.
     """
 
@@ -68,12 +68,12 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """As `https://comms.twilio.com/v1` is Twilio's."""
+        """Corresponds to Twilio's `https://comms.twilio.com/v1`."""
         return f"{self._listener.origin}/v1"
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
-        """Calls of the API in the order of their arrival, the newest 20,000."""
+        """The newest 20,000 API requests, in order of arrival."""
         return self.journal.records
 
     @property
@@ -85,7 +85,7 @@ class Simulator:
         return self.journal.max_in_flight
 
     def rotate_credential(self, secret: str) -> None:
-        """From now on the old secret gets 401."""
+        """Changes the secret; the old one gets 401 from now on."""
         self.credential = (self.credential[0], secret)
 
     async def __aenter__(self) -> Self:
@@ -144,7 +144,7 @@ class Simulator:
 
     async def _linger(self) -> None:
         for _ in range(self.overlap_turns):
-            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no wait
+            await asyncio.sleep(0)  # noqa: TID251 - yields to the event loop, no wait
         if self.latency_seconds:
             await self._clock.sleep(self.latency_seconds)
 

@@ -1,7 +1,7 @@
-"""Draws an hour's operations for a scenario, the same ones for the same seed.
+"""Generates the operations of an hour for a scenario; the same seed gives the same operations.
 
-Pure: everything random comes from the seed and the hour. Emails move in batches, not one by one: a large
-operation costs a few dozen events, and a page of a thousand operations tens of milliseconds.
+Pure: all randomness comes from the seed and the hour. Emails change status in batches, not one by one: a
+large operation costs a few dozen events, and a page of a thousand operations takes tens of milliseconds.
 """
 
 import math
@@ -27,17 +27,17 @@ from exporter.simulator.scenarios import Mix, Scenario
 
 HOUR_SECONDS: Final = 3600
 FURTHEST_AHEAD_HOURS: Final = 200.0
-"""More than the seven days of retention: some operations age out before they are sent."""
+"""More than the seven days of retention: some operations leave the window before they are sent."""
 RETRIED_SHARE: Final = 0.04
 STUCK_SHARE: Final = 0.002
-"""Of the sent ones: no word of them ever comes back."""
+"""Share of the sent emails that never get an outcome."""
 LATE_SHARE: Final = 0.1
-"""Of the delivered ones: greylisted, full mailboxes."""
+"""Share of the delivered emails that are late: greylisting, full mailboxes."""
 _by_time: Final = itemgetter(0)
 
 
 def draw_hour(scenario: Scenario, seed: int, hour: int, started: float) -> dict[str, Life]:
-    """Everything created in an hour, by id, oldest first. `hour` is in hours since 1970."""
+    """All operations created in an hour, by id, oldest first. `hour` is in hours since 1970."""
     rng = random.Random(f"{seed}:{hour}")
     lives = sorted(_drawn(scenario, rng, hour, started), key=lambda life: life.created_at)
     return {life.id: life for life in lives}
@@ -86,7 +86,7 @@ def _canceled(at: float, emails: int) -> Event:
 
 
 def _sending(rng: random.Random, starts_at: float, emails: int, mix: Mix) -> list[Event]:
-    """From PROCESSING to the last open."""
+    """Events from PROCESSING to the last open."""
     events = [Event(round(starts_at, 3), SCHEDULED, QUEUED, emails, status="processing")]
     failed = _some(rng, emails, mix.failed_share)
     at = starts_at
@@ -102,7 +102,7 @@ def _sending(rng: random.Random, starts_at: float, emails: int, mix: Mix) -> lis
 
 
 def _sent(rng: random.Random, at: float, emails: int, mix: Mix) -> Iterator[Event]:
-    """One batch on its way out, and what comes back of it."""
+    """Events of one batch: sending and outcomes."""
     yield Event(round(at, 3), QUEUED, SENT, emails, emails + _some(rng, emails, RETRIED_SHARE))
     undelivered = _some(rng, emails, mix.undelivered_share)
     delivered = emails - undelivered
@@ -122,12 +122,12 @@ def _sent(rng: random.Random, at: float, emails: int, mix: Mix) -> Iterator[Even
 
 
 def _some(rng: random.Random, emails: int, share: float) -> int:
-    """About that share of them, different each time."""
+    """A random number near that share of the emails."""
     return min(emails, int(emails * share * rng.uniform(0.7, 1.3) + rng.random()))
 
 
 def _batches(emails: int, at_most: int) -> Iterator[int]:
-    """Splits as evenly as whole emails allow; no batch is empty."""
+    """Splits into batches of nearly equal size; no batch is empty."""
     parts = min(emails, at_most)
     for part in range(parts):
         yield emails * (part + 1) // parts - emails * part // parts

@@ -1,10 +1,11 @@
-"""The simulated account: its operations at any instant.
+"""The simulated account: its operations at any time.
 
-Two kinds together. Generated ones follow a scenario; an hour of them is drawn when someone looks at it
-and dropped again when too many are held, so that a week of half a million costs nothing to start.
-Scripted ones are exact records that a test puts, replaces and removes; they win over generated ones.
+There are two kinds. Generated operations follow a scenario; an hour of them is generated when it is read,
+and dropped when too many are held, so that a week of half a million costs nothing at the start. Scripted
+operations are exact records that a test adds, replaces and removes; they take precedence over generated
+ones.
 
-Must not know: HTTP, pages, clocks (`now` is an argument). Times are Unix seconds.
+It must not know HTTP, pages or clocks (`now` is an argument). Times are Unix seconds.
 """
 
 from collections import OrderedDict
@@ -24,7 +25,7 @@ Row: TypeAlias = Life | Operation
 
 
 class World:
-    """`started` is the instant that a scenario's episodes count from."""
+    """`started` is the time from which a scenario's episodes count."""
 
     def __init__(
         self, scenario: Scenario, *, started: float, seed: int = 1, held_operations: int = 20_000
@@ -41,11 +42,11 @@ class World:
 
     @classmethod
     def empty(cls) -> "World":
-        """Nothing but what a test puts."""
+        """A world with scripted operations only."""
         return cls(QUIET, started=0.0)
 
     def put(self, *operations: Operation) -> None:
-        """Insert, or replace by id; also brings back a removed one."""
+        """Inserts or replaces by id; also restores a removed operation."""
         for operation in operations:
             if before := self._scripted.get(operation.id):
                 del self._scripted_hours[_hour(before.created_at)][before.id]
@@ -54,11 +55,11 @@ class World:
             self._removed.discard(operation.id)
 
     def remove(self, operation_id: str) -> None:
-        """Gone from lists and fetches, scripted or generated."""
+        """Removes an operation from lists and fetches, scripted or generated."""
         self._removed.add(operation_id)
 
     def restore(self, operation_id: str) -> None:
-        """As it was before `remove`."""
+        """Undoes `remove`."""
         self._removed.discard(operation_id)
 
     def find(self, operation_id: str, now: float) -> Operation | None:
@@ -68,13 +69,13 @@ class World:
         return self.state(row, now)
 
     def visible(self, now: float) -> list[Operation]:
-        """What a full listing gives, newest first. Draws the whole week: not for `busy`."""
+        """The operations of a full listing, newest first. Generates the whole week: not for `busy`."""
         return self.listed(None, None, None, now)
 
     def listed(
         self, start: float | None, end: float | None, status: str | None, now: float
     ) -> list[Operation]:
-        """What a listing gives over all its pages, newest first; both bounds are inside."""
+        """The operations of all pages of a listing, newest first; both bounds are included."""
         oldest, newest = now - RETENTION_SECONDS, now
         first = oldest if start is None else max(start, oldest)
         last = newest if end is None else min(end, newest)
@@ -88,7 +89,7 @@ class World:
         return [operation for operation in found if status is None or operation.status == status]
 
     def rows(self, hour: int) -> list[Row]:
-        """Everything ever created in an hour (since 1970), even what is still to come."""
+        """All operations created in an hour (since 1970), including those in the future."""
         rows: list[Row] = [life for life in self._lives(hour).values() if life.id not in self._scripted]
         rows += self._scripted_hours.get(hour, {}).values()
         return [row for row in rows if row.id not in self._removed] if self._removed else rows

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 -
 from exporter.ledger.snapshot import Snapshot
 from exporter.ledger.totals import Totals
 from exporter.observers.status import AccountStatus, RateLimitStatus
-from exporter.operation import EMAIL_STATUSES, STAT_INDEX, Operation
+from exporter.operation import EMAIL_STATUSES, Operation
 
 TOP_FAILING_SHOWN: Final = 10
 
@@ -109,7 +109,7 @@ def _view(status: AccountStatus, rate_limit: RateLimitStatus | None) -> _View:
             if age in snapshot.recent
         },
         top_failing=[
-            (each, [each.stats[STAT_INDEX[stat]] for stat in _TOP_FAILING])
+            (each, [getattr(each.stats, stat) for stat in _TOP_FAILING])
             for each in snapshot.top_failing[:TOP_FAILING_SHOWN]
         ],
         window=[(name, sums.operations, _numbers(sums, _COLUMNS)) for name, sums in snapshot.window.items()],
@@ -144,7 +144,7 @@ def _condition(status: AccountStatus) -> tuple[str, str]:
 
 
 def _numbers(sums: Totals, stats: Iterable[str]) -> list[int]:
-    return [sums.stats[STAT_INDEX[stat]] for stat in stats]
+    return [sums.stat(stat) for stat in stats]
 
 
 def _utc(at: float) -> str:

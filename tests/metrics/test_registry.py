@@ -7,7 +7,7 @@ from exporter.errors import OUTCOMES, Throttled
 from exporter.events import PollFinished, RequestFinished, RequestRetried
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
-from exporter.metrics.families import FAMILIES
+from exporter.metrics.families import FAMILIES, OWN, POLLED_GAUGES, SURVIVING, OwnGauge
 from exporter.metrics.negotiation import TEXT
 from exporter.metrics.registry import Metrics
 from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
@@ -16,10 +16,10 @@ from tests.support.clock import SATURDAY
 from tests.support.operations import operation
 from tools.reference import DOCS, LABELS, metrics_reference
 
-OWN = {family.name for family in FAMILIES if family.is_own}
-AT_SCRAPE = {family.name for family in FAMILIES if family.at_scrape}
-COUNTERS = {family.name for family in FAMILIES if family.count is not None}
-POLLED = {family.name for family in FAMILIES if family.read is not None}
+OWN_NAMES = {family.name for family in OWN}
+AT_SCRAPE = {family.name for family in OWN if isinstance(family, OwnGauge) and family.at_scrape}
+COUNTERS = {family.name for family in SURVIVING}
+POLLED = {family.name for family in POLLED_GAUGES}
 
 
 def snapshot_of(*operations: Operation) -> Snapshot:
@@ -45,7 +45,7 @@ def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
 def test_own_metrics_are_there_from_the_first_scrape() -> None:
     """With every known label value, and at 0; polled data is not."""
     fresh = metrics()
-    assert families(fresh.own).keys() | families(fresh.live).keys() >= OWN
+    assert families(fresh.own).keys() | families(fresh.live).keys() >= OWN_NAMES
     assert families(fresh.polled).keys() == COUNTERS, "counters are there, polled gauges are not"
     for outcome in OUTCOMES:
         labels = {"account": "a", "outcome": outcome}
@@ -132,8 +132,8 @@ def test_reports_are_counted() -> None:
 
 def test_help_of_polled_data_says_as_of_when() -> None:
     """So that nobody takes it for live."""
-    for family in FAMILIES:
-        assert family.help.endswith("as of the last successful poll.") is not family.is_own
+    as_of = {family.name for family in FAMILIES if family.help.endswith("as of the last successful poll.")}
+    assert as_of == POLLED | COUNTERS
 
 
 def test_reference_is_written_from_the_table() -> None:
@@ -149,7 +149,7 @@ async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
     filled.publish("a", snapshot_of(operation(failed=1)))
     filled.publish("b", snapshot_of())
     text = await exposition.page(TEXT)
-    for name in (OWN | POLLED | COUNTERS) - AT_SCRAPE:
+    for name in (OWN_NAMES | POLLED | COUNTERS) - AT_SCRAPE:
         assert text.decode().count(f"# TYPE {name} ") == 1
     assert await exposition.page(TEXT) == text
     filled.publish("a", snapshot_of())

@@ -1,4 +1,4 @@
-"""What every alert and every recording rule must be, whatever it says."""
+"""What every alert and every recording rule must have, whatever it states."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def titles(panels: list[dict[str, Any]]) -> set[str]:
 
 
 def test_groups_hold_the_alerts_that_users_depend_on() -> None:
-    """By name, in the group whose name they know, and each once."""
+    """Each alert is in the promised group, under the promised name, once."""
     found = {g["name"]: [rule["alert"] for rule in g["rules"] if "alert" in rule] for g in GROUPS}
     assert {name: set(alerts) for name, alerts in found.items()} == PROMISED
     assert len(ALERTS) == sum(map(len, PROMISED.values()))
@@ -58,7 +58,7 @@ def test_groups_hold_the_alerts_that_users_depend_on() -> None:
 
 @every_alert
 def test_alert_says_how_bad_what_and_where_to_look(alert: dict[str, Any]) -> None:
-    """A severity, a time it must last, and four annotations; no number without the time it is of."""
+    """An alert has a severity, a `for` duration and four annotations; its summary names the account."""
     assert set(alert["labels"]) == {"severity"}
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     assert alert["for"]
@@ -69,7 +69,7 @@ def test_alert_says_how_bad_what_and_where_to_look(alert: dict[str, Any]) -> Non
 
 @every_alert
 def test_addresses_of_an_alert_lead_somewhere(alert: dict[str, Any]) -> None:
-    """Its heading of the runbook, and a dashboard that is there and knows an account."""
+    """The runbook heading exists, and so does the dashboard, which has the variable `account`."""
     page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
     assert anchor == alert["alert"].lower()
     assert anchor in anchors(ROOT / page)
@@ -81,10 +81,10 @@ def test_addresses_of_an_alert_lead_somewhere(alert: dict[str, Any]) -> None:
 
 @every_alert
 def test_runbook_says_what_to_do(alert: dict[str, Any]) -> None:
-    """Meaning, how bad, first look, causes, remedy, silence; and the panels it names are there."""
+    """A section has meaning, impact, diagnosis and mitigation, and names panels that exist."""
     page = (ROOT / "docs" / "runbook.md").read_text()
     section = page.partition(f"## {alert['alert']}\n")[2].partition("\n## ")[0]
-    wanted = ("Meaning", "How bad", "First look", "Likely causes", "emed", "Silence")
+    wanted = ("**Meaning.**", "**Impact.**", "**Diagnosis.**", "**Mitigation")
     assert [word for word in wanted if word not in section] == []
     panels = set(re.findall(r"[Pp]anel \*([^*]+)\*", section))
     assert panels <= set().union(*(titles(each["panels"]) for each in DASHBOARDS))
@@ -93,7 +93,7 @@ def test_runbook_says_what_to_do(alert: dict[str, Any]) -> None:
 
 @every_alert
 def test_rule_tests_see_an_alert_fire_with_its_text_and_stay_silent(alert: dict[str, Any]) -> None:
-    """No alert without a promtool test of either kind."""
+    """Each alert has a promtool test in which it fires and one in which it does not."""
     cases = [
         case
         for file in RULE_TESTS

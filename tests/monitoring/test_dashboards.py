@@ -213,8 +213,8 @@ def test_failures_of_different_remedies_differ_in_hue() -> None:
     assert hues["unreachable"] == hues["timeout"] == hues["connection"]
 
 
-def test_every_metric_is_on_a_dashboard() -> None:
-    """And every metric on a dashboard is one of ours, or of any Python process."""
+def test_dashboards_query_metrics_of_the_table() -> None:
+    """Every metric on a dashboard is one of ours, or of any Python process."""
     named = {
         name
         for panel in PANELS
@@ -222,9 +222,9 @@ def test_every_metric_is_on_a_dashboard() -> None:
         for name in re.findall(r"\b(?!process_)[a-z]+_\w+(?=\{)", expression)
     }
     parts = {"gauge": [""], "counter": [""], "histogram": ["_bucket", "_sum", "_count"]}
-    ours = {family.name: {family.name + part for part in parts[family.kind]} for family in FAMILIES}
-    assert named <= set().union(*ours.values())
-    assert {name for name, series in ours.items() if not series & named} == set()
+    ours = {family.name + part for family in FAMILIES for part in parts[family.kind]}
+    assert named
+    assert named <= ours
 
 
 CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
