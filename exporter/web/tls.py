@@ -101,7 +101,9 @@ def _identity(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
 
 
 def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
-    context.verify_mode = _VERIFY_MODES[tls.client_auth_type]
+    # exporter-toolkit, too, refuses clients without a certificate where names are given.
+    mode = ssl.CERT_REQUIRED if tls.client_allowed_sans else _VERIFY_MODES[tls.client_auth_type]
+    context.verify_mode = mode
     if context.verify_mode == ssl.CERT_NONE:
         return
     if tls.client_authorities is None:

@@ -10,10 +10,10 @@ Rule 2: no message shows a key, a password or its hash.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (  # noqa: TID251 - home of pydantic
     AfterValidator,
@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 from exporter.config.loading import error_message
 from exporter.config.sources import Problem, SettingsError, quoted, shown, unknown
 from exporter.config.yaml_file import UNSET, read_document
+from exporter.web.go_scalars import parse_boolean, parse_seconds, parse_whole_number
 
 VERSIONS: Final = ("TLS10", "TLS11", "TLS12", "TLS13")
 CLIENT_AUTH_TYPES: Final = {
@@ -59,9 +60,6 @@ TLS13_SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_
 
 # 128 bits of salt in 22 characters: the last one holds two of them. The library refuses any other.
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-_GO_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_GO_AMOUNT: Final = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
-
 Pem: TypeAlias = Path | str
 """A file, or the text that would stand in one."""
 
@@ -69,19 +67,17 @@ Pem: TypeAlias = Path | str
 def _one_of(names: Iterable[str]) -> AfterValidator:
     allowed = tuple(names)
 
-    def check(text: str | None) -> str | None:
-        if text is not None and text not in allowed:
+    def check(text: str) -> str:
+        if text not in allowed:
             raise ValueError(f"{quoted(text)} must be one of {', '.join(allowed)}")
         return text
 
     return AfterValidator(check)
 
 
-def _flag(value: object) -> object:
-    """A boolean of YAML, which arrives as text."""
-    if isinstance(value, str) and value not in {"true", "false"}:
-        raise ValueError(f"{quoted(value)} must be one of true, false")
-    return value
+def _parsed(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Values that are no text are taken as they are, so that code can give a value."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
 def _path(value: object, info: ValidationInfo) -> object:
@@ -97,10 +93,12 @@ def _inline(key: str | None) -> str:
     return (key or "").removesuffix("_file")
 
 
-def _one_line(text: str | None) -> str | None:
-    if text is not None and not text.isprintable():
-        raise ValueError("must be one line of text")
-    return text
+def _one_line(text: str) -> str:
+    """Line ends become spaces, as in Go; a block of YAML ends in one."""
+    line = re.sub("[\r\n]", " ", text).strip(" \t")
+    if not line.replace("\t", " ").isprintable():
+        raise ValueError("must be text without control characters")
+    return line
 
 
 def _user_name(name: str) -> str:
@@ -115,25 +113,10 @@ def _hash(text: str) -> str:
     return text
 
 
-def _go_seconds(value: object) -> object:
-    """Seconds of a duration as Go writes it."""
-    if not isinstance(value, str) or value == "0":
-        return value
-    if not re.fullmatch(f"(?:{_GO_AMOUNT})+", value):
-        raise ValueError("is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit")
-    return sum(float(amount) * _GO_UNITS[unit] for amount, unit in re.findall(_GO_AMOUNT, value))
-
-
-def _whole_number(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
-        raise ValueError("must be a whole number")
-    return value
-
-
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[bool, _parsed(parse_boolean)]
 FileName = Annotated[Path | None, BeforeValidator(_path)]
 Version = Annotated[str, _one_of(VERSIONS)]
-Header = Annotated[str | None, AfterValidator(_one_line)]
+HeaderValue = Annotated[str, AfterValidator(_one_line)]
 
 
 class Section(BaseModel):
@@ -165,9 +148,9 @@ class Tls(Section):
     client_auth_type: Annotated[
         str, _one_of(CLIENT_AUTH_TYPES), AfterValidator(lambda name: CLIENT_AUTH_TYPES[name])
     ] = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] = ()
     client_ca: str | None = None
     client_ca_file: FileName = Field(default=None, validate_default=True)
-    client_allowed_sans: tuple[str, ...] = ()
     min_version: Version = "TLS12"
     max_version: Annotated[Version, Field(validate_default=True)] = "TLS13"
     cipher_suites: tuple[Annotated[str, _one_of((*TLS12_SUITES, *TLS13_SUITES))], ...] = ()
@@ -177,6 +160,7 @@ class Tls(Section):
 
     @property
     def certificate(self) -> Pem:
+        """The file where both are given, as in exporter-toolkit; so it is for the other two."""
         return self.cert_file or self.cert or ""
 
     @property
@@ -187,13 +171,10 @@ class Tls(Section):
     def client_authorities(self) -> Pem | None:
         return self.client_ca_file or self.client_ca
 
-    @field_validator("cert_file", "key_file", "client_ca_file")
+    @field_validator("cert_file", "key_file")
     @classmethod
-    def _given_once(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        name = _inline(info.field_name)
-        if file and info.data.get(name):
-            raise ValueError(f"contradicts {name}; keep one of the two")
-        if not file and name != "client_ca" and info.data.get(name, "wrong") is None:
+    def _given(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if not file and info.data.get(_inline(info.field_name), "wrong") is None:
             raise ValueError("is missing")
         return file
 
@@ -205,16 +186,18 @@ class Tls(Section):
         if given and kind == "NoClientCert":
             raise ValueError("is of no use without a client_auth_type")
         # Python's ssl has no way to take a certificate without verifying it.
-        if not given and kind == "RequireAnyClientCert":
-            raise ValueError("is missing: RequireAnyClientCert here verifies every certificate that it takes")
+        verified_here_only = kind == "RequireAnyClientCert" or (
+            kind == "RequestClientCert" and info.data.get("client_allowed_sans")
+        )
+        if not given and verified_here_only:
+            raise ValueError(f"is missing: with {kind} every client certificate is verified here")
         return file
 
     @field_validator("client_allowed_sans")
     @classmethod
-    def _names_are_asked_for(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        required = {"RequireAnyClientCert", "RequireAndVerifyClientCert"}
-        if names and info.data.get("client_auth_type", "RequireAnyClientCert") not in required:
-            raise ValueError("needs a client_auth_type of RequireAnyClientCert or RequireAndVerifyClientCert")
+    def _certificates_are_asked_for(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("client_auth_type") == "NoClientCert":
+            raise ValueError("is of no use without a client_auth_type: no client is asked for a certificate")
         return names
 
     @field_validator("max_version")
@@ -237,13 +220,15 @@ class Tls(Section):
 class Headers(Section):
     """`headers`: what may be set, and to which values."""
 
-    content_security_policy: Header = Field(default=None, alias="Content-Security-Policy")
-    strict_transport_security: Header = Field(default=None, alias="Strict-Transport-Security")
-    content_type_options: Annotated[Header, _one_of(CONTENT_TYPE_OPTIONS)] = Field(
+    content_security_policy: HeaderValue | None = Field(default=None, alias="Content-Security-Policy")
+    strict_transport_security: HeaderValue | None = Field(default=None, alias="Strict-Transport-Security")
+    content_type_options: Annotated[HeaderValue, _one_of(CONTENT_TYPE_OPTIONS)] | None = Field(
         default=None, alias="X-Content-Type-Options"
     )
-    frame_options: Annotated[Header, _one_of(FRAME_OPTIONS)] = Field(default=None, alias="X-Frame-Options")
-    xss_protection: Header = Field(default=None, alias="X-XSS-Protection")
+    frame_options: Annotated[HeaderValue, _one_of(FRAME_OPTIONS)] | None = Field(
+        default=None, alias="X-Frame-Options"
+    )
+    xss_protection: HeaderValue | None = Field(default=None, alias="X-XSS-Protection")
 
 
 class Http(Section):
@@ -257,13 +242,13 @@ class Http(Section):
 class RateLimit(Section):
     """`rate_limit`: one request each `interval` seconds, and `burst` at once after a pause."""
 
-    interval: Annotated[float, BeforeValidator(_go_seconds)] = 0.0
-    burst: Annotated[int, BeforeValidator(_whole_number)] = Field(default=0, validate_default=True)
+    interval: Annotated[float, _parsed(parse_seconds)] = 0.0
+    burst: Annotated[int, _parsed(parse_whole_number)] = Field(default=0, validate_default=True)
 
     @field_validator("burst")
     @classmethod
     def _at_least_one(cls, burst: int, info: ValidationInfo) -> int:
-        if burst == 0 and info.data.get("interval"):
+        if burst < 1 and info.data.get("interval"):
             raise ValueError("must be at least 1, or no request would ever pass")
         return burst
 
@@ -273,7 +258,7 @@ def _none_if_empty(content: object) -> object:
 
 
 def _none_if_unlimited(limit: RateLimit | None) -> RateLimit | None:
-    return limit if limit and limit.interval else None
+    return limit if limit and limit.interval > 0 else None
 
 
 class WebConfig(Section):

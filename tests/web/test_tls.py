@@ -161,6 +161,19 @@ async def test_allowed_names(folder: Path, name: str) -> None:
         assert await tried(web_service, trusting(folder)) is None
 
 
+@pytest.mark.parametrize("client_auth_type", ["RequestClientCert", "VerifyClientCertIfGiven"])
+async def test_allowed_names_require_a_certificate(folder: Path, client_auth_type: str) -> None:
+    """As in exporter-toolkit, whatever the type says of clients without one; here it is verified, too."""
+    tls = f"client_auth_type: {client_auth_type}\nclient_ca_file: ca.pem\nclient_allowed_sans: [scraper.example]"
+    async with opened(config_file=configured(folder, tls)) as web_service:
+        accepted = {
+            client
+            for client in (None, "client", "other-client", "strange-client")
+            if await tried(web_service, trusting(folder, client=client))
+        }
+        assert accepted == {"client"}
+
+
 # -- versions, ciphers, curves ------------------------------------------------------------------------------
 
 VERSIONS = {
