@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 
 from exporter.config.sources import Problem, SettingsError
+from exporter.web.handshake import ClientRefusedError, ServerObject, server_object
 from exporter.web.web_config import TLS12_SUITES, Pem, Tls
 
 _VERSIONS: Final = {
@@ -43,8 +44,8 @@ class ReloadableContext(ssl.SSLContext):
 
     current: ssl.SSLContext
 
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return self.current.wrap_bio(*args, **kwargs)
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *_: Any, **__: Any) -> ssl.SSLObject:
+        return server_object(self.current, incoming, outgoing)
 
 
 def reloadable_context(current: ssl.SSLContext) -> ReloadableContext:
@@ -58,6 +59,7 @@ def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = ServerObject
     steps: tuple[_Step, ...] = (_versions, _identity, _clients, _ciphers, _curves)
     wrong = {key: why for step in steps for key, why in step(context, tls)}
     if wrong:
@@ -150,13 +152,12 @@ def _openssl_name(suite: str) -> str:
 
 
 def _checking_sans(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    class Checked(ssl.SSLObject):
-        """Ends the handshake with a client of another name."""
+    class Checked(ServerObject):
+        """Refuses clients of another name."""
 
-        def do_handshake(self) -> None:
-            super().do_handshake()
+        def check_client(self) -> None:
             if allowed.isdisjoint(_sans(self.getpeercert() or {})):
-                raise ssl.SSLCertVerificationError("the client's certificate holds no allowed name")
+                raise ClientRefusedError("the client certificate holds no allowed name")
 
     return Checked
 
