@@ -21,6 +21,7 @@ from typing import Final
 
 from exporter.clock import Clock
 from exporter.logs import line
+from exporter.web.connections import is_local
 
 FAILURE_LOG_SECONDS: Final = 60.0
 """One failed handshake is logged in this time; a port that everyone can reach sees many."""
@@ -42,6 +43,7 @@ class _Handshake:
     """Of one connection."""
 
     socket: socket
+    is_local: bool
     has_begun: bool = False
     """Whether the client has sent enough to be answered."""
 
@@ -108,14 +110,13 @@ class Handshakes:
     @contextmanager
     def watched(self, connection: socket, address: str) -> Iterator[None]:
         """While the handshake with the client of this address is under way, in one task."""
-        handshake = _Handshake(connection)
+        handshake = _Handshake(connection, is_local(address, connection.getsockname()[0]))
         token = _current.set(handshake)
         try:
             yield
         except OSError as error:
-            reason = _reason(error)
-            if handshake.has_begun or reason is not _LEFT:
-                self._log(address, reason)
+            if not _is_probe(error, handshake):
+                self._log(address, _reason(error))
             raise
         finally:
             _current.reset(token)
@@ -129,7 +130,13 @@ class Handshakes:
         self._unlogged, self._log_from = 0, now + FAILURE_LOG_SECONDS
 
 
-_LEFT: Final = "the client closed the connection"
+def _is_probe(error: OSError, handshake: _Handshake) -> bool:
+    """Load balancers connect and close; the health check of the same machine has no certificate."""
+    if not isinstance(error, ssl.SSLError):
+        return isinstance(error, ConnectionResetError) and not handshake.has_begun
+    return error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE" and handshake.is_local
+
+
 _ALERT: Final = re.compile("(?:SSLV3|TLSV1|TLSV13)_ALERT_(.*)")
 
 
@@ -137,7 +144,7 @@ def _reason(error: OSError) -> str:
     if isinstance(error, ConnectionAbortedError | TimeoutError):  # asyncio's own limit on the time
         return "the client took too long"
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-        return _LEFT
+        return "the client closed the connection"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"client certificate: {error.verify_message}"
     if isinstance(error, ClientRefusedError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.web import handshake
 from exporter.web.handshake import FAILURE_LOG_SECONDS
 from tests.support.certificates import make_certificates
 from tests.support.web_service import ask, opened
@@ -56,6 +57,7 @@ async def refused(port: int, context: ssl.SSLContext) -> str | None:
     ],
 )  # fmt: skip
 async def test_client_receives_the_alert(
+    monkeypatch: pytest.MonkeyPatch,
     folder: Path,
     caplog: pytest.LogCaptureFixture,
     tls: str,
@@ -66,6 +68,7 @@ async def test_client_receives_the_alert(
     reason: str,
 ) -> None:
     """Of TLS itself, as from exporter-toolkit; the log has the reason and the client's address."""
+    monkeypatch.setattr(handshake, "is_local", lambda *_: False)
     async with opened(config_file=configured(folder, tls)) as web_service:
         context = trusting(folder, client=client, version=version, ciphers=ciphers)
         assert await refused(web_service.port, context) == alert
@@ -144,6 +147,16 @@ async def test_client_that_sends_nothing_is_not_logged(
         writer.close()
         await writer.wait_closed()
         assert (await ask(web_service.port, tls=trusting(folder))).status == 200
+    assert not caplog.records
+
+
+async def test_health_check_is_not_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It runs on the same machine every 30 seconds, and has no certificate to present."""
+    async with opened(config_file=configured(folder, REQUIRED)) as web_service:
+        assert (
+            await refused(web_service.port, trusting(folder, version=V13))
+            == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+        )
     assert not caplog.records
 
 
