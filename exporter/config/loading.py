@@ -102,17 +102,18 @@ def _problem(detail: ErrorDetails, given: Mapping[Location, Given], accounts: Wr
         index, key = int(location[1]), "".join(location[2:3])
         allowed = "text" if key else "a mapping of name and credential"
         return accounts.problem(
-            index, key, _message(detail, allowed, written.unknown(key, ACCOUNT_VARIABLES))
+            index, key, error_message(detail, allowed, written.unknown(key, ACCOUNT_VARIABLES))
         )
     path = ".".join(location[:2])
     settings = {setting.path: setting.allowed for setting in SETTINGS}
     if detail["type"] == "extra_forbidden":
         return Problem(written.shown(path), f"{accounts.file}:", written.unknown(path, settings))
     allowed = settings.get(path, "a mapping of settings")
-    return Problem(path, given[location[:2]].source, _message(detail, allowed, ""))
+    return Problem(path, given[location[:2]].source, error_message(detail, allowed, ""))
 
 
-def _message(detail: ErrorDetails, allowed: str, unknown: str) -> str:
+def error_message(detail: ErrorDetails, allowed: str, unknown: str) -> str:
+    """Text of a pydantic error: `allowed` names the right values, `unknown` is for an unknown key."""
     match detail["type"]:
         case "value_error":  # one of ours, with what would be right
             return str(detail["ctx"]["error"])

@@ -17,6 +17,7 @@ from aiohttp import web  # noqa: TID251 - home of aiohttp
 from exporter.clock import Clock
 from exporter.logs import line
 from exporter.web.connections import REQUEST_SECONDS, Connection, Connections
+from exporter.web.handshake import Handshakes
 
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 """After a failure, because the next attempt would most likely fail as well."""
@@ -52,6 +53,7 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()
         self._log_from = float("-inf")
         self._failures = 0
+        self._handshakes = Handshakes(clock)
         self._failed_handshakes = 0
 
     async def accept(self, listening: socket) -> None:
@@ -84,9 +86,10 @@ class Acceptor:
             "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS,
         }
         try:
-            connection.transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, connection.socket, ssl=self._tls, **(timeouts if self._tls else {})
-            )
+            with self._handshakes.watched(connection.socket, connection.address):
+                connection.transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: protocol, connection.socket, ssl=self._tls, **(timeouts if self._tls else {})
+                )
         except OSError:  # ssl.SSLError among them; asyncio has closed the socket
             pass
         finally:

@@ -6,6 +6,7 @@ Rule: a connection counts until the operating system has closed its socket, what
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,11 @@ class Connections:
     def _forget_closed(self) -> None:
         for protocol in [protocol for protocol, each in self._open.items() if not each.is_open]:
             del self._open[protocol]
+
+
+def is_local(peer: str, own: str) -> bool:
+    """Whether the client is a process on this machine: its address is a loopback address, or the same."""
+    return peer == own or ipaddress.ip_address(peer).is_loopback
 
 
 def _patience(connection: Connection) -> float:

@@ -4,7 +4,6 @@ Must not know what is served, or how connections are limited.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -21,7 +20,7 @@ from aiohttp.log import server_logger  # noqa: TID251 - home of aiohttp
 from exporter.clock import Clock
 from exporter.errors import ListenError
 from exporter.web.acceptor import Acceptor
-from exporter.web.connections import Connections
+from exporter.web.connections import Connections, is_local
 
 SHUTDOWN_SECONDS: Final = 2.0
 """At the stop, scrapes under way may take this long; the whole stop has 5 s."""
@@ -47,7 +46,7 @@ def is_of_this_machine(transport: BaseTransport | None) -> bool:
     peer, own = (transport and transport.get_extra_info(name) for name in ("peername", "sockname"))
     if not peer or not own:  # the connection is already closed
         return False
-    return bool(peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
+    return is_local(peer[0], own[0])
 
 
 class _ClientFaults(logging.Filter):

@@ -14,8 +14,8 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 
 from exporter.config.sources import Problem, SettingsError
-from exporter.web.section import Pem
-from exporter.web.web_config import TLS12_SUITES, Tls
+from exporter.web.handshake import ClientRefusedError, ServerObject, server_object
+from exporter.web.web_config import TLS12_SUITES, Pem, Tls
 
 _VERSIONS: Final = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -44,8 +44,8 @@ class ReloadableContext(ssl.SSLContext):
 
     current: ssl.SSLContext
 
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return self.current.wrap_bio(*args, **kwargs)
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *_: Any, **__: Any) -> ssl.SSLObject:
+        return server_object(self.current, incoming, outgoing)
 
 
 def reloadable_context(current: ssl.SSLContext) -> ReloadableContext:
@@ -59,6 +59,7 @@ def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = ServerObject
     steps: tuple[_Step, ...] = (_versions, _identity, _clients, _ciphers, _curves)
     wrong = {key: why for step in steps for key, why in step(context, tls)}
     if wrong:
@@ -81,39 +82,42 @@ def _versions(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
 
 
 def _identity(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
-    unreadable = [*_unreadable("cert_file", tls.cert), *_unreadable("key_file", tls.key)]
+    unreadable = [*_unreadable("cert_file", tls.certificate), *_unreadable("key_file", tls.private_key)]
     yield from unreadable
     if unreadable:
         return
     try:
-        with _file(tls.cert) as cert, _file(tls.key) as key:
+        with _file(tls.certificate) as cert, _file(tls.private_key) as key:
             context.load_cert_chain(cert, key, password=_no_passphrase)
     except _PassphraseWantedError:
-        yield _named("key_file", tls.key), "is encrypted; give it without a passphrase"
+        yield _named("key_file", tls.private_key), "is encrypted; give it without a passphrase"
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            yield _named("key_file", tls.key), "is not the key of the certificate"
-        elif _is_pem(tls.cert, "CERTIFICATE"):
-            yield _named("key_file", tls.key), "holds no private key that can be read (PEM)"
+            yield _named("key_file", tls.private_key), "is not the key of the certificate"
+        elif _is_pem(tls.certificate, "CERTIFICATE"):
+            yield _named("key_file", tls.private_key), "holds no private key that can be read (PEM)"
         else:
-            yield _named("cert_file", tls.cert), "holds no certificate that can be read (PEM)"
+            yield _named("cert_file", tls.certificate), "holds no certificate that can be read (PEM)"
     except OSError as error:
         yield "key", f"cannot be kept in a temporary file: {error.strerror}"
 
 
 def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
-    context.verify_mode = _VERIFY_MODES[tls.client_auth_type]
+    # exporter-toolkit, too, refuses clients without a certificate where names are given.
+    mode = ssl.CERT_REQUIRED if tls.client_allowed_sans else _VERIFY_MODES[tls.client_auth_type]
+    context.verify_mode = mode
     if context.verify_mode == ssl.CERT_NONE:
         return
-    if tls.client_ca is None:
+    if tls.client_authorities is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-    unreadable = [*_unreadable("client_ca_file", tls.client_ca)]
+    unreadable = [*_unreadable("client_ca_file", tls.client_authorities)]
     yield from unreadable
-    if tls.client_ca is not None and not unreadable:
+    if tls.client_authorities is not None and not unreadable:
         try:
-            context.load_verify_locations(cadata=_text(tls.client_ca))
+            context.load_verify_locations(cadata=_text(tls.client_authorities))
         except (ssl.SSLError, ValueError):
-            yield _named("client_ca_file", tls.client_ca), "holds no certificates that can be read (PEM)"
+            key = _named("client_ca_file", tls.client_authorities)
+            yield key, "holds no certificates that can be read (PEM)"
     if tls.client_allowed_sans:
         context.sslobject_class = _checking_sans(frozenset(tls.client_allowed_sans))
 
@@ -148,13 +152,12 @@ def _openssl_name(suite: str) -> str:
 
 
 def _checking_sans(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    class Checked(ssl.SSLObject):
-        """Ends the handshake with a client of another name."""
+    class Checked(ServerObject):
+        """Refuses clients of another name."""
 
-        def do_handshake(self) -> None:
-            super().do_handshake()
+        def check_client(self) -> None:
             if allowed.isdisjoint(_sans(self.getpeercert() or {})):
-                raise ssl.SSLCertVerificationError("the client's certificate holds no allowed name")
+                raise ClientRefusedError("the client certificate holds no allowed name")
 
     return Checked
 

@@ -1,6 +1,6 @@
-"""The file of `web.config_file`: TLS, headers, users and rate limit, in the format of Prometheus'
-exporter-toolkit, as frozen values.
+"""The file of `web.config_file`: TLS, headers, users and rate limit as frozen models.
 
+The format is that of Prometheus' exporter-toolkit; a field's name or alias is the key in the file.
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 
 Text in, values out: must not open a file that it names, nor know of ssl or HTTP.
@@ -10,14 +10,28 @@ Rule 2: no message shows a key, a password or its hash.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from exporter.config.sources import Problem, SettingsError
-from exporter.config.yaml_file import read_document
-from exporter.web.section import Pem, Section
+from pydantic import (  # noqa: TID251 - home of pydantic
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
+
+from exporter.config.loading import error_message
+from exporter.config.sources import Problem, SettingsError, quoted, shown, unknown
+from exporter.config.yaml_file import UNSET, read_document
+from exporter.web.go_scalars import parse_boolean, parse_seconds, parse_whole_number
 
 VERSIONS: Final = ("TLS10", "TLS11", "TLS12", "TLS13")
 CLIENT_AUTH_TYPES: Final = {
@@ -28,6 +42,8 @@ CLIENT_AUTH_TYPES: Final = {
     "VerifyClientCertIfGiven": "VerifyClientCertIfGiven",
     "RequireAndVerifyClientCert": "RequireAndVerifyClientCert",
 }
+FRAME_OPTIONS: Final = ("deny", "sameorigin")
+CONTENT_TYPE_OPTIONS: Final = ("nosniff",)
 CURVES: Final = ("CurveP256", "CurveP384", "CurveP521", "X25519")
 
 _ECDHE_SUITES: Final = (
@@ -42,176 +58,270 @@ TLS12_SUITES: Final = tuple(
 )
 TLS13_SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
-HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Content-Security-Policy": (),
-    "Strict-Transport-Security": (),
-    "X-Content-Type-Options": ("nosniff",),
-    "X-Frame-Options": ("deny", "sameorigin"),
-    "X-XSS-Protection": (),
-}
-"""What may be set, and to which values; to any where there are none."""
-
 # 128 bits of salt in 22 characters: the last one holds two of them. The library refuses any other.
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-_GO_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_GO_AMOUNT: Final = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
+Pem: TypeAlias = Path | str
+"""A file, or the text that would stand in one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    cert: Pem
-    key: Pem = field(repr=False)
-    client_auth_type: str = "NoClientCert"
-    client_ca: Pem | None = None
+def _one_of(names: Iterable[str]) -> AfterValidator:
+    allowed = tuple(names)
+
+    def check(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{quoted(text)} must be one of {', '.join(allowed)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _parsed(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Values that are no text are taken as they are, so that code can give a value."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    """Relative paths are relative to the folder of the web config, which is the validation's context."""
+    if not isinstance(value, str):
+        return value
+    if "-----BEGIN" in value:  # it would be shown as the name of a file that does not exist
+        raise ValueError(f"holds the text itself; write that under {_inline(info.field_name)}")
+    return (info.context or Path()) / value
+
+
+def _inline(key: str | None) -> str:
+    return (key or "").removesuffix("_file")
+
+
+def _one_line(text: str) -> str:
+    """Line ends become spaces, as in Go; a block of YAML ends in one."""
+    line = re.sub("[\r\n]", " ", text).strip(" \t")
+    if not line.replace("\t", " ").isprintable():
+        raise ValueError("must be text without control characters")
+    return line
+
+
+def _user_name(name: str) -> str:
+    if ":" in name or not name:
+        raise ValueError("is no user name: it must not be empty nor hold a colon")
+    return name
+
+
+def _hash(text: str) -> str:
+    if not _BCRYPT.fullmatch(text):
+        raise ValueError("must be a bcrypt hash, such as htpasswd -nBC 10 writes")
+    return text
+
+
+Flag = Annotated[bool, _parsed(parse_boolean)]
+FileName = Annotated[Path | None, BeforeValidator(_path)]
+Version = Annotated[str, _one_of(VERSIONS)]
+HeaderValue = Annotated[str, AfterValidator(_one_line)]
+
+
+class Section(BaseModel):
+    """A mapping of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_open_keys(cls, content: object) -> object:
+        """A known key whose value is left open is not given."""
+        if not isinstance(content, dict):
+            return content
+        known = cls.known_keys()
+        return {key: value for key, value in content.items() if value not in UNSET or key not in known}
+
+    @classmethod
+    def known_keys(cls) -> tuple[str, ...]:
+        return tuple(field.alias or name for name, field in cls.model_fields.items())
+
+
+class Tls(Section):
+    """`tls_server_config`. A check that needs several keys belongs to the last of them."""
+
+    cert: str | None = None
+    cert_file: FileName = Field(default=None, validate_default=True)
+    key: str | None = Field(default=None, repr=False)
+    key_file: FileName = Field(default=None, validate_default=True)
+    client_auth_type: Annotated[
+        str, _one_of(CLIENT_AUTH_TYPES), AfterValidator(lambda name: CLIENT_AUTH_TYPES[name])
+    ] = "NoClientCert"
     client_allowed_sans: tuple[str, ...] = ()
-    min_version: str = "TLS12"
-    max_version: str = "TLS13"
-    cipher_suites: tuple[str, ...] = ()
+    client_ca: str | None = None
+    client_ca_file: FileName = Field(default=None, validate_default=True)
+    min_version: Version = "TLS12"
+    max_version: Annotated[Version, Field(validate_default=True)] = "TLS13"
+    cipher_suites: tuple[Annotated[str, _one_of((*TLS12_SUITES, *TLS13_SUITES))], ...] = ()
     """Go's names; none: the library's own choice."""
-    curve_preferences: tuple[str, ...] = ()
-    prefer_server_cipher_suites: bool = True
+    prefer_server_cipher_suites: Flag = True
+    curve_preferences: tuple[Annotated[str, _one_of(CURVES)], ...] = ()
+
+    @property
+    def certificate(self) -> Pem:
+        """The file where both are given, as in exporter-toolkit; so it is for the other two."""
+        return self.cert_file or self.cert or ""
+
+    @property
+    def private_key(self) -> Pem:
+        return self.key_file or self.key or ""
+
+    @property
+    def client_authorities(self) -> Pem | None:
+        return self.client_ca_file or self.client_ca
+
+    @field_validator("cert_file", "key_file")
+    @classmethod
+    def _given(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if not file and info.data.get(_inline(info.field_name), "wrong") is None:
+            raise ValueError("is missing")
+        return file
+
+    @field_validator("client_ca_file")
+    @classmethod
+    def _authorities_are_of_use(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        given = file or info.data.get("client_ca")
+        kind = info.data.get("client_auth_type")
+        if given and kind == "NoClientCert":
+            raise ValueError("is of no use without a client_auth_type")
+        # Python's ssl has no way to take a certificate without verifying it.
+        verified_here_only = kind == "RequireAnyClientCert" or (
+            kind == "RequestClientCert" and info.data.get("client_allowed_sans")
+        )
+        if not given and verified_here_only:
+            raise ValueError(f"is missing: with {kind} every client certificate is verified here")
+        return file
+
+    @field_validator("client_allowed_sans")
+    @classmethod
+    def _certificates_are_asked_for(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("client_auth_type") == "NoClientCert":
+            raise ValueError("is of no use without a client_auth_type: no client is asked for a certificate")
+        return names
+
+    @field_validator("max_version")
+    @classmethod
+    def _not_below_the_minimum(cls, maximum: str, info: ValidationInfo) -> str:
+        minimum = info.data.get("min_version", "TLS10")
+        if VERSIONS.index(maximum) < VERSIONS.index(minimum):
+            raise ValueError(f"{maximum} is below min_version {minimum}")
+        return maximum
+
+    @field_validator("cipher_suites")
+    @classmethod
+    def _some_for_the_maximum(cls, suites: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        maximum = info.data.get("max_version", "TLS13")
+        if suites and maximum != "TLS13" and not set(suites) & set(TLS12_SUITES):
+            raise ValueError(f"holds none for max_version {maximum}")
+        return suites
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """One request each `interval` seconds, and `burst` at once after a pause."""
+class Headers(Section):
+    """`headers`: what may be set, and to which values."""
 
-    interval: float
-    burst: int
+    content_security_policy: HeaderValue | None = Field(default=None, alias="Content-Security-Policy")
+    strict_transport_security: HeaderValue | None = Field(default=None, alias="Strict-Transport-Security")
+    content_type_options: Annotated[HeaderValue, _one_of(CONTENT_TYPE_OPTIONS)] | None = Field(
+        default=None, alias="X-Content-Type-Options"
+    )
+    frame_options: Annotated[HeaderValue, _one_of(FRAME_OPTIONS)] | None = Field(
+        default=None, alias="X-Frame-Options"
+    )
+    xss_protection: HeaderValue | None = Field(default=None, alias="X-XSS-Protection")
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfig:
-    tls: Tls | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+class Http(Section):
+    """`http_server_config`."""
+
+    http2: Flag = True
+    """Without effect: the server speaks HTTP/1.1."""
+    headers: Headers = Headers()
+
+
+class RateLimit(Section):
+    """`rate_limit`: one request each `interval` seconds, and `burst` at once after a pause."""
+
+    interval: Annotated[float, _parsed(parse_seconds)] = 0.0
+    burst: Annotated[int, _parsed(parse_whole_number)] = Field(default=0, validate_default=True)
+
+    @field_validator("burst")
+    @classmethod
+    def _at_least_one(cls, burst: int, info: ValidationInfo) -> int:
+        if burst < 1 and info.data.get("interval"):
+            raise ValueError("must be at least 1, or no request would ever pass")
+        return burst
+
+
+def _none_if_empty(content: object) -> object:
+    return None if content == {} else content
+
+
+def _none_if_unlimited(limit: RateLimit | None) -> RateLimit | None:
+    return limit if limit and limit.interval > 0 else None
+
+
+class WebConfig(Section):
+    """The whole file; an empty one leaves everything open and plain."""
+
+    tls: Annotated[Tls | None, BeforeValidator(_none_if_empty)] = Field(
+        default=None, alias="tls_server_config"
+    )
+    http: Http = Field(default=Http(), alias="http_server_config")
+    users: Mapping[Annotated[str, AfterValidator(_user_name)], Annotated[str, AfterValidator(_hash)]] = Field(
+        default={}, alias="basic_auth_users", repr=False
+    )
     """Password hashes by name."""
-    rate_limit: RateLimit | None = None
+    rate_limit: Annotated[RateLimit | None, AfterValidator(_none_if_unlimited)] = None
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Those that are added to every response, by name."""
+        return self.http.headers.model_dump(by_alias=True, exclude_none=True)
 
     def files(self) -> list[Path]:
         """Those that are named in it."""
-        pems = (self.tls.cert, self.tls.key, self.tls.client_ca) if self.tls else ()
-        return [pem for pem in pems if isinstance(pem, Path)]
+        tls = self.tls
+        named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
+        return [file for file in named if file]
+
+
+SECTIONS: Final[Mapping[str, type[Section]]] = {
+    "": WebConfig,
+    "tls_server_config": Tls,
+    "http_server_config": Http,
+    "http_server_config.headers": Headers,
+    "rate_limit": RateLimit,
+}
+"""The models by the path of their mapping in the file."""
 
 
 def read_web_config(file: Path, content: bytes) -> WebConfig:
     """`file` gives relative paths their folder, and problems their place. Raises `SettingsError`."""
-    problems: list[Problem] = []
     try:
-        document = read_document(content)
+        return WebConfig.model_validate(read_document(content), context=file.parent)
+    except ValidationError as error:
+        raise SettingsError(_problems(file, error)) from None  # the error's own text quotes what was given
     except ValueError as error:
         raise SettingsError([Problem("web.config_file", f"{file}:", str(error))]) from None
-    top = Section("", document, file, problems)
-    config = WebConfig(
-        tls=_tls(top.section("tls_server_config")),
-        headers=_headers(top.section("http_server_config")),
-        users=_users(top.section("basic_auth_users")),
-        rate_limit=_rate_limit(top.section("rate_limit")),
-    )
-    top.end()
-    if problems:
-        raise SettingsError(problems)
-    return config
 
 
-def _tls(section: Section) -> Tls | None:
-    cert, key = section.pem("cert"), section.pem("key")
-    tls = Tls(
-        cert=cert or "",
-        key=key or "",
-        client_auth_type=CLIENT_AUTH_TYPES[
-            section.one_of("client_auth_type", CLIENT_AUTH_TYPES, "NoClientCert")
-        ],
-        client_ca=section.pem("client_ca"),
-        client_allowed_sans=section.texts("client_allowed_sans"),
-        min_version=section.one_of("min_version", VERSIONS, "TLS12"),
-        max_version=section.one_of("max_version", VERSIONS, "TLS13"),
-        cipher_suites=section.texts("cipher_suites", (*TLS12_SUITES, *TLS13_SUITES)),
-        curve_preferences=section.texts("curve_preferences", CURVES),
-        prefer_server_cipher_suites=section.flag("prefer_server_cipher_suites", default=True),
-    )
-    section.end()
-    if not section.keys:
-        return None
-    for name, pem in (("cert_file", cert), ("key_file", key)):
-        if not pem:
-            section.wrong(name, "is missing")
-    _check_client_auth(section, tls)
-    _check_versions(section, tls)
-    return tls
+_KINDS: Final = {"string_type": "text", "path_type": "text", "tuple_type": "a list of texts"}
 
 
-def _check_client_auth(section: Section, tls: Tls) -> None:
-    required = tls.client_auth_type in {"RequireAnyClientCert", "RequireAndVerifyClientCert"}
-    if tls.client_ca and tls.client_auth_type == "NoClientCert":
-        section.wrong("client_ca_file", "is of no use without a client_auth_type")
-    if tls.client_allowed_sans and not required:
-        section.wrong(
-            "client_allowed_sans",
-            "needs a client_auth_type of RequireAnyClientCert or RequireAndVerifyClientCert",
-        )
-    # Python's ssl has no way to take a certificate without verifying it.
-    if tls.client_auth_type == "RequireAnyClientCert" and not tls.client_ca:
-        section.wrong(
-            "client_auth_type",
-            "RequireAnyClientCert needs a client_ca_file here: every certificate that is taken is verified",
-        )
+def _problems(file: Path, error: ValidationError) -> Iterator[Problem]:
+    for detail in error.errors(include_url=False):
+        message = error_message(detail, _KINDS.get(detail["type"], "a mapping"), _unknown(detail))
+        yield Problem(shown(_key_path(detail)), f"{file}:", message)
 
 
-def _check_versions(section: Section, tls: Tls) -> None:
-    if VERSIONS.index(tls.min_version) > VERSIONS.index(tls.max_version):
-        section.wrong("min_version", f"{tls.min_version} is above max_version {tls.max_version}")
-    if tls.cipher_suites and tls.max_version != "TLS13" and not set(tls.cipher_suites) & set(TLS12_SUITES):
-        section.wrong("cipher_suites", f"holds none for max_version {tls.max_version}")
+def _key_path(detail: ErrorDetails) -> str:
+    """`tls_server_config.cipher_suites[2]`."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    return "".join(parts).removesuffix(".[key]").removeprefix(".")
 
 
-def _headers(section: Section) -> Mapping[str, str]:
-    section.flag("http2", default=True)  # HTTP/1.1 is what the server speaks, whatever stands here
-    headers = section.section("headers")
-    section.end()
-    values = {}
-    for name in HEADERS:
-        value = headers.one_of(name, HEADERS[name], "") if HEADERS[name] else headers.text(name)
-        if value and not value.isprintable():
-            headers.wrong(name, "must be one line of text")
-        elif value:
-            values[name] = value
-    headers.end()
-    return values
-
-
-def _users(section: Section) -> Mapping[str, str]:
-    users = {}
-    for name in section.keys:
-        hash_ = section.text(name)
-        if ":" in name or not name:
-            section.wrong(name, "is no user name: it must not be empty nor hold a colon")
-        elif hash_ is None or not _BCRYPT.fullmatch(hash_):
-            section.wrong(name, "must be a bcrypt hash, such as htpasswd -nBC 10 writes")
-        else:
-            users[name] = hash_
-    return users
-
-
-def _rate_limit(section: Section) -> RateLimit | None:
-    interval = _go_seconds(section.text("interval") or "0")
-    burst = section.text("burst") or "0"
-    section.end()
-    if interval is None:
-        section.wrong("interval", "is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit")
-    elif not re.fullmatch("[0-9]{1,9}", burst):
-        section.wrong("burst", "must be a whole number")
-    elif interval and int(burst) == 0:
-        section.wrong("burst", "must be at least 1, or no request would ever pass")
-    elif interval:
-        return RateLimit(interval, int(burst))
-    return None
-
-
-def _go_seconds(text: str) -> float | None:
-    """A duration as Go writes it; `None` for anything else."""
-    if text == "0":
-        return 0.0
-    if not re.fullmatch(f"(?:{_GO_AMOUNT})+", text):
-        return None
-    return sum(float(amount) * _GO_UNITS[unit] for amount, unit in re.findall(_GO_AMOUNT, text))
+def _unknown(detail: ErrorDetails) -> str:
+    *parents, key = map(str, detail["loc"])
+    section = SECTIONS.get(".".join(parents))
+    return unknown(key, section.known_keys() if section else ()).replace("setting", "key")

@@ -68,11 +68,12 @@ def trusting(
 
 
 async def tried(web_service: WebService, context: ssl.SSLContext, *headers: str) -> Reply | None:
-    """`None`: the server, or the client, did not want to."""
+    """`None`: the server, or the client, refused."""
     try:
-        return await ask(web_service.port, "/metrics", tls=context, headers=headers)
+        reply = await ask(web_service.port, "/metrics", tls=context, headers=headers)
     except OSError:
         return None
+    return None if reply.status == 403 else reply
 
 
 # -- the certificate ----------------------------------------------------------------------------------------
@@ -86,8 +87,7 @@ async def test_certificate_from_files(folder: Path) -> None:
         assert reply.tls
         assert reply.tls[0] == "TLSv1.3"
         assert reply.certificate == "server"
-        with pytest.raises(ConnectionResetError):
-            await ask(web_service.port)
+        assert (await ask(web_service.port)).status == 400
 
 
 async def test_certificate_as_text(folder: Path) -> None:
@@ -159,6 +159,19 @@ async def test_allowed_names(folder: Path, name: str) -> None:
         assert bool(await tried(web_service, trusting(folder, client="client"))) is (name in CLIENT_NAMES)
         assert await tried(web_service, trusting(folder, client="other-client")) is None
         assert await tried(web_service, trusting(folder)) is None
+
+
+@pytest.mark.parametrize("client_auth_type", ["RequestClientCert", "VerifyClientCertIfGiven"])
+async def test_allowed_names_require_a_certificate(folder: Path, client_auth_type: str) -> None:
+    """As in exporter-toolkit, whatever the type says of clients without one; here it is verified, too."""
+    tls = f"client_auth_type: {client_auth_type}\nclient_ca_file: ca.pem\nclient_allowed_sans: [scraper.example]"
+    async with opened(config_file=configured(folder, tls)) as web_service:
+        accepted = {
+            client
+            for client in (None, "client", "other-client", "strange-client")
+            if await tried(web_service, trusting(folder, client=client))
+        }
+        assert accepted == {"client"}
 
 
 # -- versions, ciphers, curves ------------------------------------------------------------------------------
@@ -266,18 +279,18 @@ async def test_curves(folder: Path, curve: str, same: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("tls", "expected"),
     [
-        (Tls(Path("none.pem"), Path("none.key")), ["cert_file: none.pem does not exist", "key_file: none.key does not exist"]),
-        (Tls(Path(), Path("server.key")), ["cert_file: . cannot be read: Is a directory"]),
-        (Tls(Path("server.pem"), Path("next-server.key")), ["key_file: is not the key of the certificate"]),
-        (Tls(Path("server.key"), Path("server.key")), ["cert_file: holds no certificate that can be read (PEM)"]),
-        (Tls(Path("server.pem"), Path("server.pem")), ["key_file: holds no private key that can be read (PEM)"]),
-        (Tls(Path("server.pem"), Path("encrypted.key")), ["key_file: is encrypted; give it without a passphrase"]),
-        (Tls(Path("a\0b"), Path("server.key")), ["cert_file: is no name of a file"]),
-        (Tls(Path("server.pem"), Path("server.key"), "VerifyClientCertIfGiven", Path("binary")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
-        (Tls("ünsinn", "ünsinn", "VerifyClientCertIfGiven", "ünsinn"), ["cert: holds no certificate that can be read (PEM)", "client_ca: holds no certificates that can be read (PEM)"]),
-        (Tls("nonsense", "nonsense"), ["cert: holds no certificate that can be read (PEM)"]),
-        (Tls(Path("server.pem"), Path("server.key"), "VerifyClientCertIfGiven", Path("server.key")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
-        (Tls(Path("server.pem"), Path("server.key"), "VerifyClientCertIfGiven", Path("none")), ["client_ca_file: none does not exist"]),
+        (Tls(cert_file=Path("none.pem"), key_file=Path("none.key")), ["cert_file: none.pem does not exist", "key_file: none.key does not exist"]),
+        (Tls(cert_file=Path(), key_file=Path("server.key")), ["cert_file: . cannot be read: Is a directory"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("next-server.key")), ["key_file: is not the key of the certificate"]),
+        (Tls(cert_file=Path("server.key"), key_file=Path("server.key")), ["cert_file: holds no certificate that can be read (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.pem")), ["key_file: holds no private key that can be read (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("encrypted.key")), ["key_file: is encrypted; give it without a passphrase"]),
+        (Tls(cert_file=Path("a\0b"), key_file=Path("server.key")), ["cert_file: is no name of a file"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("binary")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
+        (Tls(cert="ünsinn", key="ünsinn", client_auth_type="VerifyClientCertIfGiven", client_ca="ünsinn"), ["cert: holds no certificate that can be read (PEM)", "client_ca: holds no certificates that can be read (PEM)"]),
+        (Tls(cert="nonsense", key="nonsense"), ["cert: holds no certificate that can be read (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("server.key")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("none")), ["client_ca_file: none does not exist"]),
     ],
 )  # fmt: skip
 def test_mistakes(folder: Path, monkeypatch: pytest.MonkeyPatch, tls: Tls, expected: list[str]) -> None:
@@ -302,7 +315,11 @@ def test_name_of_no_file_is_told(folder: Path) -> None:
 @pytest.mark.skipif(hasattr(ssl.SSLContext, "set_groups"), reason="this Python can keep to several")
 def test_several_curves_are_refused_where_they_cannot_be_kept_to(folder: Path) -> None:
     """Better than to allow what was not asked for."""
-    tls = Tls(folder / "server.pem", folder / "server.key", curve_preferences=("X25519", "CurveP256"))
+    tls = Tls(
+        cert_file=folder / "server.pem",
+        key_file=folder / "server.key",
+        curve_preferences=("X25519", "CurveP256"),
+    )
     with pytest.raises(SettingsError, match=r"curve_preferences: web.yml: may hold one curve only"):
         server_context(tls, Path("web.yml"))
 
@@ -310,7 +327,7 @@ def test_several_curves_are_refused_where_they_cannot_be_kept_to(folder: Path) -
 def test_text_that_cannot_be_kept_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux keeps it in memory. Elsewhere, where nothing can be written, certificates must come as files."""
     monkeypatch.setattr("tempfile.tempdir", str(folder / "nowhere"))
-    tls = Tls((folder / "server.pem").read_text(), (folder / "server.key").read_text())
+    tls = Tls(cert=(folder / "server.pem").read_text(), key=(folder / "server.key").read_text())
     if hasattr(os, "memfd_create"):
         server_context(tls, Path("web.yml"))
     monkeypatch.delattr("os.memfd_create", raising=False)

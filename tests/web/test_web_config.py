@@ -72,10 +72,10 @@ rate_limit:
 """)
     folder = FILE.parent
     assert config.tls == Tls(
-        cert=folder / "certs/server.pem",
-        key=Path("/run/secrets/server.key"),
+        cert_file=folder / "certs/server.pem",
+        key_file=Path("/run/secrets/server.key"),
         client_auth_type="RequireAndVerifyClientCert",
-        client_ca=folder / "ca.pem",
+        client_ca_file=folder / "ca.pem",
         client_allowed_sans=("scraper.example", "192.0.2.7"),
         min_version="TLS11",
         max_version="TLS12",
@@ -87,7 +87,7 @@ rate_limit:
     assert len(config.headers) == 5
     assert config.headers["X-Frame-Options"] == "deny"
     assert config.users == {"alice": HASH, "0123": HASH}
-    assert config.rate_limit == RateLimit(60.5, 3)
+    assert config.rate_limit == RateLimit(interval=60.5, burst=3)
     assert HASH not in repr(config)
 
 
@@ -96,7 +96,7 @@ def test_certificates_may_stand_in_the_file() -> None:
     config = read(
         "tls_server_config: {cert: C, key: K, client_ca: A, client_auth_type: VerifyClientCertIfGiven}"
     )
-    assert config.tls == Tls("C", "K", "VerifyClientCertIfGiven", "A")
+    assert config.tls == Tls(cert="C", key="K", client_auth_type="VerifyClientCertIfGiven", client_ca="A")
     assert config.files() == []
 
 
@@ -121,22 +121,42 @@ def test_every_suite_of_go_is_known(suite: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "text",
     [
-        ("1s", 1.0),
-        ("100ms", 0.1),
-        ("1m30s", 90.0),
-        ("2h", 7200.0),
-        ("1.5s", 1.5),
-        ("250us", 0.00025),
-        ("1ns", 1e-9),
+        "interval: 1000, burst: 5",
+        "interval: .5s, burst: 5.0",
+        "interval: +1s, burst: 1",
+        "interval: 2h, burst: 1e2",
     ],
 )
-def test_go_durations(text: str, seconds: float) -> None:
-    """The rate's interval is written as in Go."""
-    limit = read(f"rate_limit: {{interval: {text}, burst: 1}}").rate_limit
-    assert limit
-    assert limit.interval == pytest.approx(seconds)
+def test_numbers_of_the_rate_limit(text: str) -> None:
+    """Durations are written as in Go, and a burst may be written as a float."""
+    assert read(f"rate_limit: {{{text}}}").rate_limit
+
+
+@pytest.mark.parametrize("text", ["yes", "on", "TRUE", "y"])
+def test_booleans_are_those_of_yaml_1_1(text: str) -> None:
+    """As exporter-toolkit reads them."""
+    assert read(f"http_server_config: {{http2: {text}}}") == read("http_server_config: {http2: true}")
+
+
+def test_file_is_used_where_text_is_given_too() -> None:
+    """As in exporter-toolkit; the text is not looked at."""
+    both = "cert: C, key: K, client_ca: A, client_ca_file: a.pem, client_auth_type: VerifyClientCertIfGiven"
+    tls = read(f"tls_server_config: {{{PAIR}, {both}}}").tls
+    assert tls
+    folder = FILE.parent
+    assert (tls.certificate, tls.private_key, tls.client_authorities) == (
+        folder / "c.pem",
+        folder / "k.pem",
+        folder / "a.pem",
+    )
+
+
+def test_header_over_several_lines() -> None:
+    """Line ends become spaces, as in Go."""
+    text = "http_server_config:\n  headers:\n    Content-Security-Policy: |\n      default-src 'none';\n      img-src *\n"
+    assert read(text).headers == {"Content-Security-Policy": "default-src 'none'; img-src *"}
 
 
 def test_rate_limit_of_zero_is_none() -> None:
@@ -148,6 +168,7 @@ def test_rate_limit_of_zero_is_none() -> None:
     ("text", "expected"),
     [
         ("a: b: c", ["web.config_file: line 1: mapping values are not allowed here"]),
+        ("tls_server_config: {client_allowed_sans: [[a]], cert: C, key: K}", ["tls_server_config.client_allowed_sans[0]: must be text"]),
         ("- a", ["web.config_file: must be a mapping of settings, such as poll: {interval: 60s}"]),
         ("tls_server_confg: {}", ["tls_server_confg: unknown key; did you mean tls_server_config?"]),
         ("x: 1\ny: 2", ["x: unknown key", "y: unknown key"]),
@@ -155,32 +176,35 @@ def test_rate_limit_of_zero_is_none() -> None:
         ("basic_auth_users: [a]", ["basic_auth_users: must be a mapping"]),
         ("tls_server_config: {min_version: TLS12}", ["tls_server_config.cert_file: is missing", "tls_server_config.key_file: is missing"]),
         ("tls_server_config: {cert_file: c}", ["tls_server_config.key_file: is missing"]),
-        (f"tls_server_config: {{{PAIR}, cert: C}}", ["tls_server_config.cert: contradicts cert_file; keep one of the two"]),
+        ("tls_server_config: {cert_file: -----BEGIN X, key: K}", ["tls_server_config.cert_file: holds the text itself; write that under cert"]),
+        ("a: 1\n---\nb: 2", ["web.config_file: line 2: but found another document"]),
         (f"tls_server_config: {{{PAIR}, certfile: c}}", ["tls_server_config.certfile: unknown key; did you mean cert_file?"]),
         (f"tls_server_config: {{{PAIR}, min_version: TLS9}}", ['tls_server_config.min_version: "TLS9" must be one of TLS10, TLS11, TLS12, TLS13']),
-        (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", ["tls_server_config.min_version: TLS13 is above max_version TLS12"]),
-        (f"tls_server_config: {{{PAIR}, cipher_suites: [RC4]}}", [f'tls_server_config.cipher_suites: "RC4" is none of {", ".join((*TLS12_SUITES, *TLS13_SUITES))}']),
+        (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", ["tls_server_config.max_version: TLS12 is below min_version TLS13"]),
+        (f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_AES_128_GCM_SHA256, RC4, RC5]}}", [f'tls_server_config.cipher_suites[{index}]: "{name}" must be one of {", ".join((*TLS12_SUITES, *TLS13_SUITES))}' for index, name in ((1, "RC4"), (2, "RC5"))]),
         (f"tls_server_config: {{{PAIR}, cipher_suites: TLS_AES_128_GCM_SHA256}}", ["tls_server_config.cipher_suites: must be a list of texts"]),
         (f"tls_server_config: {{{PAIR}, max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]}}", ["tls_server_config.cipher_suites: holds none for max_version TLS12"]),
-        (f"tls_server_config: {{{PAIR}, curve_preferences: [P256]}}", ['tls_server_config.curve_preferences: "P256" is none of CurveP256, CurveP384, CurveP521, X25519']),
+        (f"tls_server_config: {{{PAIR}, curve_preferences: [P256]}}", ['tls_server_config.curve_preferences[0]: "P256" must be one of CurveP256, CurveP384, CurveP521, X25519']),
         (f"tls_server_config: {{{PAIR}, client_ca_file: a}}", ["tls_server_config.client_ca_file: is of no use without a client_auth_type"]),
-        (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", ["tls_server_config.client_auth_type: RequireAnyClientCert needs a client_ca_file here: every certificate that is taken is verified"]),
-        (f"tls_server_config: {{{PAIR}, client_auth_type: VerifyClientCertIfGiven, client_allowed_sans: [a]}}", ["tls_server_config.client_allowed_sans: needs a client_auth_type of RequireAnyClientCert or RequireAndVerifyClientCert"]),
-        (f"tls_server_config: {{{PAIR}, prefer_server_cipher_suites: 1}}", ['tls_server_config.prefer_server_cipher_suites: "1" must be one of true, false']),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", ["tls_server_config.client_ca_file: is missing: with RequireAnyClientCert every client certificate is verified here"]),
+        (f"tls_server_config: {{{PAIR}, client_allowed_sans: [a]}}", ["tls_server_config.client_allowed_sans: is of no use without a client_auth_type: no client is asked for a certificate"]),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: RequestClientCert, client_allowed_sans: [a]}}", ["tls_server_config.client_ca_file: is missing: with RequestClientCert every client certificate is verified here"]),
+        (f"tls_server_config: {{{PAIR}, prefer_server_cipher_suites: 1}}", ["tls_server_config.prefer_server_cipher_suites: must be true or false"]),
         (f"tls_server_config: {{{PAIR}, client_auth_type: [a]}}", ["tls_server_config.client_auth_type: must be text"]),
         ("http_server_config: {http3: true}", ["http_server_config.http3: unknown key; did you mean http2?"]),
-        ("http_server_config: {http2: maybe}", ['http_server_config.http2: "maybe" must be one of true, false']),
+        ("http_server_config: {http2: maybe}", ["http_server_config.http2: must be true or false"]),
         ("http_server_config: {headers: {X-Other: a}}", ["http_server_config.headers.X-Other: unknown key"]),
         ("http_server_config: {headers: {X-Frame-Options: maybe}}", ['http_server_config.headers.X-Frame-Options: "maybe" must be one of deny, sameorigin']),
-        ('http_server_config: {headers: {X-XSS-Protection: "a\\nb"}}', ["http_server_config.headers.X-XSS-Protection: must be one line of text"]),
+        ('http_server_config: {headers: {X-XSS-Protection: "a\\eb"}}', ["http_server_config.headers.X-XSS-Protection: must be text without control characters"]),
         ("basic_auth_users: {alice: secret}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
         ("basic_auth_users: {alice: }", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
         (f"basic_auth_users: {{alice: {HASH[:-1]}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
         (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$99$')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
         (f"basic_auth_users: {{alice: {HASH.replace('zou', 'zoz')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
         (f'basic_auth_users: {{"a:b": {HASH}}}', ["basic_auth_users.a:b: is no user name: it must not be empty nor hold a colon"]),
-        ("basic_auth_users: {alice: [secret]}", ["basic_auth_users.alice: must be text", "basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        ("rate_limit: {interval: 1, burst: 1}", ["rate_limit.interval: is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit"]),
+        ("basic_auth_users: {alice: [secret]}", ["basic_auth_users.alice: must be text"]),
+        ("rate_limit: {interval: -1s, burst: 1}", ["rate_limit.interval: must not be negative; write 0 for no limit"]),
+        ("rate_limit: {interval: 1d, burst: 1}", ["rate_limit.interval: is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit"]),
         ("rate_limit: {interval: 1s, burst: many}", ["rate_limit.burst: must be a whole number"]),
         ("rate_limit: {interval: 1s}", ["rate_limit.burst: must be at least 1, or no request would ever pass"]),
     ],
