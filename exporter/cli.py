@@ -15,8 +15,8 @@ from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.loading import add_flags, load
 from exporter.config.parsers import ListenAddress, parse_listen_address
+from exporter.config.problems import SettingsError
 from exporter.config.settings import Settings
-from exporter.config.sources import SettingsError
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World

@@ -14,20 +14,17 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
-from exporter.config.parsers import ListenAddress, parse_listen_addresses, why
+from exporter.config.parsers import ListenAddress, parse_listen_addresses
+from exporter.config.problems import Problem, SettingsError, quoted, shown, why
 from exporter.config.sources import (
     CONFIG_FILE_FLAG,
     CONFIG_FILE_VARIABLE,
     Given,
     Location,
-    Problem,
     Setting,
-    SettingsError,
     add_flags,
     given_by_environment,
     given_by_flags,
-    quoted,
-    shown,
 )
 
 LISTEN_ADDRESS: Final = Setting(

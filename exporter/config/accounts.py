@@ -14,8 +14,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr  # noqa: TID251 - home of pydantic
 
-from exporter.config.parsers import why
-from exporter.config.sources import ACCOUNT_VARIABLES, Problem, account_by_environment, shown
+from exporter.config.problems import Problem, shown, why
+from exporter.config.sources import ACCOUNT_VARIABLES, account_by_environment
 from exporter.config.yaml_file import accounts_by_file
 from exporter.errors import CredentialError
 

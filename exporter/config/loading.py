@@ -16,9 +16,9 @@ from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 
 from exporter.config import sources as written
 from exporter.config.accounts import WrittenAccounts, read_accounts
-from exporter.config.parsers import why
+from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown, why
 from exporter.config.settings import SETTINGS, Settings
-from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location, Problem, SettingsError
+from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location
 from exporter.config.yaml_file import given_by_file, read_document, unknown_sections
 
 
@@ -77,7 +77,7 @@ def _document(
             return file, read_document(file.read_bytes())
         except OSError as error:
             name = written.CONFIG_FILE_FLAG if flag else written.CONFIG_FILE_VARIABLE
-            problems.append(Problem("config_file", f"{name}={written.quoted(text)}", why(error)))
+            problems.append(Problem("config_file", f"{name}={quoted(text)}", why(error)))
         except ValueError as error:
             problems.append(Problem("config_file", f"{file}:", str(error)))
     return file, {}
@@ -98,23 +98,21 @@ def _problem(detail: ErrorDetails, given: Mapping[Location, Given], accounts: Wr
     if location[0] == "accounts":
         index, key = int(location[1]), "".join(location[2:3])
         allowed = "text" if key else "a mapping of name and credential"
-        return accounts.problem(
-            index, key, _message(detail, allowed, written.unknown(key, ACCOUNT_VARIABLES))
-        )
+        return accounts.problem(index, key, _message(detail, allowed, unknown(key, ACCOUNT_VARIABLES)))
     path = ".".join(location[:2])
     settings = {setting.path: setting.allowed for setting in SETTINGS}
     if detail["type"] == "extra_forbidden":
-        return Problem(written.shown(path), f"{accounts.file}:", written.unknown(path, settings))
+        return Problem(shown(path), f"{accounts.file}:", unknown(path, settings))
     allowed = settings.get(path, "a mapping of settings")
     return Problem(path, given[location[:2]].source, _message(detail, allowed, ""))
 
 
-def _message(detail: ErrorDetails, allowed: str, unknown: str) -> str:
+def _message(detail: ErrorDetails, allowed: str, otherwise: str) -> str:
     match detail["type"]:
         case "value_error":  # one of ours, with what would be right
             return str(detail["ctx"]["error"])
         case "extra_forbidden":
-            return unknown
+            return otherwise
         case "missing":
             return "is missing"
     return f"must be {allowed}"

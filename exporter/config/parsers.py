@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from exporter.config.problems import why
+
 _OTHER_PATHS: Final = frozenset({"/", "/status.css", "/-/healthy", "/-/ready", "/-/reload"})
 _UNITS: Final = {
     "d": Fraction(86400),
@@ -126,10 +128,6 @@ def check_telemetry_path(text: str) -> str:
     if text in _OTHER_PATHS:
         raise ValueError("is taken; write one such as /metrics")
     return text
-
-
-def why(error: OSError) -> str:
-    return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
 
 
 def check_readable(file: Path | None) -> Path | None:

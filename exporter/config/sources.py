@@ -1,17 +1,17 @@
-"""Settings as people write them: flags and variables. Text in, text with its source out.
+"""Flags and environment variables: text in, text with its source out.
 
-Must not know what a setting means (that is `settings`), nor read the environment by itself.
+Must not know what a setting means (that is `settings`), nor read the environment by itself. Imports the
+standard library only: a health check uses it, and must stay small.
 
-Rule 1: a value is text until `settings` gives it a type, whichever source it came from.
-Rule 2: a problem is one line that says where the value stands and what would be right.
-Rule 3: a line never shows a credential. Values of unknown names are not shown at all.
+Rule: a value is text until `settings` gives it a type, whichever source it came from.
 """
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
+
+from exporter.config.problems import Problem, quoted, shown, unknown
 
 PREFIX: Final = "EXPORTER_"
 CONFIG_FILE_FLAG: Final = "--config-file"
@@ -36,26 +36,6 @@ _SERVICE_LINK: Final = re.compile(
     r"EXPORTER_(?:[A-Z0-9]+_)*"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
-
-
-class Problem(NamedTuple):
-    """One wrong setting. `source` is the flag, variable or file, with the value if it is no secret."""
-
-    path: str
-    source: str
-    message: str
-
-    def __str__(self) -> str:
-        line = f"{self.path}: {self.source} {self.message}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-class SettingsError(Exception):
-    """All that is wrong with the settings, at once; one line for each problem."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 class Setting(NamedTuple):
@@ -86,20 +66,6 @@ class Given(NamedTuple):
 
     value: Any
     source: str
-
-
-def shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def quoted(value: str) -> str:
-    # A URL may hold a password before the "@" and a token behind "?" or "#".
-    return f'"{shown(re.sub(r"^.*@|[?#].*$", "…", value, flags=re.DOTALL))}"'
-
-
-def unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
-    return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:

@@ -13,16 +13,8 @@ from typing import Any, Final, TypeGuard
 
 import yaml  # noqa: TID251 - home of yaml
 
-from exporter.config.sources import (
-    ACCOUNT_VARIABLES,
-    Given,
-    Location,
-    Problem,
-    Setting,
-    quoted,
-    shown,
-    unknown,
-)
+from exporter.config.problems import Problem, quoted, shown, unknown
+from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location, Setting
 
 UNSET: Final = ("", "~", "null")
 """YAML's ways to say that a value is left open, as text."""

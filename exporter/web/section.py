@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from exporter.config.sources import Problem, quoted, shown, unknown
+from exporter.config.problems import Problem, quoted, shown, unknown
 from exporter.config.yaml_file import UNSET
 
 Pem: TypeAlias = Path | str

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from exporter.config.sources import Problem, SettingsError
+from exporter.config.problems import Problem, SettingsError
 from exporter.config.yaml_file import read_document
 from exporter.web.section import Pem, Section
 

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from exporter.config.accounts import Account
 from exporter.config.loading import add_flags, load
 from exporter.config.parsers import ListenAddress, duration_text, parse_duration, parse_listen_address
+from exporter.config.problems import SettingsError
 from exporter.config.settings import SETTINGS, Api, Settings, Web
-from exporter.config.sources import ACCOUNT_VARIABLES, Setting, SettingsError
+from exporter.config.sources import ACCOUNT_VARIABLES, Setting
 from exporter.errors import CredentialError
 from tools.reference import DOCS, SETTINGS_PAGE, main, settings_reference
 

@@ -7,8 +7,9 @@ import argparse
 
 import pytest
 
+from exporter.config.problems import Problem
 from exporter.config.settings import SETTINGS
-from exporter.config.sources import Problem, add_flags, unknown_flags, unknown_variables
+from exporter.config.sources import add_flags, unknown_flags, unknown_variables
 
 
 def parser() -> argparse.ArgumentParser:

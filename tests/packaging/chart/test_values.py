@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.config.parsers import _OTHER_PATHS, check_base_url, parse_duration, parse_listen_address
+from exporter.config.problems import SettingsError
 from exporter.config.settings import SETTINGS, Settings
-from exporter.config.sources import Setting, SettingsError
+from exporter.config.sources import Setting
 from exporter.web.section import Section
 from exporter.web.web_config import (
     CLIENT_AUTH_TYPES,
