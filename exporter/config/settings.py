@@ -3,7 +3,8 @@
 Must not know what a setting is used for, nor how it is written as a flag, as a variable or in a file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -135,6 +136,10 @@ class Log(BaseModel):
     format: Literal["logfmt", "json"] = Field(default="logfmt", description="form of a log line")
 
 
+# pydantic-settings asks the class for its sources, and has no way to hand them to one instance.
+_SOURCES: Final[ContextVar[tuple[PydanticBaseSettingsSource, ...]]] = ContextVar("sources", default=())
+
+
 class Settings(BaseSettings):
     """Every setting, checked and frozen. Times are seconds."""
 
@@ -158,9 +163,18 @@ class Settings(BaseSettings):
         return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
 
     @classmethod
+    def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource], **values: Any) -> "Settings":
+        """`values`, then the sources, the strongest first. Raises pydantic's `ValidationError`."""
+        token = _SOURCES.set(tuple(sources))
+        try:
+            return cls(**values)
+        finally:
+            _SOURCES.reset(token)
+
+    @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load` merges the others itself: a problem must say which one its value came from.
-        return (sources["init_settings"],)
+        # Not the library's own sources: they read the process environment, and forget what they read.
+        return (sources["init_settings"], *_SOURCES.get())
 
 
 def _settings() -> Iterator[Setting]:

@@ -93,6 +93,14 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
         )
 
 
+def config_file(flags: Mapping[str, object], environ: Mapping[str, str]) -> Given | None:
+    """The path of the settings file and where it was written; `None` when there is none."""
+    flag = flags.get("config_file")
+    text = str(flag or environ.get(CONFIG_FILE_VARIABLE, ""))
+    name = CONFIG_FILE_FLAG if flag else CONFIG_FILE_VARIABLE
+    return Given(text, f"{name}={quoted(text)}") if text else None
+
+
 def given_by_flags(settings: Sequence[Setting], flags: Mapping[str, object]) -> dict[Location, Given]:
     given = {}
     for setting in settings:
