@@ -7,7 +7,7 @@ Rule 2: all problems are reported at once, and none shows a credential.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError  # noqa: TID251 - home of pydantic
@@ -29,9 +29,24 @@ from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.config.yaml_file import read_file
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag for each setting, and `--config-file`. Use a parser with `allow_abbrev=False`."""
-    written.add_flags(parser, SETTINGS)
+def add_flags(
+    parser: argparse.ArgumentParser,
+    include: Callable[[str], bool] = lambda _: True,
+    defaults: Mapping[str, str] | None = None,
+) -> None:
+    """`--config-file`, and a flag for each setting. Use a parser with `allow_abbrev=False`.
+
+    `include`: whether to add the setting of a path. `defaults`: shown in place of the model's own, by path.
+    """
+    defaults = defaults or {}
+    written.add_flags(
+        parser,
+        [
+            each._replace(default=defaults.get(each.path, each.default))
+            for each in SETTINGS
+            if include(each.path)
+        ],
+    )
 
 
 def load(

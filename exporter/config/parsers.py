@@ -49,6 +49,11 @@ def duration_text(seconds: float) -> str:
     return f"{Decimal(repr(seconds)).normalize():f}s"
 
 
+def lower_case(value: object) -> object:
+    """A word in lower case; `warn` is short for `warning`."""
+    return {"warn": "warning"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
     """`host` is None for every interface; port 0 is any free port."""

@@ -44,8 +44,11 @@ def quoted(value: str) -> str:
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
-    return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+    if not near:  # the name without its section, such as --interval
+        near = [each for each in names if each.rpartition(".")[2] == name.lstrip("-").replace("-", "_")]
+    return f"unknown setting; did you mean {near[0]}?" if len(near) == 1 else "unknown setting"
 
 
 def why(error: OSError) -> str:

@@ -57,6 +57,12 @@ class Setting(NamedTuple):
         return f"--{self.path}"
 
     @property
+    def spellings(self) -> tuple[str, ...]:
+        """The flag, and what else is accepted: hyphens for underscores, and exporter-toolkit's spelling."""
+        ours = dict.fromkeys((self.flag, self.flag.replace("_", "-")))
+        return (*ours, "--web.config.file") if self.path == "web.config_file" else tuple(ours)
+
+    @property
     def variable(self) -> str:
         return PREFIX + self.path.upper().replace(".", "__")
 
@@ -70,10 +76,11 @@ class Given(NamedTuple):
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
     """Values stay text and are found under the setting's path; what is not given is not there."""
-    parser.add_argument(
-        CONFIG_FILE_FLAG,
+    _add_flag(
+        parser,
+        (CONFIG_FILE_FLAG, "--config.file"),
+        "config_file",
         metavar="FILE",
-        default=argparse.SUPPRESS,
         help=f"YAML file with settings and accounts (variable {CONFIG_FILE_VARIABLE})",
     )
     groups: dict[str, Any] = {}  # argparse does not export the type of a group
@@ -81,16 +88,24 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
         title = setting.location[0]
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        default = f"default: {setting.default}" if setting.default else "no default"
-        repeatable = "; may be repeated" if setting.repeatable else ""
-        groups[title].add_argument(
-            setting.flag,
-            dest=setting.path,
+        notes = [f"default: {setting.default}"] if setting.default else []
+        notes += ["repeatable"] if setting.repeatable else []
+        _add_flag(
+            groups[title],
+            setting.spellings,
+            setting.path,
             metavar=setting.metavar,
             action="append" if setting.repeatable else "store",
-            default=argparse.SUPPRESS,
-            help=f"{setting.description} ({default}{repeatable})".replace("%", "%%"),
+            help=(setting.description + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%"),
         )
+
+
+def _add_flag(parser: Any, spellings: Sequence[str], path: str, **options: str) -> None:
+    """`--help` shows the first spelling only."""
+    parser.add_argument(spellings[0], dest=path, default=argparse.SUPPRESS, **options)
+    for spelling in spellings[1:]:
+        hidden = options | {"help": argparse.SUPPRESS}
+        parser.add_argument(spelling, dest=path, default=argparse.SUPPRESS, **hidden)
 
 
 def config_file(flags: Mapping[str, object], environ: Mapping[str, str]) -> Given | None:
@@ -118,7 +133,9 @@ def unknown_flags(settings: Sequence[Setting], arguments: Sequence[str]) -> Iter
     for name in names:
         yield Problem(shown(name.lstrip("-")), f"{shown(name)}:", unknown(name, known))
     if arguments and not names:
-        yield Problem("arguments", "command line:", "a word too many; settings are written --name=value")
+        yield Problem(
+            "arguments", "command line:", "more than one command; settings are written --name=value"
+        )
 
 
 def given_by_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[Location, Given]:

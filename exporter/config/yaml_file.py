@@ -14,7 +14,7 @@ from typing import Any, Final, TypeGuard
 import yaml  # noqa: TID251 - home of yaml
 
 from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown, why
-from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location, Setting
+from exporter.config.sources import ACCOUNT_VARIABLES, PREFIX, Given, Location, Setting
 
 UNSET: Final = ("", "~", "null")
 """YAML's ways to say that a value is left open, as text."""
@@ -70,9 +70,21 @@ def section_problems(
     known = {setting.location[0]: len(setting.location) > 1 for setting in settings} | {"accounts": False}
     for name, content in document.items():
         if name not in known:
-            yield Problem(shown(name), f"{file}:", unknown(name, known))
+            yield Problem(shown(name), f"{file}:", _nesting(settings, name, content) or unknown(name, known))
         elif known[name] and not isinstance(content, dict) and content not in UNSET:
             yield Problem(name, f"{file}:", "must be a mapping of settings")
+
+
+def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | None:
+    """How to write a setting that was written flat, by its path, its variable or its last name alone."""
+    path = name.lower().removeprefix(PREFIX.lower()).replace("__", ".")
+    nested = [each.location for each in settings if len(each.location) > 1]
+    found = [each for each in nested if path in {".".join(each), each[1]}]
+    if len(found) != 1:
+        return None
+    section, key = found[0]
+    written = quoted(value).strip('"') if isinstance(value, str) else "…"
+    return f"is not a section; write {section}: {{{key}: {written}}}"
 
 
 def given_by_file(

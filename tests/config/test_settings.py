@@ -173,6 +173,43 @@ def test_every_setting_has_a_flag(setting: Setting) -> None:
     assert setting.description in " ".join(parser.format_help().split())
 
 
+@pytest.mark.parametrize("spelling", [each for setting in SETTINGS for each in setting.spellings])
+def test_spellings_of_a_flag(spelling: str) -> None:
+    """Hyphens are accepted for underscores, and `--web.config.file` as exporter-toolkit has it."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    path = {"--web.config.file": "web.config_file"}.get(spelling, spelling[2:].replace("-", "_"))
+    value = VALUES[path][0]
+    assert load(parser.parse_args([spelling, value]), {}, accounts_required=False) == loaded({path: value})
+
+
+@pytest.mark.parametrize("spelling", ["--config-file", "--config.file"])
+def test_spellings_of_the_flag_for_the_file(spelling: str) -> None:
+    """Ours, and that of Prometheus."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    Path("a.yaml").write_text("poll: {interval: 11}")
+    assert load(parser.parse_args([f"{spelling}=a.yaml"]), {}, accounts_required=False).poll.interval == 11
+
+
+def test_repeated_flag_in_two_spellings() -> None:
+    """The addresses add up."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    flags = parser.parse_args(["--web.listen_address=:1", "--web.listen-address=:2"])
+    assert [each.port for each in load(flags, {}, accounts_required=False).web.listen_address] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("warn", "warning"), ("WARN", "warning"), ("Warning", "warning"), ("INFO", "info")]
+)
+def test_log_level_in_any_case(text: str, level: str) -> None:
+    """From every source; `warn` is `warning`."""
+    assert loaded({"log.level": text}).log.level == level
+    assert loaded(environ={"EXPORTER_LOG__LEVEL": text}).log.level == level
+    assert loaded(document=f"log: {{level: {text}, format: JSON}}").log.level == level
+
+
 def test_flags_of_the_command_itself_are_left_alone() -> None:
     """Other names in the namespace are none of the settings' business."""
     assert load(argparse.Namespace(command="run", scenario="x"), {}, accounts_required=False) == loaded()
@@ -411,7 +448,7 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("web.telemetry_path", "/-/ready", f'"/-/ready" {TAKEN}'),
         ("web.telemetry_path", "/-/reload", f'"/-/reload" {TAKEN}'),
         *((("shard", text, f'"{text}" {NO_SHARD}')) for text in ("3", "1/1", "-1/2", "1/0", "a/b", "0/1001", "1/2/3", "٣/4")),
-        ("log.level", "INFO", '"INFO" must be one of debug, info, warning, error'),
+        ("log.level", "LOUD", '"LOUD" must be one of debug, info, warning, error'),
         ("log.format", "xml", '"xml" must be one of logfmt, json'),
         ("log.format", "x" * 99, f'"{"x" * 59}…" must be one of logfmt, json'),
         ("log.format", "a\x1b[1m\x7f\udc80", r'"a\x1b[1m\x7f\udc80" must be one of logfmt, json'),
@@ -433,7 +470,7 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("poll: 5", "poll: exporter.yaml: must be a mapping of settings"),
         ("poll: [interval]", "poll: exporter.yaml: must be a mapping of settings"),
         ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or plain seconds"),
-        ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http for loopback addresses only)"),
+        ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http only for loopback addresses)"),
         ("api: {concurrency: true}", 'api.concurrency: exporter.yaml: "true" must be a whole number, at least 1, at most 50'),
         ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, several with commas between"),
         ("poll: {intervall: 5s}", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
@@ -441,7 +478,13 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("pol: {interval: 5s}", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("pol:", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("_env_file: x", "_env_file: exporter.yaml: unknown setting"),
-        ("poll.interval: 5s", "poll.interval: exporter.yaml: unknown setting"),
+        ("poll.interval: 5s", "poll.interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("poll.interval: ['5s']", "poll.interval: exporter.yaml: is not a section; write poll: {interval: …}"),
+        ("poll__interval: 5s", "poll__interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("EXPORTER_POLL__INTERVAL: 5s", "EXPORTER_POLL__INTERVAL: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("interval: 5s", "interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("api.base_url: https://me:pass@x/?token", "api.base_url: exporter.yaml: is not a section; write api: {base_url: …x/…}"),
+        ("poll.intervall: 5s", "poll.intervall: exporter.yaml: unknown setting"),
         ("shard: {index: 1}", "shard: exporter.yaml: is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"),
         ("shards: 1/2", "shards: exporter.yaml: unknown setting; did you mean shard?"),
         ("a: 1\na: 2", "config_file: exporter.yaml: line 2: the same key twice"),

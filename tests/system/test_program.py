@@ -132,21 +132,83 @@ def test_taken_port_is_told(tmp_path: Path, simulator: str) -> None:
 
 
 def test_help_shows_every_flag_with_its_default() -> None:
-    """And the version is ours."""
-    done = finish("--help")
+    """And every command on a line, and the exit codes; it fits a terminal of 80 columns."""
+    done = finish("--help", COLUMNS="80")
     assert done.returncode == 0
     for flag, default in (("--poll.interval", "60s"), ("--web.listen_address", ":10587")):
         assert re.search(rf"{re.escape(flag)}[^-]*\(default: {default}", done.stdout.replace("\n", " "))
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} +\w", done.stdout, re.MULTILINE)
+    assert "0 success, 1 runtime failure, 2 invalid configuration" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
+COMMANDS = ("run", "once", "check", "demo", "simulator", "healthcheck")
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [("run", "--scenario=steady"), ("once", "--listen-address=:1"), ("dance",), ("--poll.nap=1s",)],
+    ("arguments", "shown", "hidden"),
+    [
+        (("run", "--help"), {"--web.listen_address", "--state.path"}, {"--scenario", "--format"}),
+        (("--help", "once"), {"--format", "--poll.lookback"}, {"--scenario", "--web.listen_address"}),
+        (("check", "-h"), {"--api.base_url"}, {"--format", "--state.path", "--metrics.top_operations"}),
+        (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
+        (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
+        (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),
+    ],
 )
-def test_flag_of_another_command_is_refused(arguments: tuple[str, ...]) -> None:
-    """Exit code 2, like every wrong setting."""
-    assert finish(*arguments, **ACCOUNT).returncode == 2
+def test_help_of_a_command(arguments: tuple[str, ...], shown: set[str], hidden: set[str]) -> None:
+    """Its own flags and the settings that it uses, and no others."""
+    done = finish(*arguments, COLUMNS="80")
+    flags = set(re.findall(r"^  (--[a-z._-]+)", done.stdout, re.MULTILINE))
+    assert (done.returncode, shown - flags, hidden & flags) == (0, set(), set())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("rnu",), 'unknown command "rnu"; did you mean run?'),
+        (("--poll.interval=5s", "simulate"), 'unknown command "simulate"; did you mean simulator?'),
+        (("help",), 'unknown command "help"; did you mean --help?'),
+        (("xyz",), f'unknown command "xyz"; the commands are {", ".join(COMMANDS)}'),
+        (("5ec2e70000005ec2e7",), f"unknown command; the commands are {', '.join(COMMANDS)}"),
+        (("run", "--scenario=steady"), "--scenario is not a flag of run, only of demo and simulator"),
+        (
+            ("once", "--listen-address=:1"),
+            "--listen-address is not a flag of once, only of simulator; did you mean --web.listen_address?",
+        ),
+        (
+            ("simulator", "--listen-address=x"),
+            '--listen-address: "x" is not an address; write host:port; see --help',
+        ),
+        (("--poll.interval",), "--poll.interval: expected one argument; see --help"),
+        (("--poll.nap=1s",), "poll.nap: --poll.nap: unknown setting"),
+        (
+            ("run", "once"),
+            "arguments: command line: more than one command; settings are written --name=value",
+        ),
+        (("--web.listen-address=:1", "healthcheck"), "write healthcheck first, before its flags"),
+    ],
+)
+def test_wrong_command_line(arguments: tuple[str, ...], line: str) -> None:
+    """Exit code 2, and one line that names the mistake."""
+    done = finish(*arguments, **ACCOUNT)
+    assert (done.returncode, done.stderr, done.stdout) == (2, f"{line}\n", "")
+
+
+def test_help_of_demo_shows_its_own_defaults() -> None:
+    """They are faster than those of `run`."""
+    text = " ".join(finish("demo", "--help").stdout.split())
+    assert "next (default: 5s)" in text
+    assert "request rate per account (default: 50)" in text
+
+
+def test_word_behind_an_unknown_flag_is_not_shown() -> None:
+    """It may be a secret."""
+    done = finish("--auth-token", "opensesame", **ACCOUNT)
+    assert (done.returncode, done.stderr) == (2, "auth-token: --auth-token: unknown setting\n")
 
 
 @pytest.mark.parametrize("how", ["signal", "post"])
