@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field  # noqa: TID251 - home of pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator  # noqa: TID251 - home of pydantic
 from pydantic.fields import FieldInfo  # noqa: TID251 - home of pydantic
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict  # noqa: TID251 - home of pydantic_settings
 
@@ -18,6 +18,7 @@ from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
     check_ca_file,
+    check_expanded,
     check_readable,
     check_telemetry_path,
     duration_text,
@@ -68,10 +69,16 @@ _ANY_CASE: Final = BeforeValidator(lower_case)
 _FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
-class Api(BaseModel):
-    """How Twilio is called."""
+class Section(BaseModel):
+    """What all sections have in common."""
 
     model_config = _FROZEN
+    _expanded = field_validator("*", mode="before")(check_expanded)
+
+
+class Api(Section):
+    """How Twilio is called."""
+
     base_url: BaseUrl = Field(default="https://comms.twilio.com/v1", description="base URL of the API")
     timeout: Duration = Field(default=30.0, gt=0, description="total timeout per request")
     requests_per_second: Number = Field(
@@ -81,10 +88,9 @@ class Api(BaseModel):
     ca_file: CaFile = Field(default=None, description="additional CA certificates (PEM)")
 
 
-class Poll(BaseModel):
+class Poll(Section):
     """What is asked for, and how often."""
 
-    model_config = _FROZEN
     interval: Duration = Field(
         default=60.0, ge=1, description="time from the start of one poll to the start of the next"
     )
@@ -102,19 +108,17 @@ class Poll(BaseModel):
     )
 
 
-class State(BaseModel):
+class State(Section):
     """What survives a restart."""
 
-    model_config = _FROZEN
     path: File = Field(
         default=None, description="SQLite file that keeps the counters; without one they restart at zero"
     )
 
 
-class Metrics(BaseModel):
+class Metrics(Section):
     """What is shown."""
 
-    model_config = _FROZEN
     top_operations: Count = Field(
         default=20,
         ge=0,
@@ -128,10 +132,9 @@ class Metrics(BaseModel):
     )
 
 
-class Web(BaseModel):
+class Web(Section):
     """Where it is shown."""
 
-    model_config = _FROZEN
     listen_address: Addresses = Field(
         default=(ListenAddress(None, 10587),), description="address to listen on"
     )
@@ -141,10 +144,9 @@ class Web(BaseModel):
     )
 
 
-class Log(BaseModel):
+class Log(Section):
     """What is logged, to standard error."""
 
-    model_config = _FROZEN
     level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
         default="info", description="minimum log level"
     )
@@ -173,6 +175,7 @@ class Settings(BaseSettings):
         description="poll only the accounts of this shard",
     )
     accounts: tuple[Account, ...] = ()
+    _expanded = field_validator("shard", mode="before")(check_expanded)
 
     @property
     def own_accounts(self) -> tuple[Account, ...]:

@@ -629,7 +629,7 @@ def test_wrong_account_in_the_environment(environ: dict[str, str], expected: lis
     """A problem names the variable to mend."""
     Path("secret").write_text("s")
     Path("empty").write_text(" \n")
-    Path("bytes").write_bytes(b"\xff\xfe")
+    Path("bytes").write_bytes(b"\xff\xfea")
     assert account_lines(environ) == expected
 
 
@@ -683,6 +683,110 @@ def test_credential_is_read_anew() -> None:
     Path("secret").unlink()
     with pytest.raises(CredentialError, match=r"^account default: file secret does not exist$"):
         account.credential()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"s3cret", b" s3cret\r\n", b"\xef\xbb\xbfs3cret\n", "s3cret\r\n".encode("utf-16"), b"\xfe\xff\0s\x003\0c\0r\0e\0t", b"s3cret\0", b"\n\ns3cret\0\n"],
+)  # fmt: skip
+def test_secret_without_what_surrounds_it(content: bytes) -> None:
+    """White space, line breaks, NUL and byte order marks are dropped; UTF-16 is read."""
+    Path("secret").write_bytes(content)
+    (account,) = load({}, {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET_FILE": "secret"}).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+
+
+def test_secret_as_text_without_what_surrounds_it() -> None:
+    """The same for a variable and for the settings file."""
+    (account,) = load({}, ENVIRONMENT | {"TWILIO_AUTH_TOKEN": "\ufeffs3cret\r"}).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+    document = f'accounts: [{{name: a, account_sid: {SID}, auth_token: "\ufeff s3cret\\n"}}]'
+    (account,) = loaded(document=document, accounts_required=True).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+
+
+IN_QUOTES = "is in quotes; remove them"
+NOT_ALONE = "contains spaces, line breaks or characters beyond ASCII; write the secret alone"
+NOT_EXPANDED = "contains a placeholder such as ${NAME}, which is not expanded; write the value itself"
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ('"s3cret"', IN_QUOTES),
+        ("'s3cret'", IN_QUOTES),
+        ("s3 cret", NOT_ALONE),
+        ("s3cret\nanother", NOT_ALONE),
+        ("export TWILIO_AUTH_TOKEN=s3cret", NOT_ALONE),
+        ("s3cret\u200b", NOT_ALONE),
+        ("s3cr\x1bet", NOT_ALONE),
+        ("${TOKEN}", NOT_EXPANDED),
+        ("${TOKEN:-s3cret}", NOT_EXPANDED),
+        ("$TOKEN", NOT_EXPANDED),
+        ("$(cat s3cret)", NOT_EXPANDED),
+        ("{{ s3cret }}", NOT_EXPANDED),
+    ],
+)
+def test_secret_that_cannot_be_one(secret: str, message: str) -> None:
+    """Twilio would refuse it at each poll; the message does not show it."""
+    Path("secret").write_text(secret)
+    key = {"TWILIO_API_KEY": KEY}
+    assert account_lines(key | {"TWILIO_API_KEY_SECRET_FILE": "secret"}) == [
+        f"accounts: TWILIO_API_KEY_SECRET_FILE: file secret {message}"
+    ]
+    assert account_lines(key | {"TWILIO_API_KEY_SECRET": secret}) == [
+        f"accounts: TWILIO_API_KEY_SECRET: {message}"
+    ]
+    account = {"name": "a", "api_key": KEY, "api_key_secret": secret}
+    assert account_lines(document=yaml.safe_dump({"accounts": [account]})) == [
+        f"accounts[0].api_key_secret: exporter.yaml: {message}"
+    ]
+
+
+@each_setting
+def test_placeholder_is_refused(setting: Setting) -> None:
+    """For each setting from each source, but not where a stronger source has the value."""
+    text = "${X}"
+    assert lines({setting.path: text}) == [f'{setting.path}: {setting.flag}="{text}" {NOT_EXPANDED}']
+    assert lines(environ={setting.variable: text}) == [
+        f'{setting.path}: {setting.variable}="{text}" {NOT_EXPANDED}'
+    ]
+    document = document_of(setting, text)
+    assert lines(document=document) == [f'{setting.path}: exporter.yaml: "{text}" {NOT_EXPANDED}']
+    loaded({setting.path: VALUES[setting.path][0]}, document=document)
+
+
+@pytest.mark.parametrize("key", ["name", "account_sid", "api_key", "auth_token", "auth_token_file"])
+def test_placeholder_in_an_account_is_refused(key: str) -> None:
+    """Whichever key it is."""
+    account = {"name": "a", "account_sid": SID, "auth_token": "t"}
+    if key == "auth_token_file":
+        del account["auth_token"]
+    if key == "api_key":
+        account = {"name": "a", "api_key_secret": "s"}
+    account[key] = "${X}"
+    assert account_lines(document=yaml.safe_dump({"accounts": [account]})) == [
+        f"accounts[0].{key}: exporter.yaml: {NOT_EXPANDED}"
+    ]
+
+
+@pytest.mark.parametrize("text", ["/srv/$HOME/x", "$HOME/x", "$X", "a$(hostname)", "{{ path }}"])
+def test_other_placeholders(text: str) -> None:
+    """Shells, Kubernetes and templates write them in other ways."""
+    assert lines({"state.path": text}) == [f'state.path: --state.path="{text}" {NOT_EXPANDED}']
+
+
+@pytest.mark.parametrize("text", ["/srv/a$b", "/srv/100$", "{a}", "$5/x"])
+def test_dollars_that_are_no_placeholders(text: str) -> None:
+    """A file may have any name."""
+    assert loaded({"state.path": text}).state.path == Path(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_settings_file_with_a_byte_order_mark(encoding: str) -> None:
+    """As editors on Windows write it."""
+    FILE.write_text("poll: {interval: 5s}\r\n", encoding=encoding)
+    assert loaded({"config_file": str(FILE)}).poll.interval == 5
 
 
 SECRET = "5ec2e7000000000000000000005ec2e7"
