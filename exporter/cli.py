@@ -5,11 +5,12 @@ Exit codes: 0 success, 1 runtime failure, 2 invalid configuration.
 
 import argparse
 import asyncio
+import contextlib
 import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 from exporter import __version__, app, logs
@@ -22,7 +23,7 @@ from exporter.config.settings import Settings
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
-from exporter.supervisor import stop_on_signals
+from exporter.supervisor import ignore_signals, stop_on_signals
 
 INVALID_CONFIGURATION: Final = 2
 
@@ -39,20 +40,55 @@ def main(argv: Sequence[str]) -> int:
     flags, unrecognized = _parser().parse_known_args(argv)
     try:
         name = _command_name(flags.command, unrecognized)
+        if flags.version:
+            return _print(f"{PROGRAM} {__version__}\n")
         if flags.help and name != "healthcheck":
-            print(_help_parser(name).format_help(), end="")
-            return app.SUCCESS
+            return _print(_help_parser(name).format_help())
         _check_own_flags(flags, name or "run")
         return _COMMANDS[name or "run"].run(flags, unrecognized)
     except (SettingsError, _WrongUsage) as error:
-        print(error, file=sys.stderr)
+        _complain(str(error))
         return INVALID_CONFIGURATION
+    except _OutputError as error:
+        _complain(str(error))
+        return app.FAILED
     except KeyboardInterrupt:
         return app.FAILED
 
 
 class _WrongUsage(Exception):
     """A wrong command line; the message is one line."""
+
+
+class _OutputError(Exception):
+    """Standard output cannot be written; the message is one line, empty when the reader has left."""
+
+
+class _Output:
+    """Standard output, written at once. Raises `_OutputError`."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _OutputError from None
+        except OSError as error:
+            reason = error.strerror or "it is closed"
+            raise _OutputError(f"cannot write to standard output: {reason}") from None
+
+
+_OUTPUT: Final = _Output()
+
+
+def _print(text: str) -> int:
+    _OUTPUT.write(text)
+    return app.SUCCESS
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code says it as well
+        sys.stderr.write(f"{text}\n" if text else "")
 
 
 def _command_name(word: str | None, unrecognized: Sequence[str]) -> str | None:
@@ -81,23 +117,31 @@ def _load(flags: argparse.Namespace, unrecognized: Sequence[str], **options: Any
     return settings
 
 
+def _serve(command: Coroutine[None, None, int]) -> int:
+    """Run until a signal; further signals do not change the exit code."""
+    try:
+        return asyncio.run(command)
+    finally:
+        ignore_signals()
+
+
 def _run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
-    return asyncio.run(app.run(_load(flags, unrecognized)))
+    return _serve(app.run(_load(flags, unrecognized)))
 
 
 def _once(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = _load(flags, unrecognized)
     as_table = getattr(flags, "format", "text") == "table"
-    return asyncio.run(app.once(settings, as_table=as_table, out=sys.stdout, err=sys.stderr))
+    return asyncio.run(app.once(settings, as_table=as_table, out=_OUTPUT, err=sys.stderr))
 
 
 def _check(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
-    return asyncio.run(app.check(_load(flags, unrecognized), out=sys.stdout))
+    return asyncio.run(app.check(_load(flags, unrecognized), out=_OUTPUT))
 
 
 def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = _load(flags, unrecognized, accounts_required=False, defaults=DEMO_DEFAULTS)
-    return asyncio.run(_run_demo(settings, getattr(flags, "scenario", "steady")))
+    return _serve(_run_demo(settings, getattr(flags, "scenario", "steady")))
 
 
 async def _run_demo(settings: Settings, scenario: str) -> int:
@@ -109,10 +153,12 @@ async def _run_demo(settings: Settings, scenario: str) -> int:
         settings = settings.model_copy(update={"api": api, "accounts": (account,), "shard": None})
 
         def print_urls(bound: Sequence[tuple[str, int]]) -> None:
-            print(f"Simulated Twilio, scenario {scenario}: {simulator.base_url}")
             url = _url(*bound[0])
-            print(f"Status page: {url}/\nMetrics:     {url}{settings.web.telemetry_path}")
-            print("Press Ctrl-C to stop.", flush=True)
+            _print(
+                f"Simulated Twilio, scenario {scenario}: {simulator.base_url}\n"
+                f"Status page: {url}/\nMetrics:     {url}{settings.web.telemetry_path}\n"
+                "Press Ctrl-C to stop.\n"
+            )
 
         return await app.run(settings, on_listening=print_urls)
 
@@ -120,12 +166,12 @@ async def _run_demo(settings: Settings, scenario: str) -> int:
 def _simulator(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     _load(flags, unrecognized, accounts_required=False)
     address = getattr(flags, "listen_address", SIMULATOR_ADDRESS)
-    return asyncio.run(_serve_simulator(address, getattr(flags, "scenario", "steady")))
+    return _serve(_serve_simulator(address, getattr(flags, "scenario", "steady")))
 
 
 def _healthcheck(*_: object) -> int:
     # `__main__` runs it when it is the first word, without loading this module.
-    print("write healthcheck first, before its flags", file=sys.stderr)
+    _complain("write healthcheck first, before its flags")
     return INVALID_CONFIGURATION
 
 
@@ -136,12 +182,14 @@ async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
     try:
         async with Simulator(world, clock, host=address.host or "127.0.0.1", port=address.port) as simulator:
             sid, token = CREDENTIAL
-            print(f"Simulated Twilio, scenario {scenario}. To poll it:")
-            print(f"  export TWILIO_ACCOUNT_SID={sid} TWILIO_AUTH_TOKEN={token}")
-            print(f"  export EXPORTER_API__BASE_URL={simulator.base_url}", flush=True)
+            _print(
+                f"Simulated Twilio, scenario {scenario}. To poll it:\n"
+                f"  export TWILIO_ACCOUNT_SID={sid} TWILIO_AUTH_TOKEN={token}\n"
+                f"  export EXPORTER_API__BASE_URL={simulator.base_url}\n"
+            )
             await stop.wait()
     except OSError as error:
-        print(f"cannot listen on {address}: {error.strerror}", file=sys.stderr)
+        _complain(f"cannot listen on {address}: {error.strerror}")
         return app.FAILED
     return app.SUCCESS
 
@@ -284,12 +332,7 @@ def _command_text(command: _Command) -> str:
 
 def _add_common_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action="store_true", help="show this help and exit")
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"{PROGRAM} {__version__}",
-        help="show the version and exit",
-    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
 
 
 def _add_own_flag(parser: argparse.ArgumentParser, name: str) -> None:
