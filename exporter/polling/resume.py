@@ -49,7 +49,9 @@ async def resume_pollers(
     for poller, resumption in zip(pollers, found, strict=True):
         if resumption is not None:
             snapshot = poller.resume(resumption)
-            line(INFO, "state restored", account=poller.account, operations=snapshot.tracked_operations)
+            line(
+                INFO, "state restored", account=poller.account, tracked_operations=snapshot.tracked_operations
+            )
             known.append((poller.account, snapshot))
     return known
 
