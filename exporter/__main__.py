@@ -1,5 +1,12 @@
-"""The door of the command line. A health check goes in at once; for anything else the program is loaded."""
+"""The entry point. Runs a health check at once; loads the program for every other command.
 
+Makes the process independent of its surroundings first: of standard streams that are closed, full or know no
+Unicode, and of variables that the libraries read.
+"""
+
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -7,13 +14,41 @@ from exporter import healthcheck
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives the exit code."""
+    """Run the command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["healthcheck"]:
-        return healthcheck.main(arguments[1:])
-    from exporter import cli as commands
+    _open_closed_streams()
+    # They make prometheus_client keep its values in files, for programs of several processes.
+    for variable in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(variable, None)
+    try:
+        if arguments[:1] == ["healthcheck"]:
+            return healthcheck.main(arguments[1:])
+        from exporter import cli
 
-    return commands.main(arguments)
+        return cli.main(arguments)
+    finally:
+        _discard_unwritten()
+
+
+def _open_closed_streams() -> None:
+    """Otherwise a file that is opened later takes the descriptor, and gets what is meant for the stream."""
+    # Each takes the lowest free descriptor, so the order matters.
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115 - lasts as long as the process
+    # For reading: what is written to a closed standard output must fail, not vanish.
+    sys.stdout = sys.stdout or open(os.devnull)  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard_unwritten() -> None:
+    """Otherwise the interpreter tries again at its end, fails, and changes the exit code to 120."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from logging import ERROR, INFO
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
 
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings
@@ -64,7 +64,13 @@ async def run(
     return SUCCESS
 
 
-async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) -> int:
+class Output(Protocol):
+    """Standard output, or where a test reads it."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) -> int:
     """One poll of each account, printed; gives the exit code."""
     clock = SystemClock()
     hub = Hub(settings, clock)
@@ -80,14 +86,15 @@ async def once(settings: Settings, *, as_table: bool, out: TextIO, err: TextIO) 
     return SUCCESS if all(results) else FAILED
 
 
-async def check(settings: Settings, *, out: TextIO) -> int:
+async def check(settings: Settings, *, out: Output) -> int:
     """Try each account's credential and say what polling it will cost; gives the exit code."""
     clock = SystemClock()
     hub = Hub(settings, clock)
     events: list[Event] = []
     hub.observers.append(events.append)
     verdicts = await Polling(settings, clock, hub).check()
-    out.writelines(f"{text}\n" for verdict in verdicts for text in verdict.lines)
+    for verdict in verdicts:
+        out.write("".join(f"{text}\n" for text in verdict.lines))
     requests = sum(isinstance(event, RequestFinished) for event in events)
     out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
     return SUCCESS if all(verdict.good for verdict in verdicts) else FAILED

@@ -14,20 +14,16 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
-from exporter.config.parsers import ListenAddress, parse_listen_addresses, why
+from exporter.config.parsers import ListenAddress, parse_listen_addresses
+from exporter.config.problems import Problem, SettingsError, shown
 from exporter.config.sources import (
-    CONFIG_FILE_FLAG,
-    CONFIG_FILE_VARIABLE,
     Given,
     Location,
-    Problem,
     Setting,
-    SettingsError,
     add_flags,
+    config_file,
     given_by_environment,
     given_by_flags,
-    quoted,
-    shown,
 )
 
 LISTEN_ADDRESS: Final = Setting(
@@ -106,19 +102,12 @@ def _read(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[List
 def _given_by_file(
     settings: Sequence[Setting], flags: Mapping[str, object], environ: Mapping[str, str]
 ) -> Mapping[Location, Given]:
-    flag = flags.get("config_file")
-    text = str(flag or environ.get(CONFIG_FILE_VARIABLE, ""))
-    if not text:
+    named = config_file(flags, environ)
+    if named is None:
         return {}
-    from exporter.config.yaml_file import given_by_file, read_document  # YAML costs as much as all the rest
+    from exporter.config.yaml_file import given_by_file, read_file  # YAML costs as much as all the rest
 
-    try:
-        return given_by_file(settings, Path(text), read_document(Path(text).read_bytes()))
-    except OSError as error:
-        name = CONFIG_FILE_FLAG if flag else CONFIG_FILE_VARIABLE
-        raise SettingsError([Problem("config_file", f"{name}={quoted(text)}", why(error))]) from None
-    except ValueError as error:
-        raise SettingsError([Problem("config_file", f"{text}:", str(error))]) from None
+    return given_by_file(settings, Path(named.value), read_file(named))
 
 
 def _ask(address: ListenAddress, path: str, *, try_tls: bool) -> str | None:

@@ -4,10 +4,10 @@ Must not know what turns: accounts, HTTP, Twilio.
 """
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from exporter.logs import LOG
 
@@ -39,20 +39,40 @@ class Supervisor:
         return f"{names[0]} has died" if names else None
 
 
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
 def stop_on_signals() -> asyncio.Event:
     """An event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, stop.set)
+    for number in _STOP_SIGNALS:
+        _on_signal(number, stop.set)
     return stop
 
 
 def on_hangup(call: Callable[[], object]) -> None:
-    """At every SIGHUP."""
-    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no SIGHUP
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
+    """Call it at every SIGHUP."""
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        _on_signal(signal.SIGHUP, call)
+
+
+def ignore_signals() -> None:
+    """For the rest of the process: a further signal must not change the exit code."""
+    for number in (*_STOP_SIGNALS, getattr(signal, "SIGHUP", None)):
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
+    # Not `add_signal_handler`: a closing loop would give the signal its default action back, and a second
+    # SIGTERM would kill the process before it has ended.
+    loop = asyncio.get_running_loop()
+
+    def handle(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call)
+
+    signal.signal(number, handle)
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

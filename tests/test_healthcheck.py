@@ -135,7 +135,7 @@ def test_broken_settings_file(tmp_path: Path) -> None:
 def test_comes_first() -> None:
     """It is told apart before the program is loaded; elsewhere it is refused."""
     done = finish("--web.listen_address=:1", "healthcheck")
-    assert (done.returncode, done.stderr) == (2, "healthcheck comes before its flags\n")
+    assert (done.returncode, done.stderr) == (2, "write healthcheck first, before its flags\n")
 
 
 def test_loads_little() -> None:

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,10 @@ from exporter.events import (
 from exporter.logs import LOG, configure, line
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses
-from tests.support.clock import SATURDAY
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.world import World
+from tests.support.clock import SATURDAY, ManualClock
+from tests.support.whole import whole
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,25 @@ def test_only_edges_are_logged(log: io.StringIO) -> None:
     assert entries(log)[1]["request_id"] == "RQ1"
     assert entries(log)[2]["error"] == "at `$.operations`"
     assert (entries(log)[3]["failed_polls"], entries(log)[3]["failed_seconds"]) == (3, 180)
+
+
+async def test_lines_of_a_restart_agree(tmp_path: Path) -> None:
+    """The first poll lists less than the state holds; both lines say what is tracked."""
+    clock = ManualClock(settle_turns=40)
+    world = World(SCENARIOS["steady"], started=clock.now())
+    for _ in range(2):
+        async with whole([world], clock=clock, state=tmp_path / "state.db") as exporter:
+            assert await exporter.poll()
+    (restored,) = exporter.logged("state restored")
+    (first,) = exporter.logged("first poll succeeded")
+    tracked, listed = numbers_in(first, "tracked_operations"), numbers_in(first, "listed_operations")
+    assert numbers_in(restored, "tracked_operations") == tracked
+    assert 0 < listed[0] < tracked[0]
+    assert not numbers_in(restored + first, "operations")
+
+
+def numbers_in(text: str, name: str) -> list[int]:
+    return [int(number) for number in re.findall(rf" {name}=(\d+)", text)]
 
 
 def test_account_that_starts_broken_is_logged_once(log: io.StringIO) -> None:

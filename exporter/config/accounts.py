@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr  # noqa: TID251 - home of pydantic
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator  # noqa: TID251 - home of pydantic
 
-from exporter.config.parsers import why
-from exporter.config.sources import ACCOUNT_VARIABLES, Problem, account_by_environment, shown
+from exporter.config.parsers import check_expanded, decode_secret, parse_secret
+from exporter.config.problems import Problem, shown, why
+from exporter.config.sources import ACCOUNT_VARIABLES, account_by_environment
 from exporter.config.yaml_file import accounts_by_file
 from exporter.errors import CredentialError
 
@@ -32,14 +33,19 @@ def _read_secret(file: Path) -> SecretStr:
     # The trap is a secret where the path of its file should be: Twilio's secrets are 32 letters and digits.
     shown = "…" if re.fullmatch("[a-zA-Z0-9]{32}", file.name) else str(file)
     try:
-        content = file.read_text(encoding="utf-8").strip()
+        text = decode_secret(file.read_bytes())
     except OSError as error:
         raise ValueError(f"file {shown} {why(error)}") from None
     except ValueError:  # its own text quotes the content
         raise ValueError(f"file {shown} is not a text file") from None
-    if not content:
-        raise ValueError(f"file {shown} is empty")
-    return SecretStr(content)
+    try:
+        return SecretStr(parse_secret(text))
+    except ValueError as error:
+        raise ValueError(f"file {shown} {error}") from None
+
+
+def _parse_secret(secret: SecretStr | None) -> SecretStr | None:
+    return secret and SecretStr(parse_secret(secret.get_secret_value()))
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
@@ -60,6 +66,7 @@ def _with_secret(file: Path | None) -> Path | None:
 AccountName = Annotated[str, _matching("[a-zA-Z0-9_.-]{1,64}", "must be 1 to 64 of a-z, A-Z, 0-9, _ . -")]
 AccountSid = Annotated[str | None, _matching("AC[0-9a-fA-F]{32}", "must be AC followed by 32 hex digits")]
 ApiKey = Annotated[str | None, _matching("SK[0-9a-fA-F]{32}", "must be SK followed by 32 hex digits")]
+Secret = Annotated[SecretStr | None, AfterValidator(_parse_secret)]
 SecretFile = Annotated[Path | None, AfterValidator(_with_secret)]
 
 
@@ -69,11 +76,12 @@ class Account(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     name: AccountName
     account_sid: AccountSid = None
-    auth_token: SecretStr | None = None
+    auth_token: Secret = None
     auth_token_file: SecretFile = None
     api_key: ApiKey = None
-    api_key_secret: SecretStr | None = None
+    api_key_secret: Secret = None
     api_key_secret_file: SecretFile = None
+    _expanded = field_validator("*", mode="before")(check_expanded)
 
     def credential(self) -> Credential:
         """Reads the secret's file anew. Raises `CredentialError`."""

@@ -7,25 +7,47 @@ Rule 2: all problems are reported at once, and none shows a credential.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError  # noqa: TID251 - home of pydantic
 from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 
 from exporter.config import sources as written
 from exporter.config.accounts import WrittenAccounts, read_accounts
-from exporter.config.parsers import why
+from exporter.config.problems import Problem, SettingsError, shown, unknown
+from exporter.config.provenance import (
+    DefaultSource,
+    EnvironmentSource,
+    FileSource,
+    FlagSource,
+    WrittenSource,
+    where,
+)
 from exporter.config.proxies import proxy_problem
 from exporter.config.settings import SETTINGS, Settings
-from exporter.config.sources import ACCOUNT_VARIABLES, Given, Location, Problem, SettingsError
-from exporter.config.yaml_file import given_by_file, read_document, unknown_sections
+from exporter.config.sources import ACCOUNT_VARIABLES
+from exporter.config.yaml_file import read_file
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag for each setting, and `--config-file`. Use a parser with `allow_abbrev=False`."""
-    written.add_flags(parser, SETTINGS)
+def add_flags(
+    parser: argparse.ArgumentParser,
+    include: Callable[[str], bool] = lambda _: True,
+    defaults: Mapping[str, str] | None = None,
+) -> None:
+    """`--config-file`, and a flag for each setting. Use a parser with `allow_abbrev=False`.
+
+    `include`: whether to add the setting of a path. `defaults`: shown in place of the model's own, by path.
+    """
+    defaults = defaults or {}
+    written.add_flags(
+        parser,
+        [
+            each._replace(default=defaults.get(each.path, each.default))
+            for each in SETTINGS
+            if include(each.path)
+        ],
+    )
 
 
 def load(
@@ -44,22 +66,21 @@ def load(
     `defaults`: values by path in place of the model's own.
     """
     given_flags = vars(flags) if isinstance(flags, argparse.Namespace) else flags
-    problems = [*written.unknown_flags(SETTINGS, unrecognized), *written.unknown_variables(SETTINGS, environ)]
-    file, document = _document(given_flags, environ, problems)
-    problems += unknown_sections(SETTINGS, file, document)
-    given = {
-        **{tuple(path.split(".")): Given(str(value), "default:") for path, value in (defaults or {}).items()},
-        **given_by_file(SETTINGS, file, document),
-        **written.given_by_environment(SETTINGS, environ),
-        **written.given_by_flags(SETTINGS, given_flags),
-    }
-    accounts = WrittenAccounts(file, [], {})
+    file = _file_source(given_flags, environ)
+    sources = (
+        FlagSource(given_flags, unrecognized),
+        EnvironmentSource(environ),
+        file,
+        DefaultSource(defaults or {}),
+    )
+    problems = [problem for source in sources for problem in source.problems]
+    accounts = WrittenAccounts(file.file, [], {})
     if accounts_required:
-        accounts = read_accounts(file, document, environ, problems)
+        accounts = read_accounts(file.file, file.document, environ, problems)
     try:
-        settings = Settings(**_nested(given), accounts=accounts.all)
+        settings = Settings.from_sources(sources, accounts=accounts.all)
     except ValidationError as error:
-        problems += [_problem(detail, given, accounts) for detail in error.errors(include_url=False)]
+        problems += [_problem(detail, sources, accounts) for detail in error.errors(include_url=False)]
         raise SettingsError(problems) from None  # the error's own text quotes what was given
     if accounts_required and (problem := proxy_problem(settings.api.base_url, environ)):
         problems.append(problem)
@@ -68,57 +89,36 @@ def load(
     return settings
 
 
-def _document(
-    flags: Mapping[str, object], environ: Mapping[str, str], problems: list[Problem]
-) -> tuple[Path, dict[str, Any]]:
-    """The settings file and what it holds: nothing when there is none, or when it cannot be used."""
-    flag = flags.get("config_file")
-    text = str(flag or environ.get(written.CONFIG_FILE_VARIABLE, ""))
-    file = Path(text)
-    if text:
-        try:
-            return file, read_document(file.read_bytes())
-        except OSError as error:
-            name = written.CONFIG_FILE_FLAG if flag else written.CONFIG_FILE_VARIABLE
-            problems.append(Problem("config_file", f"{name}={written.quoted(text)}", why(error)))
-        except ValueError as error:
-            problems.append(Problem("config_file", f"{file}:", str(error)))
-    return file, {}
+def _file_source(flags: Mapping[str, object], environ: Mapping[str, str]) -> FileSource:
+    named = written.config_file(flags, environ)
+    if named is None:
+        return FileSource(Path(), {})
+    try:
+        return FileSource(Path(named.value), read_file(named))
+    except SettingsError as error:
+        return FileSource(Path(named.value), {}, error.problems)
 
 
-def _nested(given: Mapping[Location, Given]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for (section, *names), (value, _) in given.items():
-        if not names:
-            tree[section] = value
-        elif isinstance(content := tree.setdefault(section, {}), dict):
-            content[names[0]] = value
-    return tree
-
-
-def _problem(detail: ErrorDetails, given: Mapping[Location, Given], accounts: WrittenAccounts) -> Problem:
+def _problem(detail: ErrorDetails, sources: Sequence[WrittenSource], accounts: WrittenAccounts) -> Problem:
     location = tuple(map(str, detail["loc"]))
     if location[0] == "accounts":
         index, key = int(location[1]), "".join(location[2:3])
         allowed = "text" if key else "a mapping of name and credential"
-        return accounts.problem(
-            index, key, error_message(detail, allowed, written.unknown(key, ACCOUNT_VARIABLES))
-        )
+        return accounts.problem(index, key, error_message(detail, allowed, unknown(key, ACCOUNT_VARIABLES)))
     path = ".".join(location[:2])
     settings = {setting.path: setting.allowed for setting in SETTINGS}
     if detail["type"] == "extra_forbidden":
-        return Problem(written.shown(path), f"{accounts.file}:", written.unknown(path, settings))
-    allowed = settings.get(path, "a mapping of settings")
-    return Problem(path, given[location[:2]].source, error_message(detail, allowed, ""))
+        return Problem(shown(path), f"{accounts.file}:", unknown(path, settings))
+    return Problem(path, where(sources, location[:2]), error_message(detail, settings[path], ""))
 
 
-def error_message(detail: ErrorDetails, allowed: str, unknown: str) -> str:
-    """Text of a pydantic error: `allowed` names the right values, `unknown` is for an unknown key."""
+def error_message(detail: ErrorDetails, allowed: str, otherwise: str) -> str:
+    """Text of a pydantic error: `allowed` names the right values, `otherwise` is for an unknown key."""
     match detail["type"]:
         case "value_error":  # one of ours, with what would be right
             return str(detail["ctx"]["error"])
         case "extra_forbidden":
-            return unknown
+            return otherwise
         case "missing":
             return "is missing"
     return f"must be {allowed}"

@@ -3,6 +3,7 @@
 Every error is a `ValueError` that says what would be right. Must not know of which setting a value is.
 """
 
+import codecs
 import ipaddress
 import re
 import ssl
@@ -12,6 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from exporter.config.problems import why
 
 _OTHER_PATHS: Final = frozenset({"/", "/status.css", "/-/healthy", "/-/ready", "/-/reload"})
 _UNITS: Final = {
@@ -45,6 +48,11 @@ def duration_text(seconds: float) -> str:
         if exact and exact % size == 0 and (exact, unit) != (Fraction(60), "m"):
             return f"{exact // size}{unit}"
     return f"{Decimal(repr(seconds)).normalize():f}s"
+
+
+def lower_case(value: object) -> object:
+    """A word in lower case; `warn` is short for `warning`."""
+    return {"warn": "warning"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,39 @@ def check_telemetry_path(text: str) -> str:
     return text
 
 
-def why(error: OSError) -> str:
-    return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+# Shells, Docker Compose and Kubernetes write ${NAME} and $(NAME), templates {{ name }}.
+_PLACEHOLDER: Final = re.compile(r"\$\{|\$\(|\{\{|(?:^|/)\$[A-Za-z_][A-Za-z0-9_]*(?:/|$)")
+
+
+def check_expanded(value: object) -> object:
+    """Refuses text with a placeholder: whatever should have replaced it did not."""
+    if isinstance(value, str) and _PLACEHOLDER.search(value):
+        raise ValueError(
+            "contains a placeholder such as ${NAME}, which is not expanded; write the value itself"
+        )
+    return value
+
+
+def parse_secret(text: str) -> str:
+    """A secret without what editors, shells and secret stores add around it: white space, BOM and NUL.
+
+    Raises `ValueError`, whose message does not show the secret.
+    """
+    secret = re.sub(r"^[\s\ufeff\0]+|[\s\ufeff\0]+$", "", text)
+    if not secret:
+        raise ValueError("is empty")
+    check_expanded(secret)
+    if len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "\"'`":
+        raise ValueError("is in quotes; remove them")
+    if not re.fullmatch("[!-~]+", secret):
+        raise ValueError("contains spaces, line breaks or characters beyond ASCII; write the secret alone")
+    return secret
+
+
+def decode_secret(content: bytes) -> str:
+    """UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it. Raises `ValueError`."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8")
 
 
 def check_readable(file: Path | None) -> Path | None:

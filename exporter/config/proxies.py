@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
-from exporter.config.sources import Problem
+from exporter.config.problems import Problem
 
 _EXAMPLE: Final = "write one such as http://proxy.example:3128"
 

@@ -3,12 +3,13 @@
 Must not know what a setting is used for, nor how it is written as a flag, as a variable or in a file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field  # noqa: TID251 - home of pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator  # noqa: TID251 - home of pydantic
 from pydantic.fields import FieldInfo  # noqa: TID251 - home of pydantic
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict  # noqa: TID251 - home of pydantic_settings
 
@@ -17,9 +18,11 @@ from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
     check_ca_file,
+    check_expanded,
     check_readable,
     check_telemetry_path,
     duration_text,
+    lower_case,
     parse_duration,
     parse_listen_addresses,
 )
@@ -39,19 +42,19 @@ Duration = Annotated[float, BeforeValidator(parse_duration), _Kind("DURATION", "
 Number = Annotated[float, _Kind("NUMBER", "a number")]
 Count = Annotated[int, _Kind("COUNT", "a whole number")]
 BaseUrl = Annotated[
-    str, AfterValidator(check_base_url), _Kind("URL", "an https URL (http for loopback addresses only)")
+    str, AfterValidator(check_base_url), _Kind("URL", "an https URL (http only for loopback addresses)")
 ]
 Addresses = Annotated[
     tuple[ListenAddress, ...],
     BeforeValidator(parse_listen_addresses),
-    _Kind("ADDRESS", "host:port, :port or [::1]:port; several with commas between"),
+    _Kind("ADDRESS", "host:port, :port or [::1]:port, separated by commas"),
 ]
 UrlPath = Annotated[
     str,
     AfterValidator(check_telemetry_path),
-    _Kind("PATH", "a path that the exporter does not serve otherwise"),
+    _Kind("PATH", "a path that the exporter does not already serve"),
 ]
-_READABLE: Final = _Kind("FILE", "a file that can be read")
+_READABLE: Final = _Kind("FILE", "a readable file")
 CaFile = Annotated[Path | None, AfterValidator(check_ca_file), _READABLE]
 WebConfigFile = Annotated[Path | None, AfterValidator(check_readable), _READABLE]
 ShardOf = Annotated[
@@ -59,80 +62,101 @@ ShardOf = Annotated[
     BeforeValidator(parse_shard),
     _Kind("INDEX/COUNT", f"index/count with an index from 0, such as 0/3, at most {MAX_SHARDS} shards"),
 ]
-File = Annotated[Path | None, _Kind("FILE", "a file that can be written")]
+File = Annotated[Path | None, _Kind("FILE", "a writable file")]
+
+_ANY_CASE: Final = BeforeValidator(lower_case)
 
 _FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
-class Api(BaseModel):
+class Section(BaseModel):
+    """What all sections have in common."""
+
+    model_config = _FROZEN
+    _expanded = field_validator("*", mode="before")(check_expanded)
+
+
+class Api(Section):
     """How Twilio is called."""
 
-    model_config = _FROZEN
-    base_url: BaseUrl = Field(default="https://comms.twilio.com/v1", description="where the API is")
-    timeout: Duration = Field(default=30.0, gt=0, description="time for one request, whole")
+    base_url: BaseUrl = Field(default="https://comms.twilio.com/v1", description="base URL of the API")
+    timeout: Duration = Field(default=30.0, gt=0, description="total timeout per request")
     requests_per_second: Number = Field(
-        default=5.0, gt=0, le=100, description="ceiling, each account on its own"
+        default=5.0, gt=0, le=100, description="maximum request rate per account"
     )
-    concurrency: Count = Field(default=2, ge=1, le=50, description="requests in flight, each account")
-    ca_file: CaFile = Field(default=None, description="extra CA certificates (PEM)")
+    concurrency: Count = Field(default=2, ge=1, le=50, description="maximum concurrent requests per account")
+    ca_file: CaFile = Field(default=None, description="additional CA certificates (PEM)")
 
 
-class Poll(BaseModel):
+class Poll(Section):
     """What is asked for, and how often."""
 
-    model_config = _FROZEN
     interval: Duration = Field(
-        default=60.0, ge=1, description="from the start of a poll to the start of the next"
+        default=60.0, ge=1, description="time from the start of one poll to the start of the next"
     )
     lookback: Duration = Field(
-        default=604800.0, gt=0, le=604800, description="the window: operations created within it are counted"
+        default=604800.0,
+        gt=0,
+        le=604800,
+        description="length of the window: operations created within it are counted",
     )
-    recent: Duration = Field(default=7200.0, gt=0, description="the part of the window listed on every poll")
+    recent: Duration = Field(
+        default=7200.0, gt=0, description="the newest part of the window, listed on every poll"
+    )
     sweep_interval: Duration = Field(
-        default=900.0, gt=0, description="within this the whole window is listed once"
+        default=900.0, gt=0, description="the whole window is listed once within this time"
     )
 
 
-class State(BaseModel):
+class State(Section):
     """What survives a restart."""
 
-    model_config = _FROZEN
-    path: File = Field(default=None, description="SQLite file; none: counters start at zero with the process")
+    path: File = Field(
+        default=None, description="SQLite file that keeps the counters; without one they restart at zero"
+    )
 
 
-class Metrics(BaseModel):
+class Metrics(Section):
     """What is shown."""
 
-    model_config = _FROZEN
     top_operations: Count = Field(
-        default=20, ge=0, le=200, description="operations with their own series, worst first; 0: none"
+        default=20,
+        ge=0,
+        le=200,
+        description="number of top failing operations with their own series; 0 disables them",
     )
     first_scrape_timeout: Duration = Field(
         default=120.0,
         ge=0,
-        description="after a start counters wait this long for a scrape to see where they stand",
+        description="maximum time after a start that counters wait for the first scrape",
     )
 
 
-class Web(BaseModel):
+class Web(Section):
     """Where it is shown."""
 
-    model_config = _FROZEN
-    listen_address: Addresses = Field(default=(ListenAddress(None, 10587),), description="where to listen")
-    telemetry_path: UrlPath = Field(default="/metrics", description="path of the metrics")
+    listen_address: Addresses = Field(
+        default=(ListenAddress(None, 10587),), description="address to listen on"
+    )
+    telemetry_path: UrlPath = Field(default="/metrics", description="URL path of the metrics")
     config_file: WebConfigFile = Field(
-        default=None, description="TLS and basic auth, in the format of Prometheus' exporter-toolkit"
+        default=None, description="file with TLS and basic auth, in the format of exporter-toolkit"
     )
 
 
-class Log(BaseModel):
+class Log(Section):
     """What is logged, to standard error."""
 
-    model_config = _FROZEN
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least level logged"
+    level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
+        default="info", description="minimum log level"
     )
-    format: Literal["logfmt", "json"] = Field(default="logfmt", description="form of a log line")
+    format: Annotated[Literal["logfmt", "json"], _ANY_CASE] = Field(
+        default="logfmt", description="log format"
+    )
+
+
+# pydantic-settings asks the class for its sources, and has no way to hand them to one instance.
+_SOURCES: Final[ContextVar[tuple[PydanticBaseSettingsSource, ...]]] = ContextVar("sources", default=())
 
 
 class Settings(BaseSettings):
@@ -148,9 +172,10 @@ class Settings(BaseSettings):
     shard: ShardOf = Field(
         default=None,
         validate_default=False,
-        description="of the accounts, only those that fall to this shard",
+        description="poll only the accounts of this shard",
     )
     accounts: tuple[Account, ...] = ()
+    _expanded = field_validator("shard", mode="before")(check_expanded)
 
     @property
     def own_accounts(self) -> tuple[Account, ...]:
@@ -158,9 +183,18 @@ class Settings(BaseSettings):
         return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
 
     @classmethod
+    def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource], **values: Any) -> "Settings":
+        """`values`, then the sources, the strongest first. Raises pydantic's `ValidationError`."""
+        token = _SOURCES.set(tuple(sources))
+        try:
+            return cls(**values)
+        finally:
+            _SOURCES.reset(token)
+
+    @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load` merges the others itself: a problem must say which one its value came from.
-        return (sources["init_settings"],)
+        # Not the library's own sources: they read the process environment, and forget what they read.
+        return (sources["init_settings"], *_SOURCES.get())
 
 
 def _settings() -> Iterator[Setting]:

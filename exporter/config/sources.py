@@ -1,17 +1,17 @@
-"""Settings as people write them: flags and variables. Text in, text with its source out.
+"""Flags and environment variables: text in, text with its source out.
 
-Must not know what a setting means (that is `settings`), nor read the environment by itself.
+Must not know what a setting means (that is `settings`), nor read the environment by itself. Imports the
+standard library only: a health check uses it, and must stay small.
 
-Rule 1: a value is text until `settings` gives it a type, whichever source it came from.
-Rule 2: a problem is one line that says where the value stands and what would be right.
-Rule 3: a line never shows a credential. Values of unknown names are not shown at all.
+Rule: a value is text until `settings` gives it a type, whichever source it came from.
 """
 
 import argparse
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
+
+from exporter.config.problems import Problem, quoted, shown, unknown
 
 PREFIX: Final = "EXPORTER_"
 CONFIG_FILE_FLAG: Final = "--config-file"
@@ -38,26 +38,6 @@ _SERVICE_LINK: Final = re.compile(
 )
 
 
-class Problem(NamedTuple):
-    """One wrong setting. `source` is the flag, variable or file, with the value if it is no secret."""
-
-    path: str
-    source: str
-    message: str
-
-    def __str__(self) -> str:
-        line = f"{self.path}: {self.source} {self.message}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-class SettingsError(Exception):
-    """All that is wrong with the settings, at once; one line for each problem."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
-
-
 class Setting(NamedTuple):
     """What the sources, `--help` and the docs must know of a setting; all of it text."""
 
@@ -77,6 +57,12 @@ class Setting(NamedTuple):
         return f"--{self.path}"
 
     @property
+    def spellings(self) -> tuple[str, ...]:
+        """The flag, and what else is accepted: hyphens for underscores, and exporter-toolkit's spelling."""
+        ours = dict.fromkeys((self.flag, self.flag.replace("_", "-")))
+        return (*ours, "--web.config.file") if self.path == "web.config_file" else tuple(ours)
+
+    @property
     def variable(self) -> str:
         return PREFIX + self.path.upper().replace(".", "__")
 
@@ -88,26 +74,13 @@ class Given(NamedTuple):
     source: str
 
 
-def shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def quoted(value: str) -> str:
-    # A URL may hold a password before the "@" and a token behind "?" or "#".
-    return f'"{shown(re.sub(r"^.*@|[?#].*$", "…", value, flags=re.DOTALL))}"'
-
-
-def unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)
-    return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
-
-
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
     """Values stay text and are found under the setting's path; what is not given is not there."""
-    parser.add_argument(
-        CONFIG_FILE_FLAG,
+    _add_flag(
+        parser,
+        (CONFIG_FILE_FLAG, "--config.file"),
+        "config_file",
         metavar="FILE",
-        default=argparse.SUPPRESS,
         help=f"YAML file with settings and accounts (variable {CONFIG_FILE_VARIABLE})",
     )
     groups: dict[str, Any] = {}  # argparse does not export the type of a group
@@ -115,16 +88,32 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
         title = setting.location[0]
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        default = f"default: {setting.default}" if setting.default else "no default"
-        repeatable = "; may be repeated" if setting.repeatable else ""
-        groups[title].add_argument(
-            setting.flag,
-            dest=setting.path,
+        notes = [f"default: {setting.default}"] if setting.default else []
+        notes += ["repeatable"] if setting.repeatable else []
+        _add_flag(
+            groups[title],
+            setting.spellings,
+            setting.path,
             metavar=setting.metavar,
             action="append" if setting.repeatable else "store",
-            default=argparse.SUPPRESS,
-            help=f"{setting.description} ({default}{repeatable})".replace("%", "%%"),
+            help=(setting.description + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%"),
         )
+
+
+def _add_flag(parser: Any, spellings: Sequence[str], path: str, **options: str) -> None:
+    """`--help` shows the first spelling only."""
+    parser.add_argument(spellings[0], dest=path, default=argparse.SUPPRESS, **options)
+    for spelling in spellings[1:]:
+        hidden = options | {"help": argparse.SUPPRESS}
+        parser.add_argument(spelling, dest=path, default=argparse.SUPPRESS, **hidden)
+
+
+def config_file(flags: Mapping[str, object], environ: Mapping[str, str]) -> Given | None:
+    """The path of the settings file and where it was written; `None` when there is none."""
+    flag = flags.get("config_file")
+    text = str(flag or environ.get(CONFIG_FILE_VARIABLE, ""))
+    name = CONFIG_FILE_FLAG if flag else CONFIG_FILE_VARIABLE
+    return Given(text, f"{name}={quoted(text)}") if text else None
 
 
 def given_by_flags(settings: Sequence[Setting], flags: Mapping[str, object]) -> dict[Location, Given]:
@@ -144,7 +133,9 @@ def unknown_flags(settings: Sequence[Setting], arguments: Sequence[str]) -> Iter
     for name in names:
         yield Problem(shown(name.lstrip("-")), f"{shown(name)}:", unknown(name, known))
     if arguments and not names:
-        yield Problem("arguments", "command line:", "a word too many; settings are written --name=value")
+        yield Problem(
+            "arguments", "command line:", "more than one command; settings are written --name=value"
+        )
 
 
 def given_by_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[Location, Given]:

@@ -1,28 +1,20 @@
 """The settings file: YAML in, text with its source out.
 
-The only module that knows YAML. Must not know what a setting means, nor read a file by itself.
+The only module that knows YAML. Must not know what a setting means.
 
 Rule 1: every scalar stays text until `settings` gives it a type.
 Rule 2: no error quotes the file, for it may hold a credential.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 import yaml  # noqa: TID251 - home of yaml
 
-from exporter.config.sources import (
-    ACCOUNT_VARIABLES,
-    Given,
-    Location,
-    Problem,
-    Setting,
-    quoted,
-    shown,
-    unknown,
-)
+from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown, why
+from exporter.config.sources import ACCOUNT_VARIABLES, PREFIX, Given, Location, Setting
 
 UNSET: Final = ("", "~", "null")
 """YAML's ways to say that a value is left open, as text."""
@@ -60,11 +52,39 @@ def read_document(content: bytes) -> dict[str, Any]:
     return document
 
 
-def unknown_sections(settings: Sequence[Setting], file: Path, document: Iterable[str]) -> Iterator[Problem]:
-    known = [*dict.fromkeys(setting.location[0] for setting in settings), "accounts"]
-    for section in document:
-        if section not in known:
-            yield Problem(shown(section), f"{file}:", unknown(section, known))
+def read_file(named: Given) -> dict[str, Any]:
+    """What the settings file holds. Raises `SettingsError`."""
+    file = Path(named.value)
+    try:
+        return read_document(file.read_bytes())
+    except OSError as error:
+        raise SettingsError([Problem("config_file", named.source, why(error))]) from None
+    except ValueError as error:
+        raise SettingsError([Problem("config_file", f"{file}:", str(error))]) from None
+
+
+def section_problems(
+    settings: Sequence[Setting], file: Path, document: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Sections that do not exist, and those that are no mapping."""
+    known = {setting.location[0]: len(setting.location) > 1 for setting in settings} | {"accounts": False}
+    for name, content in document.items():
+        if name not in known:
+            yield Problem(shown(name), f"{file}:", _nesting(settings, name, content) or unknown(name, known))
+        elif known[name] and not isinstance(content, dict) and content not in UNSET:
+            yield Problem(name, f"{file}:", "must be a mapping of settings")
+
+
+def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | None:
+    """How to write a setting that was written flat, by its path, its variable or its last name alone."""
+    path = name.lower().removeprefix(PREFIX.lower()).replace("__", ".")
+    nested = [each.location for each in settings if len(each.location) > 1]
+    found = [each for each in nested if path in {".".join(each), each[1]}]
+    if len(found) != 1:
+        return None
+    section, key = found[0]
+    written = quoted(value).strip('"') if isinstance(value, str) else "…"
+    return f"is not a section; write {section}: {{{key}: {written}}}"
 
 
 def given_by_file(
@@ -72,16 +92,15 @@ def given_by_file(
 ) -> dict[Location, Given]:
     """What a document holds for the settings, right or wrong; what is left open is not given."""
     by_location = {setting.location: setting for setting in settings}
-    sections = {location[0] for location in by_location}
+    sections = {location[0] for location in by_location if len(location) > 1}
     given: dict[Location, Given] = {}
     for section, content in document.items():
-        if isinstance(content, dict) and section in sections and (section,) not in by_location:
-            for key, value in content.items():
-                setting = by_location.get((section, key))
-                if not (setting and value in UNSET):
-                    given[section, key] = _given(setting, file, value)
-        elif section in sections and content not in UNSET:
-            given[(section,)] = _given(by_location.get((section,)), file, content)
+        inner = content.items() if section in sections and isinstance(content, dict) else ()
+        for location, value in [((section,), content), *(((section, key), value) for key, value in inner)]:
+            setting = by_location.get(location)
+            # An unknown key is given, too, so that it is reported.
+            if (setting and value not in UNSET) or (not setting and len(location) > 1):
+                given[location] = _given(setting, file, value)
     return given
 
 

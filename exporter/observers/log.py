@@ -212,7 +212,14 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
                 failed_seconds=round(poll.finished_at - (status.failing_since or poll.finished_at)),
             )
         case Edge.FIRST_SUCCESS:
-            line(INFO, "first poll succeeded", account=poll.account, operations=poll.listed_operations)
+            # After a restart fewer are listed than are tracked: the state holds the others.
+            line(
+                INFO,
+                "first poll succeeded",
+                account=poll.account,
+                listed_operations=poll.listed_operations,
+                tracked_operations=status.snapshot.tracked_operations if status.snapshot else None,
+            )
         case _:
             pass
 

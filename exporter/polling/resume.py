@@ -49,7 +49,8 @@ async def resume_pollers(
     for poller, restored in zip(pollers, found, strict=True):
         if restored is not None:
             snapshot = poller.resume(restored)
-            line(INFO, "state restored", account=poller.account, operations=snapshot.tracked_operations)
+            tracked = snapshot.tracked_operations
+            line(INFO, "state restored", account=poller.account, tracked_operations=tracked)
             known.append((poller.account, snapshot))
     return known
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from exporter.clock import Clock
-from exporter.config.sources import Problem, SettingsError
+from exporter.config.problems import Problem, SettingsError
 from exporter.web.passwords import Client, Passwords
 from exporter.web.tls import ReloadableContext, reloadable_context, server_context
 from exporter.web.web_config import RateLimit, WebConfig, read_web_config

@@ -11,8 +11,8 @@ from typing import Final
 
 from exporter import __version__
 from exporter.clock import Clock
+from exporter.config.problems import SettingsError
 from exporter.config.settings import Settings
-from exporter.config.sources import SettingsError
 from exporter.errors import CredentialError
 from exporter.logs import LOG, line
 from exporter.metrics.exposition import Exposition, Part

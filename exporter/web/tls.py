@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 
-from exporter.config.sources import Problem, SettingsError
+from exporter.config.problems import Problem, SettingsError
 from exporter.web.handshake import ClientRefusedError, ServerObject, server_object
 from exporter.web.web_config import TLS12_SUITES, Pem, Tls
 

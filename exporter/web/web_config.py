@@ -29,7 +29,7 @@ from pydantic import (  # noqa: TID251 - home of pydantic
 from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 
 from exporter.config.loading import error_message
-from exporter.config.sources import Problem, SettingsError, quoted, shown, unknown
+from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown
 from exporter.config.yaml_file import UNSET, read_document
 from exporter.web.go_scalars import parse_boolean, parse_seconds, parse_whole_number
 

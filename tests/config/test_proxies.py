@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loading import load
+from exporter.config.problems import SettingsError
 from exporter.config.proxies import _variable, proxy_for, proxy_problem
-from exporter.config.sources import SettingsError
 
 TWILIO = "https://comms.twilio.com/v1"
 ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "a-token"}

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from exporter.config.accounts import Account
 from exporter.config.loading import add_flags, load
 from exporter.config.parsers import ListenAddress, duration_text, parse_duration, parse_listen_address
+from exporter.config.problems import SettingsError
 from exporter.config.settings import SETTINGS, Api, Settings, Web
-from exporter.config.sources import ACCOUNT_VARIABLES, Setting, SettingsError
+from exporter.config.sources import ACCOUNT_VARIABLES, Setting
 from exporter.errors import CredentialError
 from tools.reference import DOCS, SETTINGS_PAGE, main, settings_reference
 
@@ -170,6 +171,43 @@ def test_every_setting_has_a_flag(setting: Setting) -> None:
         loaded({setting.path: value}), setting
     )
     assert setting.description in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize("spelling", [each for setting in SETTINGS for each in setting.spellings])
+def test_spellings_of_a_flag(spelling: str) -> None:
+    """Hyphens are accepted for underscores, and `--web.config.file` as exporter-toolkit has it."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    path = {"--web.config.file": "web.config_file"}.get(spelling, spelling[2:].replace("-", "_"))
+    value = VALUES[path][0]
+    assert load(parser.parse_args([spelling, value]), {}, accounts_required=False) == loaded({path: value})
+
+
+@pytest.mark.parametrize("spelling", ["--config-file", "--config.file"])
+def test_spellings_of_the_flag_for_the_file(spelling: str) -> None:
+    """Ours, and that of Prometheus."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    Path("a.yaml").write_text("poll: {interval: 11}")
+    assert load(parser.parse_args([f"{spelling}=a.yaml"]), {}, accounts_required=False).poll.interval == 11
+
+
+def test_repeated_flag_in_two_spellings() -> None:
+    """The addresses add up."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    flags = parser.parse_args(["--web.listen_address=:1", "--web.listen-address=:2"])
+    assert [each.port for each in load(flags, {}, accounts_required=False).web.listen_address] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("warn", "warning"), ("WARN", "warning"), ("Warning", "warning"), ("INFO", "info")]
+)
+def test_log_level_in_any_case(text: str, level: str) -> None:
+    """From every source; `warn` is `warning`."""
+    assert loaded({"log.level": text}).log.level == level
+    assert loaded(environ={"EXPORTER_LOG__LEVEL": text}).log.level == level
+    assert loaded(document=f"log: {{level: {text}, format: JSON}}").log.level == level
 
 
 def test_flags_of_the_command_itself_are_left_alone() -> None:
@@ -410,7 +448,7 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("web.telemetry_path", "/-/ready", f'"/-/ready" {TAKEN}'),
         ("web.telemetry_path", "/-/reload", f'"/-/reload" {TAKEN}'),
         *((("shard", text, f'"{text}" {NO_SHARD}')) for text in ("3", "1/1", "-1/2", "1/0", "a/b", "0/1001", "1/2/3", "٣/4")),
-        ("log.level", "INFO", '"INFO" must be one of debug, info, warning, error'),
+        ("log.level", "LOUD", '"LOUD" must be one of debug, info, warning, error'),
         ("log.format", "xml", '"xml" must be one of logfmt, json'),
         ("log.format", "x" * 99, f'"{"x" * 59}…" must be one of logfmt, json'),
         ("log.format", "a\x1b[1m\x7f\udc80", r'"a\x1b[1m\x7f\udc80" must be one of logfmt, json'),
@@ -432,7 +470,7 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("poll: 5", "poll: exporter.yaml: must be a mapping of settings"),
         ("poll: [interval]", "poll: exporter.yaml: must be a mapping of settings"),
         ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or plain seconds"),
-        ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http for loopback addresses only)"),
+        ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http only for loopback addresses)"),
         ("api: {concurrency: true}", 'api.concurrency: exporter.yaml: "true" must be a whole number, at least 1, at most 50'),
         ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, several with commas between"),
         ("poll: {intervall: 5s}", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
@@ -440,7 +478,13 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("pol: {interval: 5s}", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("pol:", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("_env_file: x", "_env_file: exporter.yaml: unknown setting"),
-        ("poll.interval: 5s", "poll.interval: exporter.yaml: unknown setting"),
+        ("poll.interval: 5s", "poll.interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("poll.interval: ['5s']", "poll.interval: exporter.yaml: is not a section; write poll: {interval: …}"),
+        ("poll__interval: 5s", "poll__interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("EXPORTER_POLL__INTERVAL: 5s", "EXPORTER_POLL__INTERVAL: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("interval: 5s", "interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
+        ("api.base_url: https://me:pass@x/?token", "api.base_url: exporter.yaml: is not a section; write api: {base_url: …x/…}"),
+        ("poll.intervall: 5s", "poll.intervall: exporter.yaml: unknown setting"),
         ("shard: {index: 1}", "shard: exporter.yaml: is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"),
         ("shards: 1/2", "shards: exporter.yaml: unknown setting; did you mean shard?"),
         ("a: 1\na: 2", "config_file: exporter.yaml: line 2: the same key twice"),
@@ -585,7 +629,7 @@ def test_wrong_account_in_the_environment(environ: dict[str, str], expected: lis
     """A problem names the variable to mend."""
     Path("secret").write_text("s")
     Path("empty").write_text(" \n")
-    Path("bytes").write_bytes(b"\xff\xfe")
+    Path("bytes").write_bytes(b"\xff\xfea")
     assert account_lines(environ) == expected
 
 
@@ -639,6 +683,110 @@ def test_credential_is_read_anew() -> None:
     Path("secret").unlink()
     with pytest.raises(CredentialError, match=r"^account default: file secret does not exist$"):
         account.credential()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"s3cret", b" s3cret\r\n", b"\xef\xbb\xbfs3cret\n", "s3cret\r\n".encode("utf-16"), b"\xfe\xff\0s\x003\0c\0r\0e\0t", b"s3cret\0", b"\n\ns3cret\0\n"],
+)  # fmt: skip
+def test_secret_without_what_surrounds_it(content: bytes) -> None:
+    """White space, line breaks, NUL and byte order marks are dropped; UTF-16 is read."""
+    Path("secret").write_bytes(content)
+    (account,) = load({}, {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET_FILE": "secret"}).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+
+
+def test_secret_as_text_without_what_surrounds_it() -> None:
+    """The same for a variable and for the settings file."""
+    (account,) = load({}, ENVIRONMENT | {"TWILIO_AUTH_TOKEN": "\ufeffs3cret\r"}).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+    document = f'accounts: [{{name: a, account_sid: {SID}, auth_token: "\ufeff s3cret\\n"}}]'
+    (account,) = loaded(document=document, accounts_required=True).accounts
+    assert account.credential().secret.get_secret_value() == "s3cret"
+
+
+IN_QUOTES = "is in quotes; remove them"
+NOT_ALONE = "contains spaces, line breaks or characters beyond ASCII; write the secret alone"
+NOT_EXPANDED = "contains a placeholder such as ${NAME}, which is not expanded; write the value itself"
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ('"s3cret"', IN_QUOTES),
+        ("'s3cret'", IN_QUOTES),
+        ("s3 cret", NOT_ALONE),
+        ("s3cret\nanother", NOT_ALONE),
+        ("export TWILIO_AUTH_TOKEN=s3cret", NOT_ALONE),
+        ("s3cret\u200b", NOT_ALONE),
+        ("s3cr\x1bet", NOT_ALONE),
+        ("${TOKEN}", NOT_EXPANDED),
+        ("${TOKEN:-s3cret}", NOT_EXPANDED),
+        ("$TOKEN", NOT_EXPANDED),
+        ("$(cat s3cret)", NOT_EXPANDED),
+        ("{{ s3cret }}", NOT_EXPANDED),
+    ],
+)
+def test_secret_that_cannot_be_one(secret: str, message: str) -> None:
+    """Twilio would refuse it at each poll; the message does not show it."""
+    Path("secret").write_text(secret)
+    key = {"TWILIO_API_KEY": KEY}
+    assert account_lines(key | {"TWILIO_API_KEY_SECRET_FILE": "secret"}) == [
+        f"accounts: TWILIO_API_KEY_SECRET_FILE: file secret {message}"
+    ]
+    assert account_lines(key | {"TWILIO_API_KEY_SECRET": secret}) == [
+        f"accounts: TWILIO_API_KEY_SECRET: {message}"
+    ]
+    account = {"name": "a", "api_key": KEY, "api_key_secret": secret}
+    assert account_lines(document=yaml.safe_dump({"accounts": [account]})) == [
+        f"accounts[0].api_key_secret: exporter.yaml: {message}"
+    ]
+
+
+@each_setting
+def test_placeholder_is_refused(setting: Setting) -> None:
+    """For each setting from each source, but not where a stronger source has the value."""
+    text = "${X}"
+    assert lines({setting.path: text}) == [f'{setting.path}: {setting.flag}="{text}" {NOT_EXPANDED}']
+    assert lines(environ={setting.variable: text}) == [
+        f'{setting.path}: {setting.variable}="{text}" {NOT_EXPANDED}'
+    ]
+    document = document_of(setting, text)
+    assert lines(document=document) == [f'{setting.path}: exporter.yaml: "{text}" {NOT_EXPANDED}']
+    loaded({setting.path: VALUES[setting.path][0]}, document=document)
+
+
+@pytest.mark.parametrize("key", ["name", "account_sid", "api_key", "auth_token", "auth_token_file"])
+def test_placeholder_in_an_account_is_refused(key: str) -> None:
+    """Whichever key it is."""
+    account = {"name": "a", "account_sid": SID, "auth_token": "t"}
+    if key == "auth_token_file":
+        del account["auth_token"]
+    if key == "api_key":
+        account = {"name": "a", "api_key_secret": "s"}
+    account[key] = "${X}"
+    assert account_lines(document=yaml.safe_dump({"accounts": [account]})) == [
+        f"accounts[0].{key}: exporter.yaml: {NOT_EXPANDED}"
+    ]
+
+
+@pytest.mark.parametrize("text", ["/srv/$HOME/x", "$HOME/x", "$X", "a$(hostname)", "{{ path }}"])
+def test_other_placeholders(text: str) -> None:
+    """Shells, Kubernetes and templates write them in other ways."""
+    assert lines({"state.path": text}) == [f'state.path: --state.path="{text}" {NOT_EXPANDED}']
+
+
+@pytest.mark.parametrize("text", ["/srv/a$b", "/srv/100$", "{a}", "$5/x"])
+def test_dollars_that_are_no_placeholders(text: str) -> None:
+    """A file may have any name."""
+    assert loaded({"state.path": text}).state.path == Path(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_settings_file_with_a_byte_order_mark(encoding: str) -> None:
+    """As editors on Windows write it."""
+    FILE.write_text("poll: {interval: 5s}\r\n", encoding=encoding)
+    assert loaded({"config_file": str(FILE)}).poll.interval == 5
 
 
 SECRET = "5ec2e7000000000000000000005ec2e7"

@@ -7,8 +7,9 @@ import argparse
 
 import pytest
 
+from exporter.config.problems import Problem
 from exporter.config.settings import SETTINGS
-from exporter.config.sources import Problem, add_flags, unknown_flags, unknown_variables
+from exporter.config.sources import add_flags, unknown_flags, unknown_variables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,8 +53,10 @@ def test_flags_stay_text_and_addresses_add_up() -> None:
         (["--poll.intervall=5s"], ["poll.intervall: --poll.intervall: unknown setting; did you mean --poll.interval?"]),
         (["--poll.intervall", "5s"], ["poll.intervall: --poll.intervall: unknown setting; did you mean --poll.interval?"]),
         (["--config_file=x"], ["config_file: --config_file: unknown setting; did you mean --config-file?"]),
+        (["--interval=5s"], ["interval: --interval: unknown setting; did you mean --poll.interval?"]),
+        (["--sweep-interval=5s"], ["sweep-interval: --sweep-interval: unknown setting; did you mean --poll.sweep_interval?"]),
         (["-x", "--wholly-other"], ["x: -x: unknown setting", "wholly-other: --wholly-other: unknown setting"]),
-        (["word"], ["arguments: command line: a word too many; settings are written --name=value"]),
+        (["word"], ["arguments: command line: more than one command; settings are written --name=value"]),
     ],
 )  # fmt: skip
 def test_unknown_flags(arguments: list[str], lines: list[str]) -> None:

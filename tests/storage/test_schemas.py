@@ -10,12 +10,22 @@ from typing import Any
 
 import pytest
 
+from exporter.ledger.counters import ZERO
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import Saved
 from exporter.ledger.snapshot import RECENT_AGES
 from exporter.storage.schema import SCHEMA_VERSION
 from exporter.storage.sqlite import Storage
-from tests.storage.files.write import ACCOUNTS, COVERAGE, FOLDER, SAVED_AT, WEEK, contents, operation
+from tests.storage.files.write import (
+    ACCOUNTS,
+    COVERAGE,
+    FOLDER,
+    SAVED_AT,
+    WEEK,
+    contents,
+    counts_by_name,
+    operation,
+)
 from tests.support.program import ROOT, environment
 
 FILES = sorted(FOLDER.glob("schema-*.sqlite"))
@@ -24,7 +34,10 @@ each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
 def held(file: Path) -> dict[str, Any]:
+    """What the file contains, and the counters that have been added since, at zero."""
     content: dict[str, Any] = json.loads(file.with_suffix(".json").read_text())
+    for account in content.values():
+        account["counts"] = {**counts_by_name(ZERO), **account["counts"]}
     return content
 
 

@@ -1,7 +1,9 @@
 """The program as a user starts it: commands, exit codes, signals, pages."""
 
 import re
+import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -13,7 +15,18 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from exporter import __version__
 from exporter.simulator.server import ACCOUNT_SID, CREDENTIAL
-from tests.support.program import eventually, fetch, finish, found_in, silent_server, started
+from tests.support.program import (
+    command,
+    environment,
+    eventually,
+    fetch,
+    finish,
+    found_in,
+    free_port,
+    running,
+    silent_server,
+    started,
+)
 
 ANY_PORT = "127.0.0.1:0"
 ACCOUNT = {
@@ -132,21 +145,83 @@ def test_taken_port_is_told(tmp_path: Path, simulator: str) -> None:
 
 
 def test_help_shows_every_flag_with_its_default() -> None:
-    """And the version is ours."""
-    done = finish("--help")
+    """And every command on a line, and the exit codes; it fits a terminal of 80 columns."""
+    done = finish("--help", COLUMNS="80")
     assert done.returncode == 0
     for flag, default in (("--poll.interval", "60s"), ("--web.listen_address", ":10587")):
         assert re.search(rf"{re.escape(flag)}[^-]*\(default: {default}", done.stdout.replace("\n", " "))
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} +\w", done.stdout, re.MULTILINE)
+    assert "0 success, 1 runtime failure, 2 invalid configuration" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
+COMMANDS = ("run", "once", "check", "demo", "simulator", "healthcheck")
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [("run", "--scenario=steady"), ("once", "--listen-address=:1"), ("dance",), ("--poll.nap=1s",)],
+    ("arguments", "shown", "hidden"),
+    [
+        (("run", "--help"), {"--web.listen_address", "--state.path"}, {"--scenario", "--format"}),
+        (("--help", "once"), {"--format", "--poll.lookback"}, {"--scenario", "--web.listen_address"}),
+        (("check", "-h"), {"--api.base_url"}, {"--format", "--state.path", "--metrics.top_operations"}),
+        (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
+        (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
+        (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),
+    ],
 )
-def test_flag_of_another_command_is_refused(arguments: tuple[str, ...]) -> None:
-    """Exit code 2, like every wrong setting."""
-    assert finish(*arguments, **ACCOUNT).returncode == 2
+def test_help_of_a_command(arguments: tuple[str, ...], shown: set[str], hidden: set[str]) -> None:
+    """Its own flags and the settings that it uses, and no others."""
+    done = finish(*arguments, COLUMNS="80")
+    flags = set(re.findall(r"^  (--[a-z._-]+)", done.stdout, re.MULTILINE))
+    assert (done.returncode, shown - flags, hidden & flags) == (0, set(), set())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("rnu",), 'unknown command "rnu"; did you mean run?'),
+        (("--poll.interval=5s", "simulate"), 'unknown command "simulate"; did you mean simulator?'),
+        (("help",), 'unknown command "help"; did you mean --help?'),
+        (("xyz",), f'unknown command "xyz"; the commands are {", ".join(COMMANDS)}'),
+        (("5ec2e70000005ec2e7",), f"unknown command; the commands are {', '.join(COMMANDS)}"),
+        (("run", "--scenario=steady"), "--scenario is not a flag of run, only of demo and simulator"),
+        (
+            ("once", "--listen-address=:1"),
+            "--listen-address is not a flag of once, only of simulator; did you mean --web.listen_address?",
+        ),
+        (
+            ("simulator", "--listen-address=x"),
+            '--listen-address: "x" is not an address; write host:port; see --help',
+        ),
+        (("--poll.interval",), "--poll.interval: expected one argument; see --help"),
+        (("--poll.nap=1s",), "poll.nap: --poll.nap: unknown setting"),
+        (
+            ("run", "once"),
+            "arguments: command line: more than one command; settings are written --name=value",
+        ),
+        (("--web.listen-address=:1", "healthcheck"), "write healthcheck first, before its flags"),
+    ],
+)
+def test_wrong_command_line(arguments: tuple[str, ...], line: str) -> None:
+    """Exit code 2, and one line that names the mistake."""
+    done = finish(*arguments, **ACCOUNT)
+    assert (done.returncode, done.stderr, done.stdout) == (2, f"{line}\n", "")
+
+
+def test_help_of_demo_shows_its_own_defaults() -> None:
+    """They are faster than those of `run`."""
+    text = " ".join(finish("demo", "--help").stdout.split())
+    assert "next (default: 5s)" in text
+    assert "request rate per account (default: 50)" in text
+
+
+def test_word_behind_an_unknown_flag_is_not_shown() -> None:
+    """It may be a secret."""
+    done = finish("--auth-token", "opensesame", **ACCOUNT)
+    assert (done.returncode, done.stderr) == (2, "auth-token: --auth-token: unknown setting\n")
 
 
 @pytest.mark.parametrize("how", ["signal", "post"])
@@ -224,3 +299,162 @@ def test_broken_web_config_is_a_wrong_setting(tmp_path: Path) -> None:
         f"tls_server_config.{kind}_file: {web_config}: {tmp_path}/none.{suffix} does not exist"
         for kind, suffix in (("cert", "pem"), ("key", "key"))
     ]
+
+
+# -- surroundings -------------------------------------------------------------------------------------------
+
+
+SILENT = {**ACCOUNT, "EXPORTER_LOG__LEVEL": "error"}
+
+
+def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The program as a shell starts it: `exporter` in the line."""
+    line = line.replace("exporter", shlex.join(command()))
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+def test_closed_streams_change_nothing(simulator: str, closed: str) -> None:
+    """`once` prints its page without standard error or standard input."""
+    done = shell(f"exporter once {closed}", EXPORTER_API__BASE_URL=simulator, **SILENT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "twilio_email_window_emails" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        *((f"{line} >/dev/full", "No space left on device") for line in ("once", "check", "-h", "--version")),
+        ("once --format=table >&-", "it is closed"),
+    ],
+)
+def test_output_that_cannot_be_written(simulator: str, line: str, reason: str) -> None:
+    """Exit code 1, and one line."""
+    done = shell(f"exporter {line}", EXPORTER_API__BASE_URL=simulator, **SILENT)
+    assert (done.returncode, done.stderr) == (1, f"cannot write to standard output: {reason}\n")
+
+
+def test_reader_that_has_seen_enough(simulator: str) -> None:
+    """`once | head` ends without a message."""
+    line = "{ exporter once; echo $? >&2; } | true"
+    done = shell(line, EXPORTER_API__BASE_URL=simulator, **SILENT)
+    assert done.stderr == "1\n"
+
+
+@pytest.mark.parametrize("err", ["2>/dev/full", "2>&-"])
+def test_exit_code_does_not_depend_on_standard_error(err: str) -> None:
+    """Invalid configuration is 2, also when the reason cannot be written."""
+    assert shell(f"exporter run {err}").returncode == 2
+    assert shell(f"exporter rnu {err}").returncode == 2
+    assert shell(f"exporter --format=xml {err}").returncode == 2
+
+
+def test_run_without_standard_error(tmp_path: Path, simulator: str) -> None:
+    """It serves; the state file is not opened in the place of standard error."""
+    port, state = free_port(), tmp_path / "state.db"
+    settings = {**SILENT, "EXPORTER_API__BASE_URL": simulator, "EXPORTER_STATE__PATH": str(state)}
+    line = ["/bin/sh", "-c", f"exec {shlex.join(command())} --web.listen_address=127.0.0.1:{port} 2>&-"]
+    with running(tmp_path / "out", line, environment(**settings)) as process:
+        eventually(lambda: up(f"http://127.0.0.1:{port}"), "the first poll")
+        if Path("/proc/self/fd").exists():
+            assert Path(f"/proc/{process.pid}/fd/2").readlink() == Path("/dev/null")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def test_output_that_knows_no_unicode(simulator: str) -> None:
+    """A locale of the last century is no reason for a traceback."""
+    for arguments in (("once",), ("once", "--format=table"), ("check",), ("--help",)):
+        done = finish(*arguments, EXPORTER_API__BASE_URL=simulator, PYTHONIOENCODING="ascii", **SILENT)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("variable", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
+def test_multiprocess_mode_of_prometheus_client_has_no_influence(
+    tmp_path: Path, simulator: str, variable: str
+) -> None:
+    """A variable that other programs need makes no file and no traceback."""
+    folder = tmp_path / "multiproc"
+    folder.mkdir()
+    log = tmp_path / "run.log"
+    settings = {**SILENT, "EXPORTER_API__BASE_URL": simulator}
+    for place in (folder, tmp_path / "not-there"):
+        done = finish("once", **settings, **{variable: str(place)})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert 'twilio_email_exporter_polls_total{account="default",outcome="success"} 1.0' in done.stdout
+    with started(
+        log, "--web.listen_address", ANY_PORT, "--log.level=info", **settings, **{variable: str(folder)}
+    ) as process:
+        eventually(lambda: up(metrics_url(log)), "the first poll")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command_name", "further"),
+    [
+        ("run", signal.SIGTERM),
+        ("run", signal.SIGINT),
+        ("run", signal.SIGHUP),
+        ("simulator", signal.SIGTERM),
+        ("simulator", signal.SIGINT),
+    ],
+)
+def test_further_signals_during_the_stop(
+    tmp_path: Path, simulator: str, command_name: str, further: signal.Signals
+) -> None:
+    """Supervisors and people repeat themselves: the exit code stays 0."""
+    log = tmp_path / "run.log"
+    address = ("--web.listen_address" if command_name == "run" else "--listen-address", ANY_PORT)
+    with started(log, command_name, *address, EXPORTER_API__BASE_URL=simulator, **ACCOUNT) as process:
+        eventually(found_in(log, "msg=listening|BASE_URL"), "the start")
+        process.send_signal(signal.SIGTERM)
+        while process.poll() is None:
+            process.send_signal(further)
+        assert process.returncode == 0
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CREDENTIAL[1].encode("utf-8-sig"),
+        CREDENTIAL[1].encode("utf-16"),
+        b"\xfe\xff" + f"{CREDENTIAL[1]}\r\n".encode("utf-16-be"),
+        f"\r\n{CREDENTIAL[1]}\r\n".encode(),
+        f"{CREDENTIAL[1]}\0".encode(),
+    ],
+)
+def test_secret_file_as_editors_and_shells_write_it(tmp_path: Path, simulator: str, content: bytes) -> None:
+    """What they add is no part of the secret."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(content)
+    settings = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN_FILE": str(secret)}
+    done = finish("check", EXPORTER_API__BASE_URL=simulator, **settings)
+    assert done.returncode == 0, done.stdout
+
+
+def test_variable_that_nobody_expanded(tmp_path: Path) -> None:
+    """Exit code 2, and a line for each."""
+    file = tmp_path / "settings.yml"
+    file.write_text(
+        "poll: {interval: '${INTERVAL}'}\n"
+        f"accounts: [{{name: shop, account_sid: {ACCOUNT_SID}, auth_token: '${{TOKEN}}'}}]\n"
+    )
+    done = finish("once", EXPORTER_CONFIG_FILE=str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f'poll.interval: {file}: "${{INTERVAL}}" {NOT_EXPANDED}',
+        f"accounts[0].auth_token: {file}: {NOT_EXPANDED}",
+    ]
+
+
+NOT_EXPANDED = "contains a placeholder such as ${NAME}, which is not expanded; write the value itself"

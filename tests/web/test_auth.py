@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.sources import SettingsError
+from exporter.config.problems import SettingsError
 from exporter.web import passwords
 from exporter.web import routes as web
 from exporter.web.auth import Authenticator, basic_credential

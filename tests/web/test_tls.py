@@ -11,7 +11,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.config.sources import SettingsError
+from exporter.config.problems import SettingsError
 from exporter.web.auth import Authenticator
 from exporter.web.tls import server_context
 from exporter.web.web_config import TLS12_SUITES, Tls

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.sources import SettingsError
+from exporter.config.problems import SettingsError
 from exporter.web.web_config import (
     TLS12_SUITES,
     TLS13_SUITES,

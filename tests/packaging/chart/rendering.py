@@ -163,7 +163,7 @@ def _files(rendered: Rendered, volume: Manifest) -> Iterator[tuple[str, bytes]]:
     elif "configMap" in volume:
         yield from _items(rendered, "ConfigMap", volume["configMap"])
     elif "csi" in volume:
-        yield "twilio", b"a secret of a CSI driver"
+        yield "twilio", b"a-secret-of-a-CSI-driver"
 
 
 def _items(rendered: Rendered, kind: str, source: Manifest) -> Iterator[tuple[str, bytes]]:
@@ -173,7 +173,7 @@ def _items(rendered: Rendered, kind: str, source: Manifest) -> Iterator[tuple[st
     keys = {item["key"]: item["path"] for item in source.get("items", [])}
     if not own:
         pem = (ROOT / "tests" / "support" / "ca" / "a.pem").read_bytes()
-        data = {key: pem if key.endswith(".pem") else b"an existing secret" for key in keys}
+        data = {key: pem if key.endswith(".pem") else b"an-existing-secret" for key in keys}
     elif kind == "Secret":
         data = {key: base64.b64decode(value, validate=True) for key, value in own[0].items()}
     else:

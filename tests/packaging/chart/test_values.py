@@ -15,8 +15,9 @@ import helm_python as helm
 import pytest
 import yaml
 
+from exporter.config.problems import SettingsError
 from exporter.config.settings import SETTINGS
-from exporter.config.sources import Setting, SettingsError
+from exporter.config.sources import Setting
 from exporter.web.web_config import read_web_config
 from tests.packaging.chart.reference import README, defaults, described_values, readme
 from tests.packaging.chart.rendering import ACCOUNT, CHART, render, settings_of
