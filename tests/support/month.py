@@ -25,7 +25,7 @@ from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Api, Poll, Settings, State, Web
 from exporter.errors import StateError
-from exporter.events import Event, PollFinished, PollStarted
+from exporter.events import Event, PollFinished, PollStarted, RowsUnreadable
 from exporter.ledger.counters import COUNTED
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
@@ -189,6 +189,8 @@ class Player:
     last_seen_at: float = 0.0
     is_polled: bool = False
     """At this moment."""
+    has_odd_rows: bool = False
+    """In this poll."""
 
     def __post_init__(self) -> None:
         self.standstill = Standstill(self.clock)
@@ -333,11 +335,13 @@ class Month:
     def _hear(self, report: Event) -> None:
         player = self.players[report.account]
         if isinstance(report, PollStarted):
-            player.is_polled = True
+            player.is_polled, player.has_odd_rows = True, False
             if not self._standing:
                 player.standstill.at = report.started_at
             if player.witness:
                 player.witness.began(player.standstill.at, report.started_at)
+        elif isinstance(report, RowsUnreadable):
+            player.has_odd_rows = True
         elif isinstance(report, PollFinished):
             player.is_polled = False
             self.polls += 1
@@ -356,6 +360,8 @@ class Month:
         player.operations = snapshot.tracked_operations
         if player.witness is None:
             player.witness = Witness(player.simulator.world, player.standstill.at, player.cast.lag)
+        elif player.has_odd_rows:
+            player.witness.left_rows_out()
         else:
             player.witness.succeeded()
         player.witness.judge({stat: snapshot.counts["stat", stat] for stat in COUNTED})

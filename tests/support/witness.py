@@ -112,6 +112,11 @@ class Witness:
             self._must.look(self._waiting, self._now)
             self._waiting.popleft()
 
+    def left_rows_out(self) -> None:
+        """The poll that began last was published without some rows: nothing must have been seen since."""
+        self._may.look([self._at], self._now)
+        self._waiting.clear()
+
     def failed(self) -> None:
         """The poll that began last broke off, but what it saw may be remembered."""
         self._may.look([self._at], self._now)
