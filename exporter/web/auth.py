@@ -1,9 +1,9 @@
-"""The front door's keeper: the web config in force, read again when it changes.
+"""The web config in use: users, headers, rate limit and TLS, read again when a file changes.
 
-Must not know of HTTP beyond what a header holds.
+Must not know HTTP, except the `Authorization` header.
 
-Rule 1: what is broken never replaces what works; it is said, and the old serves on.
-Rule 2: TLS cannot be switched on or off while running: ports do not change what they speak.
+Rule 1: an invalid file is an error, and the previous configuration stays in use.
+Rule 2: TLS cannot be switched on or off while running: a port keeps its protocol.
 """
 
 import base64
@@ -22,7 +22,7 @@ _Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class Authenticator:
-    """Raises `SettingsError` when the web config is broken from the start."""
+    """Raises `SettingsError` if the web config is invalid."""
 
     def __init__(self, file: Path | None, clock: Clock) -> None:
         self._file = file
@@ -32,21 +32,21 @@ class Authenticator:
         self._seen: dict[Path, _Stamp] = {}
         self.config = WebConfig()
         self.tls: ReloadableContext | None = None
-        """For listeners; stays the same object."""
+        """For listeners. A reload replaces its `current`, not the object."""
         if file is not None:
             self._take(file, first=True)
 
     def reload(self) -> None:
-        """Read everything again. Raises `SettingsError`; what was in force then still is."""
+        """Read all files again. If they are invalid: raises `SettingsError`, and nothing changes."""
         if self._file is not None:
             self._take(self._file, first=False)
 
     def changed(self) -> bool:
-        """Whether a file looks different from when it was last read, well or not."""
+        """Whether a file has changed since it was last read, successfully or not."""
         return any(_stamp(file) != stamp for file, stamp in self._seen.items())
 
     def within_rate(self) -> bool:
-        """Whether one more request may come in now; it then counts."""
+        """Whether the rate limit allows one more request now; if so, the request is counted."""
         return self._bucket is None or self._bucket.take(self._clock.monotonic())
 
     async def authenticates(self, authorization: str | None, client: Client) -> bool:
@@ -60,13 +60,15 @@ class Authenticator:
         return credential is not None and await self._passwords.accept(*credential, client)
 
     def _take(self, file: Path, *, first: bool) -> None:
-        self._look_at([file, *self.config.files()])  # before reading: what changes meanwhile is read again
+        self._look_at(
+            [file, *self.config.files()]
+        )  # before reading, so that a change during the reading is noticed
         config = read_web_config(file, _content(file))
         self._look_at([file, *config.files()])
         context = server_context(config.tls, file) if config.tls else None
         if not first and (context is None) != (self.tls is None):
             raise SettingsError(
-                [Problem("tls_server_config", f"{file}:", "TLS is switched on and off by a restart only")]
+                [Problem("tls_server_config", f"{file}:", "switching TLS on or off needs a restart")]
             )
         if context is not None and self.tls is not None:
             self.tls.current = context
@@ -83,7 +85,7 @@ class Authenticator:
 
 
 class _Bucket:
-    """Tokens that come at a steady rate, up to the burst."""
+    """A token bucket: one token per interval, at most `burst` tokens."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
@@ -103,7 +105,7 @@ _SCHEME: Final = "basic"
 
 
 def basic_credential(authorization: str | None) -> tuple[str, str] | None:
-    """User and password of the header (RFC 7617); `None` when it holds none."""
+    """User and password of an `Authorization` header (RFC 7617), or `None`."""
     scheme, _, encoded = (authorization or "").strip().partition(" ")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode()
@@ -125,6 +127,6 @@ def _content(file: Path) -> bytes:
 def _stamp(file: Path) -> _Stamp:
     try:
         status = file.stat()
-    except (OSError, ValueError):  # not there, or no name of a file
+    except (OSError, ValueError):  # it does not exist, or the name is invalid
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

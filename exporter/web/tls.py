@@ -1,6 +1,6 @@
-"""The TLS of the server: what the web config asks for, as contexts of the ssl module.
+"""TLS of the server: makes an `ssl.SSLContext` from the web config.
 
-Must not know of HTTP. Files are read when a context is made, and not again.
+Must not know HTTP. Files are read when a context is made, and not later.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ _CURVES: Final = {
 }
 _VERIFY_MODES: Final = {
     "NoClientCert": ssl.CERT_NONE,
-    # Go asks for a certificate and takes any, and none; nobody here would look at it.
+    # Go asks for a certificate and ignores it. OpenSSL would refuse one that it cannot verify.
     "RequestClientCert": ssl.CERT_NONE,
     "RequireAnyClientCert": ssl.CERT_REQUIRED,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
@@ -40,7 +40,7 @@ _VERIFY_MODES: Final = {
 
 
 class ReloadableContext(ssl.SSLContext):
-    """What listeners are given: each new connection gets the context of the moment."""
+    """The context of the listeners: a new connection uses `current`, which can be replaced while running."""
 
     current: ssl.SSLContext
 
@@ -55,7 +55,7 @@ def reloadable_context(current: ssl.SSLContext) -> ReloadableContext:
 
 
 def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
-    """`file` is the web config, for messages. Raises `SettingsError` with everything that is wrong."""
+    """`file` is the web config, the source of problems. Raises `SettingsError` with all problems."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -70,12 +70,12 @@ def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
 
 
 _Step = Callable[[ssl.SSLContext, Tls], Iterator[tuple[str, str]]]
-"""Gives the keys that are wrong, and why."""
+"""Yields wrong keys, each with the message."""
 
 
 def _versions(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # who asks for an old version knows that it is
+        warnings.simplefilter("ignore", DeprecationWarning)  # an old version is the choice of the operator
         context.minimum_version = _VERSIONS[tls.min_version]
         context.maximum_version = _VERSIONS[tls.max_version]
     yield from ()
@@ -90,20 +90,20 @@ def _identity(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
         with _file(tls.certificate) as cert, _file(tls.private_key) as key:
             context.load_cert_chain(cert, key, password=_no_passphrase)
     except _PassphraseWantedError:
-        yield _named("key_file", tls.private_key), "is encrypted; give it without a passphrase"
+        yield _named("key_file", tls.private_key), "is encrypted; remove its passphrase"
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             yield _named("key_file", tls.private_key), "is not the key of the certificate"
         elif _is_pem(tls.certificate, "CERTIFICATE"):
-            yield _named("key_file", tls.private_key), "holds no private key that can be read (PEM)"
+            yield _named("key_file", tls.private_key), "contains no readable private key (PEM)"
         else:
-            yield _named("cert_file", tls.certificate), "holds no certificate that can be read (PEM)"
+            yield _named("cert_file", tls.certificate), "contains no readable certificate (PEM)"
     except OSError as error:
-        yield "key", f"cannot be kept in a temporary file: {error.strerror}"
+        yield "key", f"cannot be written to a temporary file: {error.strerror}"
 
 
 def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
-    # exporter-toolkit, too, refuses clients without a certificate where names are given.
+    # exporter-toolkit also refuses clients without a certificate if names are listed.
     mode = ssl.CERT_REQUIRED if tls.client_allowed_sans else _VERIFY_MODES[tls.client_auth_type]
     context.verify_mode = mode
     if context.verify_mode == ssl.CERT_NONE:
@@ -117,7 +117,7 @@ def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
             context.load_verify_locations(cadata=_text(tls.client_authorities))
         except (ssl.SSLError, ValueError):
             key = _named("client_ca_file", tls.client_authorities)
-            yield key, "holds no certificates that can be read (PEM)"
+            yield key, "contains no readable certificates (PEM)"
     if tls.client_allowed_sans:
         context.sslobject_class = _checking_sans(frozenset(tls.client_allowed_sans))
 
@@ -125,7 +125,7 @@ def _clients(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
 def _ciphers(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
     if not tls.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    # OpenSSL's default level forbids what TLS 1.0 and 1.1 are made of.
+    # OpenSSL's default security level disables the algorithms of TLS 1.0 and 1.1.
     level = ":@SECLEVEL=0" if tls.min_version in {"TLS10", "TLS11"} else ""
     older = [_openssl_name(suite) for suite in tls.cipher_suites if suite in TLS12_SUITES]
     if tls.cipher_suites and not older:
@@ -142,22 +142,22 @@ def _curves(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
     elif names and hasattr(context, "set_groups"):  # from Python 3.15 on
         context.set_groups(":".join(names))
     elif names:
-        yield "curve_preferences", "may hold one curve only with this version of Python"
+        yield "curve_preferences", "must be one curve; this version of Python cannot set several"
 
 
 def _openssl_name(suite: str) -> str:
-    """`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`."""
+    """`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` becomes `ECDHE-RSA-AES128-GCM-SHA256`."""
     name = suite.removeprefix("TLS_").replace("_WITH_", "_").replace("AES_", "AES").replace("_CBC_", "_")
     return name.replace("POLY1305_SHA256", "POLY1305").replace("_", "-")
 
 
 def _checking_sans(allowed: frozenset[str]) -> type[ssl.SSLObject]:
     class Checked(ServerObject):
-        """Refuses clients of another name."""
+        """Refuses clients whose certificate has no allowed name."""
 
         def check_client(self) -> None:
             if allowed.isdisjoint(_sans(self.getpeercert() or {})):
-                raise ClientRefusedError("the client certificate holds no allowed name")
+                raise ClientRefusedError("the client certificate has no allowed name")
 
     return Checked
 
@@ -175,7 +175,7 @@ class _PassphraseWantedError(Exception):
 
 
 def _no_passphrase() -> str:
-    raise _PassphraseWantedError  # or OpenSSL would ask at the terminal
+    raise _PassphraseWantedError  # otherwise OpenSSL prompts on the terminal
 
 
 def _unreadable(key: str, pem: Pem | None) -> Iterator[tuple[str, str]]:
@@ -186,18 +186,18 @@ def _unreadable(key: str, pem: Pem | None) -> Iterator[tuple[str, str]]:
             yield key, f"{pem} does not exist"
         except OSError as error:
             yield key, f"{pem} cannot be read: {error.strerror}"
-        except ValueError:  # a zero byte
-            yield key, "is no name of a file"
+        except ValueError:  # the name has a zero byte
+            yield key, "is not a valid file name"
 
 
 def _named(key: str, pem: Pem) -> str:
-    """The key that was used: with a file, or with the text itself."""
+    """The key that was used, with or without `_file`."""
     return key if isinstance(pem, Path) else key.removesuffix("_file")
 
 
 def _text(pem: Pem) -> str:
     content = pem.read_bytes() if isinstance(pem, Path) else pem.encode()
-    return content.decode("ascii", errors="ignore")  # comments may be in any language
+    return content.decode("ascii", errors="ignore")  # comments may have any characters
 
 
 def _is_pem(pem: Pem, what: str) -> bool:
@@ -210,9 +210,9 @@ def _file(pem: Pem) -> AbstractContextManager[Path]:
 
 @contextmanager
 def _temporary(text: str) -> Iterator[Path]:
-    """The ssl module reads certificates and keys from files only; this one is its owner's alone.
+    """A file that only its owner can read: the ssl module reads certificates and keys from files only.
 
-    On Linux it is in memory: a root filesystem may be read-only, and keys have no business on a disk.
+    On Linux it is in memory, because the root filesystem may be read-only and keys should not be on a disk.
     """
     if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("pem"), "w") as file:

@@ -3,7 +3,7 @@
 The format is that of Prometheus' exporter-toolkit; a field's name or alias is the key in the file.
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 
-Text in, values out: must not open a file that it names, nor know of ssl or HTTP.
+Text in, values out: must not open the files that it names, or know ssl or HTTP.
 
 Rule 1: an unknown key, a wrong value and a contradiction are errors, all reported at once.
 Rule 2: no message shows a key, a password or its hash.
@@ -38,7 +38,7 @@ CLIENT_AUTH_TYPES: Final = {
     "NoClientCert": "NoClientCert",
     "RequestClientCert": "RequestClientCert",
     "RequireAnyClientCert": "RequireAnyClientCert",
-    "RequireClientCert": "RequireAnyClientCert",  # an older name that exporter-toolkit still takes
+    "RequireClientCert": "RequireAnyClientCert",  # an older name that exporter-toolkit still accepts
     "VerifyClientCertIfGiven": "VerifyClientCertIfGiven",
     "RequireAndVerifyClientCert": "RequireAndVerifyClientCert",
 }
@@ -58,10 +58,11 @@ TLS12_SUITES: Final = tuple(
 )
 TLS13_SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
-# 128 bits of salt in 22 characters: the last one holds two of them. The library refuses any other.
+# 128 bits of salt in 22 characters: the last one has two of them, and the library refuses other characters.
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+
 Pem: TypeAlias = Path | str
-"""A file, or the text that would stand in one."""
+"""A file, or its content."""
 
 
 def _one_of(names: Iterable[str]) -> AfterValidator:
@@ -76,16 +77,16 @@ def _one_of(names: Iterable[str]) -> AfterValidator:
 
 
 def _parsed(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Values that are no text are taken as they are, so that code can give a value."""
+    """A validator that parses text; other values are given by code, and stay as they are."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
 def _path(value: object, info: ValidationInfo) -> object:
-    """Relative paths are relative to the folder of the web config, which is the validation's context."""
+    """Relative paths are relative to the folder of the web config, the context of the validation."""
     if not isinstance(value, str):
         return value
-    if "-----BEGIN" in value:  # it would be shown as the name of a file that does not exist
-        raise ValueError(f"holds the text itself; write that under {_inline(info.field_name)}")
+    if "-----BEGIN" in value:  # the message "does not exist" would show it
+        raise ValueError(f"contains the PEM text itself; write it under {_inline(info.field_name)}")
     return (info.context or Path()) / value
 
 
@@ -94,7 +95,7 @@ def _inline(key: str | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Line ends become spaces, as in Go; a block of YAML ends in one."""
+    """Line ends become spaces, as in Go. A block scalar of YAML ends in one."""
     line = re.sub("[\r\n]", " ", text).strip(" \t")
     if not line.replace("\t", " ").isprintable():
         raise ValueError("must be text without control characters")
@@ -103,13 +104,13 @@ def _one_line(text: str) -> str:
 
 def _user_name(name: str) -> str:
     if ":" in name or not name:
-        raise ValueError("is no user name: it must not be empty nor hold a colon")
+        raise ValueError("is not a valid user name; it must not be empty or contain a colon")
     return name
 
 
 def _hash(text: str) -> str:
     if not _BCRYPT.fullmatch(text):
-        raise ValueError("must be a bcrypt hash, such as htpasswd -nBC 10 writes")
+        raise ValueError("must be a bcrypt hash; create one with htpasswd -nBC 10 NAME")
     return text
 
 
@@ -126,8 +127,8 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_open_keys(cls, content: object) -> object:
-        """A known key whose value is left open is not given."""
+    def _without_empty_keys(cls, content: object) -> object:
+        """A known key without a value gets its default."""
         if not isinstance(content, dict):
             return content
         known = cls.known_keys()
@@ -139,7 +140,10 @@ class Section(BaseModel):
 
 
 class Tls(Section):
-    """`tls_server_config`. A check that needs several keys belongs to the last of them."""
+    """`tls_server_config`.
+
+    A check that needs several keys is a validator of the last one: pydantic validates fields in their order.
+    """
 
     cert: str | None = None
     cert_file: FileName = Field(default=None, validate_default=True)
@@ -154,13 +158,13 @@ class Tls(Section):
     min_version: Version = "TLS12"
     max_version: Annotated[Version, Field(validate_default=True)] = "TLS13"
     cipher_suites: tuple[Annotated[str, _one_of((*TLS12_SUITES, *TLS13_SUITES))], ...] = ()
-    """Go's names; none: the library's own choice."""
+    """Go's names; empty: OpenSSL's defaults."""
     prefer_server_cipher_suites: Flag = True
     curve_preferences: tuple[Annotated[str, _one_of(CURVES)], ...] = ()
 
     @property
     def certificate(self) -> Pem:
-        """The file where both are given, as in exporter-toolkit; so it is for the other two."""
+        """The file, if both are given, as in exporter-toolkit; the same holds for the other two."""
         return self.cert_file or self.cert or ""
 
     @property
@@ -184,20 +188,22 @@ class Tls(Section):
         given = file or info.data.get("client_ca")
         kind = info.data.get("client_auth_type")
         if given and kind == "NoClientCert":
-            raise ValueError("is of no use without a client_auth_type")
-        # Python's ssl has no way to take a certificate without verifying it.
+            raise ValueError("has no effect with client_auth_type NoClientCert")
+        # Python's ssl cannot accept a certificate without verifying it.
         verified_here_only = kind == "RequireAnyClientCert" or (
             kind == "RequestClientCert" and info.data.get("client_allowed_sans")
         )
         if not given and verified_here_only:
-            raise ValueError(f"is missing: with {kind} every client certificate is verified here")
+            raise ValueError(f"is missing; with {kind} the exporter verifies every client certificate")
         return file
 
     @field_validator("client_allowed_sans")
     @classmethod
     def _certificates_are_asked_for(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if names and info.data.get("client_auth_type") == "NoClientCert":
-            raise ValueError("is of no use without a client_auth_type: no client is asked for a certificate")
+            raise ValueError(
+                "has no effect with client_auth_type NoClientCert: clients are not asked for a certificate"
+            )
         return names
 
     @field_validator("max_version")
@@ -213,12 +219,12 @@ class Tls(Section):
     def _some_for_the_maximum(cls, suites: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         maximum = info.data.get("max_version", "TLS13")
         if suites and maximum != "TLS13" and not set(suites) & set(TLS12_SUITES):
-            raise ValueError(f"holds none for max_version {maximum}")
+            raise ValueError(f"contains no suite for max_version {maximum}")
         return suites
 
 
 class Headers(Section):
-    """`headers`: what may be set, and to which values."""
+    """`headers`: the headers that can be set, and their allowed values."""
 
     content_security_policy: HeaderValue | None = Field(default=None, alias="Content-Security-Policy")
     strict_transport_security: HeaderValue | None = Field(default=None, alias="Strict-Transport-Security")
@@ -235,12 +241,12 @@ class Http(Section):
     """`http_server_config`."""
 
     http2: Flag = True
-    """Without effect: the server speaks HTTP/1.1."""
+    """No effect: the server supports HTTP/1.1 only."""
     headers: Headers = Headers()
 
 
 class RateLimit(Section):
-    """`rate_limit`: one request each `interval` seconds, and `burst` at once after a pause."""
+    """`rate_limit`: one request per `interval` (seconds), and `burst` requests at once after a pause."""
 
     interval: Annotated[float, _parsed(parse_seconds)] = 0.0
     burst: Annotated[int, _parsed(parse_whole_number)] = Field(default=0, validate_default=True)
@@ -249,7 +255,7 @@ class RateLimit(Section):
     @classmethod
     def _at_least_one(cls, burst: int, info: ValidationInfo) -> int:
         if burst < 1 and info.data.get("interval"):
-            raise ValueError("must be at least 1, or no request would ever pass")
+            raise ValueError("must be at least 1, or every request gets 429")
         return burst
 
 
@@ -262,7 +268,7 @@ def _none_if_unlimited(limit: RateLimit | None) -> RateLimit | None:
 
 
 class WebConfig(Section):
-    """The whole file; an empty one leaves everything open and plain."""
+    """The whole file. The defaults are plain HTTP without users, headers or limits."""
 
     tls: Annotated[Tls | None, BeforeValidator(_none_if_empty)] = Field(
         default=None, alias="tls_server_config"
@@ -276,11 +282,11 @@ class WebConfig(Section):
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """Those that are added to every response, by name."""
+        """Values by name, added to every response."""
         return self.http.headers.model_dump(by_alias=True, exclude_none=True)
 
     def files(self) -> list[Path]:
-        """Those that are named in it."""
+        """The files that it names."""
         tls = self.tls
         named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
         return [file for file in named if file]
@@ -293,20 +299,20 @@ SECTIONS: Final[Mapping[str, type[Section]]] = {
     "http_server_config.headers": Headers,
     "rate_limit": RateLimit,
 }
-"""The models by the path of their mapping in the file."""
+"""The model of each mapping, by its path in the file."""
 
 
 def read_web_config(file: Path, content: bytes) -> WebConfig:
-    """`file` gives relative paths their folder, and problems their place. Raises `SettingsError`."""
+    """`file` is the base of relative paths and the source of problems. Raises `SettingsError`."""
     try:
         return WebConfig.model_validate(read_document(content), context=file.parent)
     except ValidationError as error:
-        raise SettingsError(_problems(file, error)) from None  # the error's own text quotes what was given
+        raise SettingsError(_problems(file, error)) from None  # its text quotes the values
     except ValueError as error:
         raise SettingsError([Problem("web.config_file", f"{file}:", str(error))]) from None
 
 
-_KINDS: Final = {"string_type": "text", "path_type": "text", "tuple_type": "a list of texts"}
+_KINDS: Final = {"string_type": "text", "path_type": "text", "tuple_type": "a list of text values"}
 
 
 def _problems(file: Path, error: ValidationError) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """TLS handshakes that fail: what the client receives, and what is logged."""
 
-# A table reads best with each line whole.
+# A table is easier to read with one line each.
 # ruff: noqa: E501
 
 import asyncio
@@ -108,11 +108,9 @@ async def test_client_without_an_allowed_name(folder: Path, caplog: pytest.LogCa
         for version in (V12, V13):
             context = trusting(folder, client="other-client", version=version)
             reply = await ask(web_service.port, tls=context)
-            assert (reply.status, reply.body) == (403, b"the client certificate holds no allowed name\n")
+            assert (reply.status, reply.body) == (403, b"the client certificate has no allowed name\n")
         assert (await ask(web_service.port, tls=trusting(folder, client="client"))).status == 200
-    assert logged(caplog) == [
-        {"client": "127.0.0.1", "reason": "the client certificate holds no allowed name"}
-    ]
+    assert logged(caplog) == [{"client": "127.0.0.1", "reason": "the client certificate has no allowed name"}]
 
 
 async def test_failures_are_logged_once_an_interval(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

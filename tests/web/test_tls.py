@@ -1,6 +1,6 @@
 """exporter-toolkit's documented features, each with a real handshake and certificates that openssl made."""
 
-# A table of mistakes reads best with each line whole.
+# A table of problems is easier to read with one line each.
 # ruff: noqa: E501
 
 import os
@@ -80,7 +80,7 @@ async def tried(web_service: WebService, context: ssl.SSLContext, *headers: str)
 
 
 async def test_certificate_from_files(folder: Path) -> None:
-    """TLS 1.3 by default, with the certificate that was asked for; plain HTTP is no longer spoken."""
+    """TLS 1.3 by default, with the configured certificate; a plain HTTP request gets 400."""
     async with opened(config_file=configured(folder)) as web_service:
         reply = await ask(web_service.port, tls=trusting(folder))
         assert reply.status == 200
@@ -91,7 +91,7 @@ async def test_certificate_from_files(folder: Path) -> None:
 
 
 async def test_certificate_as_text(folder: Path) -> None:
-    """What may stand in a file may stand in the config itself."""
+    """The content of a file can be written in the config itself."""
     texts = {
         "cert": (folder / "server.pem").read_text(),
         "key": (folder / "server.key").read_text(),
@@ -223,7 +223,7 @@ SUITES = {
 
 @pytest.mark.parametrize("suite", TLS12_SUITES)
 async def test_cipher_suites(folder: Path, suite: str) -> None:
-    """Each by its name in Go; a client that can do every other one stays outside."""
+    """Each by its name in Go; a client that supports every other one is refused."""
     server = "rsa-server" if "_RSA_" in suite else "server"
     async with opened(
         config_file=configured(folder, f"cipher_suites: [{suite}]", server=server)
@@ -237,7 +237,7 @@ async def test_cipher_suites(folder: Path, suite: str) -> None:
 
 
 @pytest.mark.parametrize(("prefer", "expected"), [("true", "AES256"), ("false", "AES128")])
-async def test_whose_cipher_preference_counts(folder: Path, prefer: str, expected: str) -> None:
+async def test_cipher_preference(folder: Path, prefer: str, expected: str) -> None:
     """The server's order, or the client's."""
     suites = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
     tls = f"cipher_suites: [{suites}]\nprefer_server_cipher_suites: {prefer}"
@@ -263,7 +263,7 @@ async def test_whose_cipher_preference_counts(folder: Path, prefer: str, expecte
     ],
 )
 async def test_curves(folder: Path, curve: str, same: str, other: str) -> None:
-    """A client that knows only another curve stays outside."""
+    """A client that supports another curve only is refused."""
     async with opened(
         config_file=configured(folder, f"curve_preferences: [{curve}]", server="rsa-server")
     ) as web_service:
@@ -282,14 +282,14 @@ async def test_curves(folder: Path, curve: str, same: str, other: str) -> None:
         (Tls(cert_file=Path("none.pem"), key_file=Path("none.key")), ["cert_file: none.pem does not exist", "key_file: none.key does not exist"]),
         (Tls(cert_file=Path(), key_file=Path("server.key")), ["cert_file: . cannot be read: Is a directory"]),
         (Tls(cert_file=Path("server.pem"), key_file=Path("next-server.key")), ["key_file: is not the key of the certificate"]),
-        (Tls(cert_file=Path("server.key"), key_file=Path("server.key")), ["cert_file: holds no certificate that can be read (PEM)"]),
-        (Tls(cert_file=Path("server.pem"), key_file=Path("server.pem")), ["key_file: holds no private key that can be read (PEM)"]),
-        (Tls(cert_file=Path("server.pem"), key_file=Path("encrypted.key")), ["key_file: is encrypted; give it without a passphrase"]),
-        (Tls(cert_file=Path("a\0b"), key_file=Path("server.key")), ["cert_file: is no name of a file"]),
-        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("binary")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
-        (Tls(cert="ünsinn", key="ünsinn", client_auth_type="VerifyClientCertIfGiven", client_ca="ünsinn"), ["cert: holds no certificate that can be read (PEM)", "client_ca: holds no certificates that can be read (PEM)"]),
-        (Tls(cert="nonsense", key="nonsense"), ["cert: holds no certificate that can be read (PEM)"]),
-        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("server.key")), ["client_ca_file: holds no certificates that can be read (PEM)"]),
+        (Tls(cert_file=Path("server.key"), key_file=Path("server.key")), ["cert_file: contains no readable certificate (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.pem")), ["key_file: contains no readable private key (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("encrypted.key")), ["key_file: is encrypted; remove its passphrase"]),
+        (Tls(cert_file=Path("a\0b"), key_file=Path("server.key")), ["cert_file: is not a valid file name"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("binary")), ["client_ca_file: contains no readable certificates (PEM)"]),
+        (Tls(cert="ünsinn", key="ünsinn", client_auth_type="VerifyClientCertIfGiven", client_ca="ünsinn"), ["cert: contains no readable certificate (PEM)", "client_ca: contains no readable certificates (PEM)"]),
+        (Tls(cert="nonsense", key="nonsense"), ["cert: contains no readable certificate (PEM)"]),
+        (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("server.key")), ["client_ca_file: contains no readable certificates (PEM)"]),
         (Tls(cert_file=Path("server.pem"), key_file=Path("server.key"), client_auth_type="VerifyClientCertIfGiven", client_ca_file=Path("none")), ["client_ca_file: none does not exist"]),
     ],
 )  # fmt: skip
@@ -304,23 +304,23 @@ def test_mistakes(folder: Path, monkeypatch: pytest.MonkeyPatch, tls: Tls, expec
     ]
 
 
-def test_name_of_no_file_is_told(folder: Path) -> None:
-    """However strange the text, it is a wrong setting and not a crash."""
+def test_invalid_file_name_is_reported(folder: Path) -> None:
+    """A zero byte is a wrong setting, not a crash."""
     file = folder / "web.yml"
     file.write_text('tls_server_config: {cert_file: "a\\0b", key_file: server.key}')
-    with pytest.raises(SettingsError, match=r"cert_file: .*web.yml: is no name of a file"):
+    with pytest.raises(SettingsError, match=r"cert_file: .*web.yml: is not a valid file name"):
         Authenticator(file, ManualClock())
 
 
 @pytest.mark.skipif(hasattr(ssl.SSLContext, "set_groups"), reason="this Python can keep to several")
 def test_several_curves_are_refused_where_they_cannot_be_kept_to(folder: Path) -> None:
-    """Better than to allow what was not asked for."""
+    """Other curves would be allowed otherwise."""
     tls = Tls(
         cert_file=folder / "server.pem",
         key_file=folder / "server.key",
         curve_preferences=("X25519", "CurveP256"),
     )
-    with pytest.raises(SettingsError, match=r"curve_preferences: web.yml: may hold one curve only"):
+    with pytest.raises(SettingsError, match=r"curve_preferences: web.yml: must be one curve"):
         server_context(tls, Path("web.yml"))
 
 
@@ -332,7 +332,7 @@ def test_text_that_cannot_be_kept_in_a_file(folder: Path, monkeypatch: pytest.Mo
         server_context(tls, Path("web.yml"))
     monkeypatch.delattr("os.memfd_create", raising=False)
     with pytest.raises(
-        SettingsError, match=r"key: web.yml: cannot be kept in a temporary file: No such file"
+        SettingsError, match=r"key: web.yml: cannot be written to a temporary file: No such file"
     ):
         server_context(tls, Path("web.yml"))
 
@@ -341,7 +341,7 @@ def test_text_that_cannot_be_kept_in_a_file(folder: Path, monkeypatch: pytest.Mo
 
 
 async def test_new_certificate_is_picked_up(folder: Path) -> None:
-    """Without a restart; connections that stand are not dropped."""
+    """Without a restart."""
     file = configured(folder)
     async with opened(config_file=file) as web_service:
         assert not web_service.authenticator.changed()
@@ -359,7 +359,7 @@ async def test_new_certificate_is_picked_up(folder: Path) -> None:
 
 
 async def test_broken_files_leave_the_old_ones_in_force(folder: Path) -> None:
-    """TLS, users and headers stay as they were; a file that is mended counts as changed."""
+    """TLS, users and headers stay as they were; a file that is fixed counts as changed."""
     users = f"basic_auth_users: {{alice: {HASH}}}\n"
     file = configured(folder, more=users)
     async with opened(config_file=file) as web_service:
@@ -393,13 +393,13 @@ async def test_client_certificates_can_be_asked_for_while_running(folder: Path) 
 
 @pytest.mark.parametrize("tls_first", [True, False])
 def test_tls_is_not_switched_while_running(folder: Path, tls_first: bool) -> None:
-    """A port goes on to speak what it spoke, and the mistake is told."""
+    """A port keeps its protocol, and the problem is reported."""
     file = configured(folder)
     texts = [file.read_text(), ""]
     first, second = texts if tls_first else reversed(texts)
     file.write_text(first)
     authenticator = Authenticator(file, ManualClock())
     file.write_text(second)
-    with pytest.raises(SettingsError, match="TLS is switched on and off by a restart only"):
+    with pytest.raises(SettingsError, match="switching TLS on or off needs a restart"):
         authenticator.reload()
     assert (authenticator.tls is not None) is tls_first

@@ -1,6 +1,6 @@
-"""The web config's text: what is taken, and how each mistake is told."""
+"""The text of the web config: what is accepted, and the message of each problem."""
 
-# A table of mistakes reads best with each line whole.
+# A table of problems is easier to read with one line each.
 # ruff: noqa: E501
 
 from pathlib import Path
@@ -36,8 +36,8 @@ def problems(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "text", ["", "{}", "tls_server_config:\n", "tls_server_config: {}", "basic_auth_users: {}"]
 )
-def test_nothing_asked_for(text: str) -> None:
-    """An empty file, or empty sections, leave everything open and plain."""
+def test_empty_files(text: str) -> None:
+    """An empty file, or empty sections, configure plain HTTP without users."""
     assert read(text) == WebConfig()
 
 
@@ -91,7 +91,7 @@ rate_limit:
     assert HASH not in repr(config)
 
 
-def test_certificates_may_stand_in_the_file() -> None:
+def test_certificates_as_text() -> None:
     """Text and files may be mixed; only files are watched."""
     config = read(
         "tls_server_config: {cert: C, key: K, client_ca: A, client_auth_type: VerifyClientCertIfGiven}"
@@ -106,7 +106,7 @@ def test_blank_header_is_not_set() -> None:
 
 
 def test_older_name_of_a_client_auth_type() -> None:
-    """exporter-toolkit still takes it."""
+    """exporter-toolkit still accepts it."""
     config = read(f"tls_server_config: {{{PAIR}, client_auth_type: RequireClientCert, client_ca_file: a}}")
     assert config.tls
     assert config.tls.client_auth_type == "RequireAnyClientCert"
@@ -176,19 +176,19 @@ def test_rate_limit_of_zero_is_none() -> None:
         ("basic_auth_users: [a]", ["basic_auth_users: must be a mapping"]),
         ("tls_server_config: {min_version: TLS12}", ["tls_server_config.cert_file: is missing", "tls_server_config.key_file: is missing"]),
         ("tls_server_config: {cert_file: c}", ["tls_server_config.key_file: is missing"]),
-        ("tls_server_config: {cert_file: -----BEGIN X, key: K}", ["tls_server_config.cert_file: holds the text itself; write that under cert"]),
+        ("tls_server_config: {cert_file: -----BEGIN X, key: K}", ["tls_server_config.cert_file: contains the PEM text itself; write it under cert"]),
         ("a: 1\n---\nb: 2", ["web.config_file: line 2: but found another document"]),
         (f"tls_server_config: {{{PAIR}, certfile: c}}", ["tls_server_config.certfile: unknown key; did you mean cert_file?"]),
         (f"tls_server_config: {{{PAIR}, min_version: TLS9}}", ['tls_server_config.min_version: "TLS9" must be one of TLS10, TLS11, TLS12, TLS13']),
         (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", ["tls_server_config.max_version: TLS12 is below min_version TLS13"]),
         (f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_AES_128_GCM_SHA256, RC4, RC5]}}", [f'tls_server_config.cipher_suites[{index}]: "{name}" must be one of {", ".join((*TLS12_SUITES, *TLS13_SUITES))}' for index, name in ((1, "RC4"), (2, "RC5"))]),
-        (f"tls_server_config: {{{PAIR}, cipher_suites: TLS_AES_128_GCM_SHA256}}", ["tls_server_config.cipher_suites: must be a list of texts"]),
-        (f"tls_server_config: {{{PAIR}, max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]}}", ["tls_server_config.cipher_suites: holds none for max_version TLS12"]),
+        (f"tls_server_config: {{{PAIR}, cipher_suites: TLS_AES_128_GCM_SHA256}}", ["tls_server_config.cipher_suites: must be a list of text values"]),
+        (f"tls_server_config: {{{PAIR}, max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]}}", ["tls_server_config.cipher_suites: contains no suite for max_version TLS12"]),
         (f"tls_server_config: {{{PAIR}, curve_preferences: [P256]}}", ['tls_server_config.curve_preferences[0]: "P256" must be one of CurveP256, CurveP384, CurveP521, X25519']),
-        (f"tls_server_config: {{{PAIR}, client_ca_file: a}}", ["tls_server_config.client_ca_file: is of no use without a client_auth_type"]),
-        (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", ["tls_server_config.client_ca_file: is missing: with RequireAnyClientCert every client certificate is verified here"]),
-        (f"tls_server_config: {{{PAIR}, client_allowed_sans: [a]}}", ["tls_server_config.client_allowed_sans: is of no use without a client_auth_type: no client is asked for a certificate"]),
-        (f"tls_server_config: {{{PAIR}, client_auth_type: RequestClientCert, client_allowed_sans: [a]}}", ["tls_server_config.client_ca_file: is missing: with RequestClientCert every client certificate is verified here"]),
+        (f"tls_server_config: {{{PAIR}, client_ca_file: a}}", ["tls_server_config.client_ca_file: has no effect with client_auth_type NoClientCert"]),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", ["tls_server_config.client_ca_file: is missing; with RequireAnyClientCert the exporter verifies every client certificate"]),
+        (f"tls_server_config: {{{PAIR}, client_allowed_sans: [a]}}", ["tls_server_config.client_allowed_sans: has no effect with client_auth_type NoClientCert: clients are not asked for a certificate"]),
+        (f"tls_server_config: {{{PAIR}, client_auth_type: RequestClientCert, client_allowed_sans: [a]}}", ["tls_server_config.client_ca_file: is missing; with RequestClientCert the exporter verifies every client certificate"]),
         (f"tls_server_config: {{{PAIR}, prefer_server_cipher_suites: 1}}", ["tls_server_config.prefer_server_cipher_suites: must be true or false"]),
         (f"tls_server_config: {{{PAIR}, client_auth_type: [a]}}", ["tls_server_config.client_auth_type: must be text"]),
         ("http_server_config: {http3: true}", ["http_server_config.http3: unknown key; did you mean http2?"]),
@@ -196,26 +196,26 @@ def test_rate_limit_of_zero_is_none() -> None:
         ("http_server_config: {headers: {X-Other: a}}", ["http_server_config.headers.X-Other: unknown key"]),
         ("http_server_config: {headers: {X-Frame-Options: maybe}}", ['http_server_config.headers.X-Frame-Options: "maybe" must be one of deny, sameorigin']),
         ('http_server_config: {headers: {X-XSS-Protection: "a\\eb"}}', ["http_server_config.headers.X-XSS-Protection: must be text without control characters"]),
-        ("basic_auth_users: {alice: secret}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        ("basic_auth_users: {alice: }", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        (f"basic_auth_users: {{alice: {HASH[:-1]}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$99$')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        (f"basic_auth_users: {{alice: {HASH.replace('zou', 'zoz')}}}", ["basic_auth_users.alice: must be a bcrypt hash, such as htpasswd -nBC 10 writes"]),
-        (f'basic_auth_users: {{"a:b": {HASH}}}', ["basic_auth_users.a:b: is no user name: it must not be empty nor hold a colon"]),
+        ("basic_auth_users: {alice: secret}", ["basic_auth_users.alice: must be a bcrypt hash; create one with htpasswd -nBC 10 NAME"]),
+        ("basic_auth_users: {alice: }", ["basic_auth_users.alice: must be a bcrypt hash; create one with htpasswd -nBC 10 NAME"]),
+        (f"basic_auth_users: {{alice: {HASH[:-1]}}}", ["basic_auth_users.alice: must be a bcrypt hash; create one with htpasswd -nBC 10 NAME"]),
+        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$99$')}}}", ["basic_auth_users.alice: must be a bcrypt hash; create one with htpasswd -nBC 10 NAME"]),
+        (f"basic_auth_users: {{alice: {HASH.replace('zou', 'zoz')}}}", ["basic_auth_users.alice: must be a bcrypt hash; create one with htpasswd -nBC 10 NAME"]),
+        (f'basic_auth_users: {{"a:b": {HASH}}}', ["basic_auth_users.a:b: is not a valid user name; it must not be empty or contain a colon"]),
         ("basic_auth_users: {alice: [secret]}", ["basic_auth_users.alice: must be text"]),
         ("rate_limit: {interval: -1s, burst: 1}", ["rate_limit.interval: must not be negative; write 0 for no limit"]),
         ("rate_limit: {interval: 1d, burst: 1}", ["rate_limit.interval: is not a duration; write 100ms, 1s or 1m30s, or 0 for no limit"]),
         ("rate_limit: {interval: 1s, burst: many}", ["rate_limit.burst: must be a whole number"]),
-        ("rate_limit: {interval: 1s}", ["rate_limit.burst: must be at least 1, or no request would ever pass"]),
+        ("rate_limit: {interval: 1s}", ["rate_limit.burst: must be at least 1, or every request gets 429"]),
     ],
 )  # fmt: skip
 def test_mistakes(text: str, expected: list[str]) -> None:
-    """A line for each, with the key and what would be right."""
+    """One line for each, with the key and the right values."""
     assert problems(text) == expected
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """Nobody mends them one start after the other."""
+def test_all_problems_are_reported_at_once() -> None:
+    """Not one at each start."""
     assert (
         len(
             problems("x: 1\nbasic_auth_users: {a: b}\nrate_limit: {interval: s}\ntls_server_config: {key: k}")
