@@ -212,7 +212,13 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
                 failed_seconds=round(poll.finished_at - (status.failing_since or poll.finished_at)),
             )
         case Edge.FIRST_SUCCESS:
-            line(INFO, "first poll succeeded", account=poll.account, operations=poll.listed_operations)
+            line(
+                INFO,
+                "first poll succeeded",
+                account=poll.account,
+                operations=status.snapshot.tracked_operations if status.snapshot else None,
+                listed=poll.listed_operations,
+            )
         case _:
             pass
 
