@@ -1,6 +1,6 @@
-"""What happened, as frozen records for whoever watches: metrics, log, status page.
+"""Events as frozen records, for observers: metrics, log, account status, watchdog.
 
-The conductor and the client hand these to one callable and know nothing of who listens.
+Pollers, schedulers and clients pass them to one callable, and do not depend on the observers.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from exporter.errors import StateError, TwilioError
 
 CALLS: Final = ("list", "fetch")
-"""Our names for the two calls."""
+"""Names of the two API calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class RequestFinished:
 
     account: str
     call: str
-    """One of `ENDPOINTS`."""
+    """One of `CALLS`."""
     code: str
     """HTTP status, or `timeout`, or `connection`."""
     duration_seconds: float
     clock_skew_seconds: float | None
-    """Our clock less the reply's `Date`; `None` without one."""
+    """The local clock less the `Date` of the reply; `None` without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,23 @@ class RequestRetried:
     reason: str
     wait_seconds: float
     request_id: str | None = None
-    """Twilio's name of the failed request."""
+    """Twilio's id of the failed request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestsPaused:
-    """Twilio has begun to ask for fewer requests; told once, until `RequestsReleased`. Unix times."""
+    """Twilio asks for fewer requests; emitted once, until `RequestsResumed`. Unix times."""
 
     account: str
     since: float
     until: float | None
-    """When it lets us come back; `None`: it did not say."""
+    """End of the pause that Twilio asked for; `None`: it named none."""
     request_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestsResumed:
-    """Twilio answers again. Unix times."""
+    """The first success after a pause. Unix times."""
 
     account: str
     since: float
@@ -69,14 +69,14 @@ class RowsUnreadable:
 
 @dataclass(frozen=True, slots=True)
 class CredentialChanged:
-    """Another secret is in use from now on."""
+    """A new secret is in use."""
 
     account: str
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialUnreadable:
-    """The secret could not be read again; told once for each problem."""
+    """The secret could not be read again; emitted once for each problem."""
 
     account: str
     problem: str
@@ -109,7 +109,7 @@ class PollFinished:
     listed_operations: int = 0
     fetched_operations: int = 0
     skipped_fetches: int = 0
-    """Non-final operations that were not fetched for want of time."""
+    """Non-final operations that were not fetched because time ran out."""
     failed_fetches: int = 0
     fetch_error: TwilioError | None = None
     """Why the last of them failed."""
@@ -121,7 +121,7 @@ class PollFinished:
 
 @dataclass(frozen=True, slots=True)
 class StateSaved:
-    """A poll's changes were written, or could not be."""
+    """The changes of a poll were saved, or could not be."""
 
     account: str
     error: StateError | None
@@ -130,7 +130,7 @@ class StateSaved:
 
 @dataclass(frozen=True, slots=True)
 class PollCrashed:
-    """A mistake of ours ended a poll; the last good numbers stay."""
+    """An internal error ended a poll; the last good values are kept."""
 
     account: str
     finished_at: float

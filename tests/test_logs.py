@@ -53,7 +53,7 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
 
 
 def test_only_edges_are_logged(log: io.StringIO) -> None:
-    """First success, broke, broke otherwise, recovered; not what goes on as it was."""
+    """First success, broke, broke otherwise, recovered; not a state that continues."""
     observer = LogObserver(AccountStatuses(["a"]))
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
@@ -69,8 +69,8 @@ def test_only_edges_are_logged(log: io.StringIO) -> None:
     logged = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
     assert logged == [
         ("info", "first poll succeeded", None),
-        ("warning", "poll failed; the last numbers stay", "throttled"),
-        ("warning", "poll failed; the last numbers stay", "malformed"),
+        ("warning", "poll failed; the last values are kept", "throttled"),
+        ("warning", "poll failed; the last values are kept", "malformed"),
         ("info", "poll recovered", None),
     ]
     assert entries(log)[1]["request_id"] == "RQ1"

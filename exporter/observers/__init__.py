@@ -1,4 +1,4 @@
-"""What listens to events and snapshots: log, account status, watchdog.
+"""Observers of events and snapshots: log, account status, watchdog, and the hub that calls them.
 
-Must not know who sends them.
+Must not contain polling.
 """

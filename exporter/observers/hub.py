@@ -1,6 +1,6 @@
-"""What stands between polling and serving: metrics, board, log and vigil, who are told the same things.
+"""Between polling and serving: every event and snapshot goes to metrics, account status, log and watchdog.
 
-Must not know who tells them, nor who looks at them.
+Must not contain polling or the web service.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ SnapshotObserver: TypeAlias = Callable[[str, Snapshot], None]
 
 
 class Hub:
-    """Of all accounts that fall to this process. More may join at any time."""
+    """Of all accounts of this process. Observers may be added at any time."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
         names = [account.name for account in settings.own_accounts]
         interval, api = settings.poll.interval, settings.api
         self.metrics = Metrics(names, version=__version__, interval=interval)
-        self.metrics.reloaded(clock.now(), successful=True)  # what was read to start with
+        self.metrics.reloaded(clock.now(), successful=True)  # the configuration read at the start
         self.statuses = AccountStatuses(names)
         patience = api.timeout + longest_spacing_seconds(api.requests_per_second)
         self.watchdog = Watchdog(names, clock, interval=interval, patience=patience)
@@ -38,9 +38,9 @@ class Hub:
             LogObserver(self.statuses).observe,
             self.watchdog.observe,
         ]
-        """Whom reports are told, in this order."""
+        """Called with each event, in this order."""
         self.snapshot_observers: list[SnapshotObserver] = [self.metrics.publish, self.statuses.publish]
-        """Whom snapshots are handed, in this order."""
+        """Called with each snapshot, in this order."""
 
     def emit(self, event: Event) -> None:
         for observe in self.observers:
@@ -51,12 +51,12 @@ class Hub:
             observe(account, snapshot)
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show what a former process knew."""
+        """Show the snapshot of a former process."""
         self.metrics.restore(account, snapshot)
         self.statuses.publish(account, snapshot)
 
     def watch_rate_limiter(self, account: str, rate_limiter: RateLimiter) -> None:
-        """Show how an account's requests leave, as it is when someone looks."""
+        """Show the rate limit of an account, as of each scrape."""
         self._rate_limiters[account] = rate_limiter
         self.metrics.watch_rate_limiter(
             account,
@@ -65,11 +65,11 @@ class Hub:
         )
 
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
-        """Show how large the state file was at the last save."""
+        """Show the size of the state file as of the last save."""
         self.metrics.watch_state(bytes_on_disk)
 
     def rate_limits(self) -> dict[str, RateLimitStatus]:
-        """How each account's requests leave now."""
+        """The rate limit of each account, as of now."""
         return {
             account: self._rate_limit_status(rate_limiter)
             for account, rate_limiter in self._rate_limiters.items()

@@ -7,7 +7,7 @@ lines for it instead of two for each time.
 from typing import Final, NamedTuple
 
 QUIET_SECONDS: Final = 600.0
-"""How long it must not have happened."""
+"""An incident is over after this time without it."""
 
 
 class Over(NamedTuple):
@@ -25,7 +25,7 @@ class Incident:
         self._since: float | None = None
         self._times = 0
         self.until = 0.0
-        """Unix time at which it last happened, or ended for the time being."""
+        """Unix time at which it last happened, or last ended."""
 
     def happens(self, at: float) -> bool:
         """Whether an incident begins with it."""

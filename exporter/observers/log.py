@@ -1,6 +1,6 @@
-"""Events become log lines, edges only: when something broke and when it recovered.
+"""Events as log lines, edges only: when something broke and when it recovered.
 
-Must not see a secret, a page token or a reply's body: the events it is handed hold none.
+No event contains a secret, a page token or the body of a reply, and no line must.
 """
 
 from logging import DEBUG, ERROR, INFO, WARNING
@@ -28,7 +28,7 @@ _PAGES_BETWEEN_LINES: Final = 20
 
 
 class LogObserver:
-    """Tells the log what changed; the board knows what was before."""
+    """Logs what changed; the account status holds what was before."""
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
@@ -63,7 +63,7 @@ class LogObserver:
             case PollCrashed(account=account, error=error):
                 line(
                     ERROR,
-                    "internal error; the loop goes on",
+                    "internal error; polling continues",
                     account=account,
                     traceback=traceback_text(error),
                 )
@@ -127,14 +127,14 @@ class _FailingFetches:
         if error is not None:
             if self._incident.happens(at):
                 self._log_begin(poll, error)
-        elif _has_fetched_all_it_could(poll) and (over := self._incident.over(at)):
+        elif _shows_that_fetches_succeed(poll) and (over := self._incident.over(at)):
             since, until = time_text(over.since), time_text(over.until)
             line(INFO, "fetches succeed again", account=poll.account, since=since, until=until)
 
     def _log_begin(self, poll: PollFinished, error: TwilioError) -> None:
         line(
             WARNING,
-            "fetches failed; the numbers of the listing are used",
+            "fetches failed; the values from the listing are kept",
             account=poll.account,
             failed=poll.failed_fetches,
             outcome=error.outcome,
@@ -143,8 +143,8 @@ class _FailingFetches:
         )
 
 
-def _has_fetched_all_it_could(poll: PollFinished) -> bool:
-    """A poll that skipped all of its fetches shows nothing of them."""
+def _shows_that_fetches_succeed(poll: PollFinished) -> bool:
+    """A poll that skipped every fetch does not show whether fetches succeed."""
     return poll.error is None and (poll.fetched_operations > 0 or not poll.skipped_fetches)
 
 
@@ -185,7 +185,7 @@ def _log_unreadable(event: CredentialUnreadable) -> None:
 def _log_progress(status: AccountStatus) -> None:
     line(
         INFO,
-        "listing goes on",
+        "listing in progress",
         account=status.account,
         pages=status.listed_pages,
         operations=status.listed_operations,
@@ -197,7 +197,7 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
         case Edge.BROKE | Edge.BROKE_OTHERWISE:
             line(
                 WARNING,
-                "poll failed; the last numbers stay",
+                "poll failed; the last values are kept",
                 account=poll.account,
                 outcome=poll.outcome,
                 error=poll.error,
@@ -226,6 +226,11 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
 
 def _log_state(edge: Edge | None, account: str, error: StateError | None) -> None:
     if edge is Edge.STATE_BROKE:
-        line(ERROR, "state cannot be saved; counters wait until it can", account=account, error=error)
+        line(
+            ERROR,
+            "state cannot be saved; counters frozen until a save succeeds",
+            account=account,
+            error=error,
+        )
     elif edge is Edge.STATE_RECOVERED:
         line(INFO, "state is saved again", account=account)

@@ -1,6 +1,6 @@
-"""How each account fares, folded from reports: for the log, which tells edges, and for people.
+"""The status of each account, folded from events: for the edges in the log, and for the status page.
 
-Pure; times come with the reports. Must not know who looks.
+Pure; times come with the events. Must not contain text.
 """
 
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ from exporter.ledger.snapshot import Snapshot
 
 
 class Edge(Enum):
-    """What a poll's end changed."""
+    """A change that is worth a line in the log."""
 
     FIRST_SUCCESS = auto()
     BROKE = auto()
     BROKE_OTHERWISE = auto()
-    """It failed before and fails still, but in another way."""
+    """The poll before failed, too, but with another outcome."""
     RECOVERED = auto()
     STATE_BROKE = auto()
     STATE_RECOVERED = auto()
@@ -42,24 +42,24 @@ class AccountStatus:
     """`None` between polls."""
     listed_pages: int = 0
     listed_operations: int = 0
-    """Of the poll under way."""
+    """Both of the poll under way."""
     next_poll_at: float | None = None
     error: TwilioError | None = None
     """What ended the last poll; `None`: it succeeded, or there was none."""
     crashed: str | None = None
-    """The kind of internal error that ended the last poll."""
+    """Class name of the internal error that ended the last poll."""
     failing_since: float | None = None
     failed_polls: int = 0
-    """In a row; both are of the last failure, which may be over."""
+    """In a row. This and `failing_since` are of the last failure, which may be over."""
     state_error: StateError | None = None
-    """Why the last write of the state failed; `None`: it did not."""
+    """Why the last save failed; `None`: it succeeded."""
     has_succeeded: bool = False
-    """In this process; what is shown may be a former one's."""
+    """In this process; the snapshot may be of a former one."""
     snapshot: Snapshot | None = None
 
     @property
     def last_success_at(self) -> float | None:
-        """When that poll began: as of then the numbers are."""
+        """Start of the poll that the snapshot is of."""
         return self.snapshot.as_of if self.snapshot else None
 
     @property
@@ -68,15 +68,15 @@ class AccountStatus:
 
 
 class RateLimitStatus(NamedTuple):
-    """How an account's requests leave."""
+    """The rate limit of one account."""
 
     requests_per_second: float
     next_request_at: float
-    """Unix time; 0 or past: now."""
+    """Unix time; 0 or in the past: now."""
 
 
 class AccountStatuses:
-    """The accounts side by side."""
+    """The status of every account, by name."""
 
     def __init__(self, accounts: Iterable[str]) -> None:
         self.accounts = {account: AccountStatus(account) for account in accounts}
@@ -85,7 +85,7 @@ class AccountStatuses:
         self.accounts[account].snapshot = snapshot
 
     def observe(self, event: Event) -> Edge | None:
-        """Take a report in; says what it changed, if that is worth a line in the log."""
+        """Update the status; returns the edge, if there is one."""
         status = self.accounts[event.account]
         match event:
             case PollStarted(started_at=started_at):

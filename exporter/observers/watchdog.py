@@ -1,7 +1,8 @@
-"""The dead-man's handle: whether every account's loop still shows signs of life.
+"""The watchdog: whether the scheduler of every account is still active.
 
-Every report is one. A loop that waits for its next tick reports at each tick, and a long listing reports
-every page, so that silence over several intervals is a loop that hangs. Must not know tasks or HTTP.
+Every event counts as activity. A scheduler that waits for its next poll emits one at each interval, and a
+long listing emits one for each page, so that silence over several intervals means that the scheduler hangs.
+Must not contain tasks or HTTP.
 """
 
 from collections.abc import Iterable
@@ -11,11 +12,11 @@ from exporter.clock import Clock
 from exporter.events import Event
 
 SILENT_INTERVALS: Final = 5
-"""So many may pass without a word; a poll that waits out a hold takes one or two."""
+"""Intervals that may pass without an event; a poll that waits for the end of a pause takes one or two."""
 
 
 class Watchdog:
-    """`patience`: seconds that a single request may take beyond that."""
+    """`patience`: seconds added for a single request."""
 
     def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
         self._clock = clock
@@ -26,10 +27,10 @@ class Watchdog:
         self._last_event_at[event.account] = self._clock.monotonic()
 
     def reason(self) -> str | None:
-        """Which loop hangs; `None`: none does."""
+        """Which scheduler hangs; `None`: none does."""
         now = self._clock.monotonic()
         for account, last_event_at in self._last_event_at.items():
             silent = now - last_event_at
             if silent > self._allowed:
-                return f"the poll loop of account {account} has shown no sign of life for {silent:.0f} s"
+                return f"the scheduler of account {account} has shown no activity for {silent:.0f} s"
         return None

@@ -1,4 +1,4 @@
-"""When an account is polled, for which dates, and what a poll does.
+"""When an account is polled, which ranges are listed, and one poll from listing to publishing.
 
-Must not know of metrics or HTTP servers.
+Must not contain metrics or HTTP servers.
 """

@@ -1,7 +1,7 @@
-"""The command `check`, for one account: tries the credential, samples the account, words the verdict.
+"""The command `check`, for one account: tries the credential, samples the account, formats the verdict.
 
-Costs one request: a page of the whole window. Only if that does not hold everything, shorter and
-shorter spans are asked for, three further pages at the most. Must not know of HTTP, settings or a screen.
+Requests one page of the whole window. If the window does not fit on it, shorter spans are requested: at most
+three more pages. Must not contain HTTP, settings or output.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from exporter.polling.reader import ListApi
 from exporter.polling.window import Listing
 
 SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
-"""Tried in turn when a longer one does not fit a page."""
+"""Requested one after the other, until one fits on a page."""
 
 
 class Verdict(NamedTuple):
@@ -39,7 +39,7 @@ async def check_account(
     limits: Limits,
     patience: float,
 ) -> Verdict:
-    """`patience`: seconds that may go into retries of each request."""
+    """`patience`: seconds for each request, with its retries."""
     tried = f"  credential: {access.credential_id} at {access.base_url}"
     try:
         sample = await take_sample(api, clock, listing.lookback, patience)
@@ -55,7 +55,7 @@ async def check_account(
 
 
 async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: float) -> Sample:
-    """The longest span that fits a page; the shortest one, if none does."""
+    """A sample of the longest span that fits on a page; of the shortest span, if none does."""
     for span in (lookback, *(shorter for shorter in SHORTER_SPANS.values() if shorter < lookback)):
         now, began = clock.now(), clock.monotonic()
         page = await api.list_page(now - span, now, None, give_up_at=began + patience)
@@ -76,20 +76,20 @@ async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: flo
 def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
     limits = cost.limits
     about = "at least" if not sample.complete else "about"
-    spans = {seconds: f", judged by the last {name}" for name, seconds in SHORTER_SPANS.items()}
+    spans = {seconds: f", estimated from the last {name}" for name, seconds in SHORTER_SPANS.items()}
     basis = spans.get(sample.span_seconds, "")
     unfinished = f"at most {cost.unfinished} unfinished{basis}"
     yield f"  operations: {about} {cost.operations} in the window, {unfinished}"
     yield (
-        f"  requests:   {cost.poll_requests} a poll ({cost.list_requests} to list, {cost.fetch_requests} to"
-        f" fetch), {round(cost.requests_per_minute, 1):,} a minute; the first poll {cost.first_poll_requests}"
+        f"  requests:   {cost.poll_requests} per poll ({cost.list_requests} to list, {cost.fetch_requests} to"
+        f" fetch), {round(cost.requests_per_minute, 1):,} per minute; first poll {cost.first_poll_requests}"
     )
-    takes = f"a poll takes about {cost.poll_seconds:.1f} s of its {limits.interval:g} s"
-    rate = f"at {limits.requests_per_second:g} requests a second"
+    takes = f"a poll takes about {cost.poll_seconds:.1f} s of the {limits.interval:g} s interval"
+    rate = f"at {limits.requests_per_second:g} requests per second"
     if cost.fits:
         yield f"  time:       {takes} {rate}: it fits"
         return
-    but = "polls would overrun" if cost.overruns else "some operations would be fetched on later polls"
+    but = "polls would overrun" if cost.overruns else "some operations would be fetched in later polls"
     yield f"  time:       {takes} {rate}: it does not fit, {but}"
     change = f"set poll.interval to {cost.sufficient_interval}s or more"
     if cost.sufficient_rate is not None:

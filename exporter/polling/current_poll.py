@@ -23,7 +23,7 @@ class CurrentPoll:
     fetch_error: TwilioError | None = None
     """Why the last of them failed."""
     skipped: int = 0
-    """Non-final operations that were not fetched for want of time."""
+    """Non-final operations that were not fetched because time ran out."""
 
     def note_failure(self, error: TwilioError) -> None:
         """Of a fetch."""

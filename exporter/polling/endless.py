@@ -1,6 +1,6 @@
 """Recognising a listing that never ends: pure.
 
-Must not know how pages are requested.
+Must not contain requests.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ STALE_PAGES: Final = 10
 """Pages in a row without a new operation. Some are normal: Twilio may filter a page after reading it."""
 
 _BITS: Final = 2**23
-"""One megabyte. After a million operations, one new id in nine is taken for a known one, but no full page."""
+"""One megabyte. After a million operations, one new id in nine is treated as known, but no full page is."""
 
 
 class ListingGuard:

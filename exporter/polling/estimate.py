@@ -1,6 +1,6 @@
-"""What polling an account will cost, from a sample of it: pure arithmetic.
+"""The cost of polling an account, estimated from a sample of it: pure arithmetic.
 
-Must not know how the sample was taken or who reads the forecast.
+Must not know how the sample was taken or how the estimate is shown.
 """
 
 import math
@@ -10,24 +10,24 @@ from typing import Final
 from exporter.polling.window import Listing
 
 FETCH_SHARE: Final = 0.8
-"""Of the interval, that a poll may use: no fetch begins later."""
+"""Share of the interval that a poll may use: no fetch begins later."""
 
 HIGHEST_RATE: Final = 100
-"""The bound of `api.requests_per_second`."""
+"""The largest `api.requests_per_second` that the settings accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was created within the last `span_seconds`."""
+    """The operations created within the last `span_seconds`."""
 
     span_seconds: float
     operations: int
     scheduled: int
     processing: int
     request_seconds: float
-    """What a request took."""
+    """Duration of one request."""
     complete: bool = True
-    """Whether one page held all of it; if not, there is more than it says."""
+    """Whether one page held all of them; if not, there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Limits:
 
     @property
     def poll_seconds(self) -> float:
-        """The longest that a poll may take."""
+        """The longest duration of a poll."""
         return FETCH_SHARE * self.interval
 
 
@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def sufficient_rate(self) -> int | None:
-        """Requests per second; `None`: no rate that may be set would do."""
+        """Requests per second; `None`: no rate that the settings accept is sufficient."""
         seconds = self.limits.poll_seconds
         concurrency = self.limits.concurrency
         at_best = _seconds(self.list_requests, self.fetch_requests, self.request_seconds, concurrency)
@@ -89,9 +89,9 @@ class Estimate:
 
 
 def estimate(sample: Sample, listing: Listing, limits: Limits) -> Estimate:
-    """Traffic is taken to be even: a sample shorter than the window stands for all of it.
+    """The cost of a poll, if the traffic is as even as in the sample.
 
-    Scheduled operations are taken to be spread over the window, which is rather too many than too few;
+    Scheduled operations are assumed to be spread over the window, which gives too many rather than too few;
     processing ones are in its last minutes.
     """
     scale = max(1.0, listing.lookback / sample.span_seconds)
@@ -124,5 +124,5 @@ def _pages(operations: float, listing: Listing, interval: float) -> int:
 
 
 def _seconds(pages: int, fetches: int, request_seconds: float, concurrency: int) -> float:
-    """Pages come one after the other, fetches side by side."""
+    """Pages are requested one after the other, fetches concurrently."""
     return request_seconds * (pages + fetches / concurrency)

@@ -1,8 +1,8 @@
 """Fetching the non-final operations of an account, as far as time allows, into the ledger.
 
-Sees a protocol; must not know of HTTP, of listings or of what is published.
+Uses a protocol; must not contain HTTP, listings or publishing.
 
-Rule 1: a fetch that failed keeps the numbers of the listing. Only a refused credential fails the poll.
+Rule 1: a failed fetch keeps the values from the listing. Only a refused credential fails the poll.
 Rule 2: an operation that this poll has listed exists, whatever a gateway answers to its fetch.
 Rule 3: no fetch begins after `FETCH_SHARE` of the interval, after `FAILURES_TO_STOP_AT` failures in a row, or
 during a pause that outlasts the poll. Operations left over are counted as skipped.

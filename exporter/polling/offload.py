@@ -1,6 +1,6 @@
 """Work on a ledger, in a thread where the ledger is large.
 
-Must not know what the work is.
+Must not contain the work itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ T = TypeVar("T")
 async def offload(ledger: Ledger, work: Callable[[], T]) -> T:
     """The result of `work`. After a day's outage, work on a million operations takes a second.
 
-    The caller must not use the ledger meanwhile. A cancellation waits until the thread has finished.
+    The caller must not use the ledger in the meantime. A cancellation waits until the thread has finished.
     """
     if len(ledger) < LARGE_LEDGER:
         return work()

@@ -1,11 +1,11 @@
 """One poll of one account: list, fetch, save, summarise, publish, report.
 
-Sees protocols and callables only; must not know of HTTP, Prometheus, files or other accounts.
+Uses protocols and callables only; must not contain HTTP, Prometheus, files or other accounts.
 
-Rule 1: a poll that failed publishes nothing, and the last numbers stay.
+Rule 1: a failed poll publishes nothing, and the last values are kept.
 Rule 2: the state is saved before the snapshot is published, so that a crash at any instant neither loses nor
 repeats an email.
-Rule 3: cancellation passes through everything, at any `await`.
+Rule 3: a cancellation passes through, at any `await`.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,14 @@ from exporter.twilio.protocol import PAGE_SIZE
 
 
 class Api(ListApi, FetchApi, Protocol):
-    """Twilio, as a poll sees it."""
+    """The calls of Twilio's API that a poll makes."""
 
 
 class Store(Protocol):
     """Where an account's state survives."""
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
-        """All of it, or nothing. Raises `StateError`."""
+        """Save everything or nothing. Raises `StateError`."""
         ...
 
 
@@ -79,9 +79,9 @@ class Poller:
         self._is_unsaved = False
 
     def rebuild(self, saved: Saved) -> "Restored":
-        """What `resume` takes; slow for a large account, and safe in another thread.
+        """The argument of `resume`; slow for a large account, and safe in another thread.
 
-        Raises `ValueError` for what cannot be read.
+        Raises `ValueError` for a row that cannot be read.
         """
         at = saved.progress.last_success_at
         ledger = Ledger(at, self._lookback, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
@@ -89,14 +89,14 @@ class Poller:
         return Restored(ledger, saved.progress, saved.counts)
 
     def resume(self, restored: "Restored") -> Snapshot:
-        """Go on where a former process stopped; gives what it knew, as of its last success."""
+        """Continue where a former process stopped; returns its snapshot, as of its last success."""
         self._ledger, self._progress = restored.ledger, restored.progress
-        # Not the ledger's: with a shorter window some of it has just expired, and that is not saved yet.
+        # Not the ledger's: with a shorter window some operations have just expired, which is not saved yet.
         self._safe_counts = restored.counts
         return self._summarise(self._progress.last_success_at)
 
     async def poll(self) -> Snapshot:
-        """One poll, saved, published and reported; raises the `TwilioError` that ended it."""
+        """One poll, saved, published and reported. Raises the `TwilioError` that ended it."""
         current = CurrentPoll(as_of=self._clock.now(), started=self._clock.monotonic())
         self._is_unsaved = False
         self._begin(current.as_of)
@@ -115,7 +115,7 @@ class Poller:
         return snapshot
 
     async def save(self) -> None:
-        """Write what is not yet safe. Where that fails the counters wait: what is shown must survive."""
+        """Save what has changed. Until a save succeeds the counters are frozen: shown values must survive."""
         if self._store is not None and self._progress.last_success_at == NEVER:
             return
         taken: list[Changes] = []
@@ -123,7 +123,7 @@ class Poller:
             await offload(self._ledger, lambda: taken.append(self._ledger.take_changes()))
             if self._store is not None:
                 await self._store.save(self.account, taken[0], self._progress)
-        except BaseException as error:  # a cancellation, too: its thread goes on, and may fail
+        except BaseException as error:  # a cancellation, too: its thread continues, and may fail
             for changes in taken:
                 self._ledger.restore_changes(changes)
             if not isinstance(error, StateError):
@@ -136,7 +136,7 @@ class Poller:
         self._safe_counts = taken[0].counts
 
     async def close(self) -> None:
-        """Save what the last poll could not; nothing of a poll that broke off or is under way."""
+        """Save what the last poll could not. An incomplete poll saves nothing."""
         if self._is_unsaved:
             await self.save()
 
@@ -180,7 +180,7 @@ class Poller:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A ledger and progress as a former process left them."""
+    """Ledger and progress as a former process left them."""
 
     ledger: Ledger
     progress: Progress

@@ -1,6 +1,6 @@
-"""Listing an account: which ranges, page after page, into the ledger.
+"""Listing an account: the ranges that are due, page after page, into the ledger.
 
-Sees a protocol and callables; must not know of HTTP, of fetches or of what is published.
+Uses a protocol and callables; must not contain HTTP, fetches or publishing.
 
 Rule 1: a listing is complete or it raises. The rows that arrived stay in the ledger.
 Rule 2: Twilio ignores a parameter that it does not know, so rows outside the requested range are dropped.
@@ -24,14 +24,14 @@ from exporter.polling.window import MARGIN_SECONDS, Listing, Range, listed
 from exporter.twilio.protocol import MAX_CLOCK_SKEW_SECONDS, PAGE_SIZE, Page
 
 PATIENCE_SHARE: Final = 0.25
-"""Of the interval: the least time that each page of a long listing has for its retries."""
+"""Share of the interval: the minimum time that each page of a long listing has for its retries."""
 
 MAX_PAGES: Final = 5000
-"""Of one range. A longer listing is treated as one without an end."""
+"""Of one range. A longer listing is treated as endless."""
 
 
 LARGEST_ROUNDING_SECONDS: Final = 2.0
-"""What the clocks may seem to differ by although they agree."""
+"""Up to this difference the clocks may agree."""
 
 
 class ListApi(Protocol):
@@ -77,7 +77,7 @@ class Reader:
             now,
             listed_intervals,
             older_operations=ledger.count_created_before(now - self._poll.recent),
-            # Not what the last poll took: a slow one would list more the next time, and be slower still.
+            # Not the duration of the last poll: after a slow one the next would list more, and be slower.
             spacing=self._poll.interval,
         )
 
@@ -91,10 +91,10 @@ class Reader:
                 self._emit(ListingProgressed(self._account, current.pages, current.listed))
 
     async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
-        """Forgetting is final: only after a reply whose `Date` was checked against our clock as it is now."""
+        """Forgetting is final, so it waits for a reply whose `Date` was compared with the local clock."""
         clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
-            raise Malformed(f"our clock was set by {clock_was_set_by:.0f} s during the poll")
+            raise Malformed(f"the local clock was set by {clock_was_set_by:.0f} s during the poll")
         api_now = current.as_of - skew if skew is not None and not _is_rounding(skew) else None
         await offload(ledger, partial(ledger.advance, current.as_of, api_now))
 

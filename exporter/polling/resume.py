@@ -1,7 +1,6 @@
-"""Where the conductor and the state file meet: opening the file, and going on where a former process stopped.
+"""Resuming from the state file: opening the file, and continuing where a former process stopped.
 
-Part of the composition root, beside `app`. Decides one thing: with a file that is damaged for one account,
-nothing in it may be believed for any.
+Part of the composition root, like `app`. Rule: a file that is damaged for one account is not used for any.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -21,7 +20,7 @@ from exporter.storage.sqlite import Storage
 async def open_storage(
     settings: Settings, accounts: Iterable[str], clock: Clock
 ) -> AsyncIterator[Storage | None]:
-    """The open state file, if there is to be one. Raises `RefusedError`."""
+    """The open state file, or `None` without `state.path`. Raises `RefusedError`."""
     if settings.state.path is None:
         yield None
         return
@@ -39,7 +38,7 @@ async def open_storage(
 async def resume_pollers(
     pollers: Sequence[Poller], storage: Storage, clock: Clock
 ) -> list[tuple[str, Snapshot]]:
-    """Let the pollers go on where a former process stopped; gives what it knew, by account."""
+    """Let the pollers continue where a former process stopped; returns its snapshots, by account."""
     try:
         found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
     except DamagedError as error:
@@ -58,4 +57,4 @@ async def resume_pollers(
 async def _start_new_file(storage: Storage, clock: Clock, error: DamagedError) -> None:
     aside = await storage.start_new_file(clock.now())
     if aside is not None:
-        line(ERROR, "state is damaged; counters begin anew", error=error, set_aside=aside)
+        line(ERROR, "state is damaged; counters restart at zero", error=error, set_aside=aside)

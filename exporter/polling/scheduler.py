@@ -1,6 +1,6 @@
 """When an account is polled: at every interval, less often while polls fail in a way that repeats itself.
 
-Sees callables only; must not know what a poll does.
+Uses callables only; must not know what a poll does.
 
 Rule 1: no error in a poll ends the scheduler. A programming error is reported, and the next poll comes.
 Rule 2: polls start on a grid of intervals. A poll that overran takes the grid points that it covered, and

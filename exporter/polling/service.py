@@ -1,6 +1,6 @@
-"""What asks Twilio, built from the settings: a credential, a client, a poller and a loop for each account.
+"""Polling, built from the settings: a credential, a client, a poller and a scheduler for each account.
 
-Must not know what becomes of what they tell: metrics, pages, the server.
+Must not contain what is done with events and snapshots: metrics, pages, the web service.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from exporter.twilio.transport import open_transport
 
 
 class Polling:
-    """Of all accounts that fall to this process."""
+    """Of all accounts of this process."""
 
     def __init__(self, settings: Settings, clock: Clock, hub: Hub) -> None:
         self._settings = settings
@@ -34,7 +34,7 @@ class Polling:
         self._hub = hub
         accounts = settings.own_accounts
         if not accounts:
-            line(WARNING, "no account falls to this shard; nothing is polled", shard=settings.shard)
+            line(WARNING, "no account is assigned to this shard; nothing is polled", shard=settings.shard)
         self._rate_limiters = {
             account.name: RateLimiter(settings.api.requests_per_second) for account in accounts
         }
@@ -42,11 +42,11 @@ class Polling:
             hub.watch_rate_limiter(name, rate_limiter)
         self._credentials = [Credential(each.name, each.credential, hub.emit) for each in accounts]
         self.reloads = [credential.reload for credential in self._credentials]
-        """Each reads a secret again, or raises `CredentialError` and leaves the old one in use."""
+        """Each reads a secret again, or raises `CredentialError` and keeps the old one in use."""
 
     @asynccontextmanager
     async def schedulers(self, storage: Storage | None = None) -> AsyncIterator[list[Scheduler]]:
-        """A loop for each account, which go on where `storage` says; saved at the end."""
+        """A scheduler for each account. They continue from `storage`, and are saved at the end."""
         async with self._clients() as clients:
             pollers = [self._poller(client, storage) for client in clients]
             if storage is not None:
@@ -57,7 +57,7 @@ class Polling:
                 await asyncio.gather(*(poller.close() for poller in pollers))
 
     async def check(self) -> list[Verdict]:
-        """Whether each account's credential works, and what polling it will cost."""
+        """Whether the credential of each account works, and the cost of polling it."""
         poll, api = self._settings.poll, self._settings.api
         listing = listing_of(poll)
         limits = Limits(poll.interval, api.requests_per_second, api.concurrency)
@@ -80,7 +80,7 @@ class Polling:
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[list[Client]]:
-        """One for each account, with a session of its own."""
+        """One for each account, each with its own session."""
         api = self._settings.api
         async with AsyncExitStack() as sessions:
             yield [

@@ -1,14 +1,14 @@
-"""Which dates a poll asks for: pure arithmetic on Unix times.
+"""Which ranges a poll lists: pure arithmetic on Unix times.
 
-The window is the past that is counted. Of it, every poll lists the recent part and one slice of the
-older part; what was listed when is kept as stretches, so that no instant is forgotten. Knows nothing
-of operations but how many are older than the recent part; must not know of requests or accounts.
+The window is the past that is counted. Every poll lists the recent part of it and one slice of the older
+part. Listed intervals record when each part was last listed, so that no instant is missed. The only input
+about operations is how many are older than the recent part; must not contain requests or accounts.
 
-Rule 1: what was never listed is listed now. So the first poll, a longer lookback and an outage need
-no case of their own.
-Rule 2: of the rest, the stalest goes first, a slice a poll, so that all of it is listed anew within
-the sweep interval.
-Rule 3: no more slices than pages: an account that fits one page is read whole, in one listing.
+Rule 1: a part that was never listed is listed now. This covers the first poll, a longer lookback and the
+time after an outage.
+Rule 2: of the older part, the slice that was listed longest ago comes next, so that all of it is listed
+again within the sweep interval.
+Rule 3: there are no more slices than pages: an account that fits on one page is read in one listing.
 """
 
 import math
@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 from exporter.ledger.saved import ListedInterval, ListedIntervals
 
 SETTLING_SECONDS: Final = 60.0
-"""The youngest past counts as unlisted: an operation may take a moment to show up in a list."""
+"""The last minute always counts as not listed: a new operation may take a moment to appear in a listing."""
 
 MARGIN_SECONDS: Final = 10.0
-"""A range is asked for with this on both sides: Twilio does not say whether its bounds are inclusive."""
+"""Added to both sides of a range: Twilio's reference does not state whether the bounds are inclusive."""
 
 
 class Range(NamedTuple):
@@ -51,9 +51,9 @@ class Listing:
     def ranges(
         self, now: float, listed_intervals: ListedIntervals, *, older_operations: int, spacing: float
     ) -> tuple[Range, ...]:
-        """What this poll must list, newest first.
+        """The ranges that this poll must list, newest first.
 
-        `older_operations`: how many are known in the older part. `spacing`: seconds between polls.
+        `older_operations`: how many there are in the older part. `spacing`: seconds between polls.
         """
         window_start = self.start(now)
         whole = (Range(window_start, now),)
@@ -68,8 +68,8 @@ class Listing:
         return _merged([*sweep, Range(recent_start, now)])
 
     def slices(self, older_operations: int, spacing: float) -> int:
-        """Into how many the older part is cut; with one, every poll lists the whole window."""
-        # One poll of a sweep is lost to what dropped off the recent part, one to the slice under way.
+        """The number of slices of the older part; with one, every poll lists the whole window."""
+        # One poll of a sweep is lost to what has just left the recent part, one to the slice under way.
         polls = int(self.sweep_interval / spacing) - 2
         return max(1, min(math.ceil(older_operations / self.page_size), polls))
 
@@ -77,7 +77,7 @@ class Listing:
 def listed(
     listed_intervals: ListedIntervals, ranges: Iterable[Range], now: float, window_start: float
 ) -> ListedIntervals:
-    """The stretches after these ranges were listed, without what has left the window."""
+    """The listed intervals after these ranges were listed, without what has left the window."""
     fresh = [ListedInterval(start, min(end, now - SETTLING_SECONDS), now) for start, end in ranges]
     pieces = [piece for piece in listed_intervals if piece.listed_at <= now]
     for cut in fresh:
@@ -87,9 +87,9 @@ def listed(
 
 
 def _gapless(listed_intervals: ListedIntervals, start: float, end: float) -> list[ListedInterval]:
-    """The same past from start to end; what no stretch covers was never listed.
+    """The same past from start to end; a part that no interval covers was never listed.
 
-    A stretch listed in the future tells of a clock that was set back: it is not believed.
+    An interval listed in the future means that the clock was set back. It is ignored.
     """
     filled: list[ListedInterval] = []
     reached = start
@@ -104,13 +104,13 @@ def _gapless(listed_intervals: ListedIntervals, start: float, end: float) -> lis
 
 
 def _first_unlisted_tail(past: list[ListedInterval]) -> float:
-    """Where the never-listed end of the past begins."""
+    """Start of the part at the end of the past that was never listed."""
     tail = past[-1] if past else None
     return tail.start if tail and tail.listed_at == NEVER else math.inf
 
 
 def _stalest(pieces: list[ListedInterval], width: float) -> list[Range]:
-    """All that was never listed, and one run of `width` seconds that begins at the stalest instant."""
+    """Every part that was never listed, and `width` seconds from the instant listed longest ago."""
     chosen = [Range(piece.start, piece.end) for piece in pieces if piece.listed_at == NEVER]
     rest = [piece for piece in pieces if piece.listed_at != NEVER]
     if rest:

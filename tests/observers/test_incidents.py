@@ -106,7 +106,7 @@ def test_failing_fetches_are_one_incident(observer: LogObserver, log: io.StringI
         fetch(60 * minute, 5, failed=minute % 2)
     assert [each["msg"] for each in logged(log)] == [
         "first poll succeeded",
-        "fetches failed; the numbers of the listing are used",
+        "fetches failed; the values from the listing are kept",
     ]
     begins = logged(log)[1]
     assert (begins["failed"], begins["outcome"], begins["request_id"]) == (1, "malformed", "RQ2")

@@ -1,4 +1,4 @@
-"""How accounts fare, and what people are shown of it."""
+"""The status of accounts, and the page that shows it."""
 
 import re
 
@@ -33,7 +33,7 @@ def test_first_poll_shows_its_progress() -> None:
     assert "3,000 operations" in page(statuses)
 
 
-def test_account_that_waits_for_its_first_tick_shows_when() -> None:
+def test_account_that_waits_for_its_first_poll_shows_when() -> None:
     """Among many accounts that may take a while."""
     statuses = AccountStatuses(["a"])
     statuses.observe(PollScheduled("a", SATURDAY + 30))
@@ -52,7 +52,7 @@ def test_internal_error_shows_until_the_next_poll_ends() -> None:
 
 
 def test_page_names_what_ended_the_last_poll() -> None:
-    """And nothing of an earlier one; the failure goes on."""
+    """And not the error of an earlier one; the failure continues."""
     statuses = AccountStatuses(["a"])
     assert (
         statuses.observe(PollFinished("a", SATURDAY, 1.0, Unavailable("Twilio answered 503"))) is Edge.BROKE
@@ -81,7 +81,7 @@ def test_polled_account_shows_sums_and_times() -> None:
 
 
 def test_failing_account_shows_since_when_and_why() -> None:
-    """The last numbers stay."""
+    """The last values are kept."""
     statuses = AccountStatuses(["a"])
     statuses.publish("a", snapshot())
     statuses.observe(PollFinished("a", SATURDAY, 1.0, None))
@@ -104,8 +104,8 @@ def test_table_is_for_people() -> None:
     assert len({len(text) for text in lines}) == 1
 
 
-def test_recovery_from_a_mistake_of_ours_is_an_edge() -> None:
-    """It was told when it began, and so it is when it is over."""
+def test_recovery_from_an_internal_error_is_an_edge() -> None:
+    """Its begin was logged, and so is its end."""
     statuses = AccountStatuses(["a"])
     statuses.observe(PollFinished("a", SATURDAY, 1.0, None))
     for at in (60, 120):

@@ -108,7 +108,7 @@ async def test_good_account() -> None:
         code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("shop")]})
     assert code == 0
     assert said.splitlines()[0] == "account shop: the credential works"
-    assert "1 a poll (1 to list, 0 to fetch), 1.0 a minute" in said
+    assert "1 per poll (1 to list, 0 to fetch), 1.0 per minute" in said
     assert "it fits" in said
     assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
 
@@ -167,7 +167,7 @@ async def test_poll_that_does_not_fit_says_what_to_change() -> None:
         api = {"base_url": simulator.base_url, "requests_per_second": 2}
         code, said = await check({"api": api, "accounts": [account("a")]})
     assert code == 1
-    assert "it does not fit, some operations would be fetched on later polls" in said
+    assert "it does not fit, some operations would be fetched in later polls" in said
     assert "set poll.interval to 189s or more, or api.requests_per_second to 7 or more" in said
 
 

@@ -1,4 +1,4 @@
-"""A listing that does not end is recognised, and one that ends is not taken for one."""
+"""A listing that does not end is recognised, and no other listing is treated as endless."""
 
 from itertools import count
 
@@ -56,7 +56,7 @@ async def test_endless_listing_costs_little_in_an_hour() -> None:
 
 
 def test_rows_of_earlier_pages_are_not_new() -> None:
-    """A listing that turns in a circle of several pages ends, too."""
+    """A cycle of several pages ends, too."""
     guard, tokens = ListingGuard(5000), map(str, count())
     for number in range(50):
         guard.check(Page(rows(number), next(tokens)))

@@ -69,7 +69,7 @@ async def test_snapshot_holds_what_the_fetches_found(rig: Rig) -> None:
 
 
 async def test_non_final_operations_outside_the_listing_are_fetched_first() -> None:
-    """Then those that waited longest; what time does not allow is counted as skipped."""
+    """Then those whose last fetch is longest ago; operations left over are counted as skipped."""
     async with rigged(
         World.empty(), ManualClock(), requests_per_second=1, interval=10.0, page_size=5, concurrency=1
     ) as rig:
@@ -90,7 +90,7 @@ async def test_non_final_operations_outside_the_listing_are_fetched_first() -> N
 
 
 async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None:
-    """The rest keeps the listing's numbers, and is counted."""
+    """The others keep the values from the listing, and are counted."""
     async with rigged(World.empty(), ManualClock(), requests_per_second=1, interval=60.0) as rig:
         rig.simulator.world.put(*(operation(n, "processing", queued=1) for n in range(100)))
         snapshot = await rig.poll()
@@ -100,8 +100,8 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
         assert snapshot.window["processing"].operations == 100
 
 
-async def test_hold_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
-    """They are counted; the next poll, inside the hold, ends as throttled without a request."""
+async def test_pause_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
+    """They are counted; the next poll, during the pause, ends as throttled without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
     rig.simulator.faults.add(faults.status(429, retry_after=600), call="fetch")
     await rig.poll()
@@ -124,7 +124,7 @@ LISTING_FAULTS = [
 
 @pytest.mark.parametrize(("fault", "kind"), LISTING_FAULTS)
 async def test_listing_that_breaks_off_publishes_nothing(fault: Fault, kind: type[Exception]) -> None:
-    """The last numbers stay, and the next good poll publishes again."""
+    """The last values are kept, and the next good poll publishes again."""
     async with rigged(World.empty(), ManualClock(), max_pages=20) as rig:
         rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
         await rig.poll()
@@ -237,7 +237,7 @@ async def test_listing_reaches_back_over_failed_polls() -> None:
 
 
 async def test_coverage_begins_with_the_first_listing_that_is_whole(rig: Rig) -> None:
-    """A machine that starts before its clock is set must not take a week of mail for new."""
+    """A machine that starts before its clock is set must not count a week of mail as new."""
     rig.simulator.world.put(operation(1, failed=500))
     rig.simulator.faults.add(faults.status(500), call="list")
     rig.clock.advance(-10 * 365 * DAY)
@@ -267,7 +267,7 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
     assert (await rig.poll()).tracked_operations == 1
     rig.clock.advance(60)
     rig.simulator.faults.add(faults.status(410), call="fetch", times=None)
-    assert (await rig.poll()).tracked_operations == 1, "the listing's numbers stand"
+    assert (await rig.poll()).tracked_operations == 1, "the values from the listing are kept"
     rig.clock.advance(60)
     rig.requests()
     snapshot = await rig.poll()
@@ -277,7 +277,7 @@ async def test_operation_past_retention_cannot_kill_an_account(rig: Rig) -> None
 
 
 async def test_large_ledger_is_worked_on_beside_the_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same result; and a cancellation waits until the thread has let go of it."""
+    """With the same result; and a cancellation waits until the thread has finished."""
     rig.simulator.world.put(*(operation(n, failed=1) for n in range(3)))
     monkeypatch.setattr("exporter.polling.offload.LARGE_LEDGER", 1)
     assert (await rig.poll()).tracked_operations == 3
@@ -308,8 +308,8 @@ async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
     assert rig.reported(PollStarted)[0].account == ACCOUNT
 
 
-async def test_polls_start_at_every_tick() -> None:
-    """From start to start; one that overran waits for the next tick, and a failed one changes nothing."""
+async def test_polls_start_at_every_interval() -> None:
+    """From start to start; after one that overran at the next interval, and a failed one changes nothing."""
     async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
         rig.simulator.faults.add(faults.status(500), call="list")
         polling = asyncio.create_task(rig.scheduler.run())
@@ -411,7 +411,7 @@ async def test_numbers_are_as_of_the_start_of_the_listing() -> None:
 
 
 async def test_clock_that_was_ahead_for_a_while_leaves_no_hole() -> None:
-    """What the window had left too early is listed anew at once."""
+    """The part that left the window too early is listed again at once."""
     clock, twilio = ManualClock(), PlainTwilio()
     for number in range(100):
         made = operation(number, age=6.9 * DAY * (number + 1) / 100)
@@ -434,7 +434,7 @@ class WildClock(ManualClock):
 
 
 class TruthfulTwilio(PlainTwilio):
-    """While it answers the clock is set; its `Date` is held against that clock, as the client does."""
+    """While it answers the clock is set; its `Date` is compared with that clock, as in the client."""
 
     def __init__(self, clock: WildClock) -> None:
         super().__init__()
@@ -450,7 +450,7 @@ class TruthfulTwilio(PlainTwilio):
 @pytest.mark.parametrize("ahead", [400 * DAY, -400 * DAY])
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: bool) -> None:
-    """It began with a wild one: the window would be another, and what is forgotten then is lost for good."""
+    """The poll began with a wrong clock: by its window, operations would be forgotten permanently."""
     clock = WildClock()
     twilio = TruthfulTwilio(clock)
     for number in range(50):
@@ -461,7 +461,7 @@ async def test_clock_that_is_set_during_a_poll_ends_it(ahead: float, is_first: b
         await poller.poll()
         clock.advance(60)
     clock.ahead = ahead
-    with pytest.raises(Malformed, match="our clock was set by"):
+    with pytest.raises(Malformed, match="the local clock was set by"):
         await poller.poll()
     clock.advance(60)
     late = twilio.operations.popitem()[1]

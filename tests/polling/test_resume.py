@@ -1,4 +1,4 @@
-"""Going on where a former process stopped, or anew where nothing can be believed."""
+"""Resuming where a former process stopped, or from zero with a damaged file."""
 
 import io
 import json
@@ -92,19 +92,19 @@ async def test_without_a_path_there_is_no_file() -> None:
 
 
 async def test_first_start_knows_nothing(path: Path, log: io.StringIO) -> None:
-    """And says nothing of it."""
+    """And logs nothing."""
     assert await resumed(path) == []
     assert logged(log) == []
 
 
 async def test_damaged_file_is_set_aside(path: Path, log: io.StringIO) -> None:
-    """All accounts begin anew, and the log says where the old file is."""
+    """All accounts restart at zero, and the log names the old file."""
     await save_both(path)
     half = path.read_bytes()[:5000]
     path.write_bytes(half)
     assert await resumed(path) == []
     (line,) = logged(log)
-    assert (line["level"], line["msg"]) == ("error", "state is damaged; counters begin anew")
+    assert (line["level"], line["msg"]) == ("error", "state is damaged; counters restart at zero")
     assert line["set_aside"] == str(set_aside(path))
     assert set_aside(path).read_bytes() == half
     assert [account for account, _ in await resumed(path)] == ["a", "b"], "and was saved in the new file"
@@ -112,7 +112,7 @@ async def test_damaged_file_is_set_aside(path: Path, log: io.StringIO) -> None:
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 async def test_damage_of_one_account_is_damage_of_all(path: Path, account: str, log: io.StringIO) -> None:
-    """Whichever is read first: who wrote wrong bytes there may have written others elsewhere."""
+    """Whichever is read first: the cause of the wrong bytes may have changed others."""
     await save_both(path)
     database = sqlite3.connect(path)
     database.execute("UPDATE operations SET packed = zeroblob(29) WHERE account = ?", (account,))

@@ -1,4 +1,4 @@
-"""When accounts are polled, and how it is noticed that one no longer is."""
+"""When accounts are polled, and how a scheduler that hangs is noticed."""
 
 import asyncio
 from itertools import pairwise
@@ -15,7 +15,7 @@ from tests.support.clock import SATURDAY, ManualClock
 
 
 class Script:
-    """A poll that ends as it is told, the last way for ever, and notes when it began."""
+    """A poll with scripted ends, the last of which repeats; notes when it began."""
 
     def __init__(self, clock: ManualClock, *ends: Exception | None) -> None:
         self.clock = clock
@@ -63,7 +63,7 @@ RARE = [Unauthorized("no"), Malformed("?"), Refused("404"), Truncated("no end")]
 async def test_failures_that_repeat_make_polls_rare(
     interval: float, minutes: list[int], error: TwilioError
 ) -> None:
-    """Twice as long each time, a quarter of an hour at the most, and never less than the interval."""
+    """Twice as long each time, at most 15 minutes, and never less than the interval."""
     script = Script(ManualClock(), error)
     await script.run(50 * 60, interval)
     assert [round(at / 60) for at in script.began] == minutes
@@ -93,7 +93,7 @@ async def test_credential_in_use_is_left_alone_by_other_failures() -> None:
 
 
 async def test_another_credential_is_tried_at_the_next_interval() -> None:
-    """Whoever mends it does not wait a quarter of an hour."""
+    """A corrected secret does not wait 15 minutes."""
     script = Script(ManualClock(settle_turns=5), *[Unauthorized("no")] * 4, None)
 
     async def renew() -> None:
@@ -116,8 +116,8 @@ async def test_next_poll_is_announced_rightly_while_polls_are_rare() -> None:
     assert announced == [0, 2, 2, 6, 6, 6, 6, *[14] * 7]
 
 
-async def test_mistake_of_ours_ends_a_poll_only() -> None:
-    """It is reported, and the next tick comes."""
+async def test_internal_error_ends_only_the_poll() -> None:
+    """It is reported, and the next poll comes."""
     script = Script(ManualClock(), KeyError("oops"), None)
     await script.run(119)
     assert [type(each.error) for each in script.reports if isinstance(each, PollCrashed)] == [KeyError]
@@ -125,7 +125,7 @@ async def test_mistake_of_ours_ends_a_poll_only() -> None:
 
 
 @pytest.mark.parametrize("end", [None, TwilioError("x"), Unauthorized("x"), KeyError("x")])
-async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
+async def test_scheduler_shows_activity(end: Exception | None) -> None:
     """However its polls end, and however far apart they are."""
     script = Script(ManualClock(), end)
     watchdog = Watchdog(["a"], script.clock, interval=60, patience=0)
@@ -135,13 +135,13 @@ async def test_a_loop_shows_signs_of_life(end: Exception | None) -> None:
 
 
 def test_silence_over_several_intervals_is_a_reason() -> None:
-    """With the account and for how long; any sign of life of that account ends it."""
+    """It names the account and the time; any event of that account ends it."""
     clock = ManualClock()
     watchdog = Watchdog(["a", "b"], clock, interval=60, patience=40)
     clock.advance(SILENT_INTERVALS * 60 + 40)
     assert watchdog.reason() is None
     watchdog.observe(PollScheduled("a", 0.0))
     clock.advance(1)
-    assert watchdog.reason() == "the poll loop of account b has shown no sign of life for 341 s"
+    assert watchdog.reason() == "the scheduler of account b has shown no activity for 341 s"
     watchdog.observe(PollScheduled("b", 0.0))
     assert watchdog.reason() is None

@@ -30,7 +30,7 @@ def test_first_poll_lists_the_whole_window() -> None:
 
 @pytest.mark.parametrize("older", [0, 1, 1000])
 def test_small_account_is_read_whole_on_every_poll(older: int) -> None:
-    """What fits one page costs one listing."""
+    """An account that fits on one page costs one listing."""
     _, listed_intervals = poll(WEEK, NOW, (), older=0)
     ranges, _ = poll(WEEK, NOW + MINUTE, listed_intervals, older=older)
     assert ranges == (Range(NOW + MINUTE - 7 * DAY, NOW + MINUTE),)
@@ -73,8 +73,8 @@ def test_longer_lookback_lists_what_was_never_listed() -> None:
     assert listed_intervals[0].start == now - 7 * DAY
 
 
-def test_clock_set_back_lists_the_window_anew() -> None:
-    """A stretch that was listed in the future is not believed."""
+def test_clock_set_back_lists_the_window_again() -> None:
+    """An interval that was listed in the future is ignored."""
     _, listed_intervals = poll(WEEK, NOW + 30 * DAY, (), older=0)
     ranges, listed_intervals = poll(WEEK, NOW, listed_intervals, older=5000)
     assert ranges == (Range(NOW - 7 * DAY, NOW),)
@@ -106,7 +106,7 @@ listings = st.builds(
 def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
     listing: Listing, interval: float, older: list[int]
 ) -> None:
-    """Whatever the account's size does in between; held against instants looked at one by one."""
+    """Whatever the account's size does in between; compared with instants tracked one by one."""
     seen = {NOW - listing.lookback + listing.lookback * i / 200: -math.inf for i in range(201)}
     listed_intervals: ListedIntervals = ()
     for number, count in enumerate(older):
@@ -126,7 +126,7 @@ def test_no_instant_stays_unlisted_for_longer_than_the_sweep_interval(
 
 @given(listing=listings, older=st.integers(0, 10**6), minutes=st.lists(st.integers(1, 600), max_size=8))
 def test_listed_intervals_are_disjoint_and_few(listing: Listing, older: int, minutes: list[int]) -> None:
-    """What is remembered of the past is a handful of stretches inside the window."""
+    """A handful of listed intervals inside the window describe the past."""
     now = NOW
     listed_intervals: ListedIntervals = ()
     for each in minutes:

@@ -130,7 +130,7 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
             await exporter.clock.sleep(7 * INTERVAL)
             reply = await client.get("/-/healthy")
             assert reply.status == 503
-            assert "account a0 has shown no sign of life" in await reply.text()
+            assert "account a0 has shown no activity" in await reply.text()
             stuck.set()
             await exporter.clock.sleep(2 * INTERVAL)
             assert (await client.get("/-/healthy")).status == 200
@@ -176,7 +176,7 @@ async def test_shard_without_accounts_lives_and_says_so() -> None:
     """With more shards than accounts some have nothing to do, and are well."""
     async with whole([]) as exporter, exporter.running():
         assert exporter.web_service.health.dead() is None
-        assert len(exporter.logged("no account falls to this shard")) == 1
+        assert len(exporter.logged("no account is assigned to this shard")) == 1
         assert "twilio_email_exporter_build_info" in (await exporter.scrape()).text
 
 
