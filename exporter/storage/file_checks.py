@@ -131,7 +131,7 @@ def translated(error: sqlite3.Error, path: Path) -> RefusedError | DamagedError 
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     code = extended & 0xFF
     if code == sqlite3.SQLITE_BUSY:
-        return RefusedError(f"{path} is in use by another process; each process needs a file of its own")
+        return RefusedError(f"{path} is in use by another process; each process needs its own file")
     if code in _DAMAGED or extended == sqlite3.SQLITE_IOERR_SHORT_READ:
         return DamagedError(str(error))
     journal = beside(path, "-journal")
