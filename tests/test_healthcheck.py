@@ -39,8 +39,8 @@ def health(*, dead: str | None = None, ready: bool = True) -> Health:
         (health(), (), 0, ""),
         (health(), ("--ready",), 0, ""),
         (health(ready=False), (), 0, ""),
-        (health(ready=False), ("--ready",), 1, "/-/ready answers 503: not ready\n"),
-        (health(dead="poll loop shop has died"), (), 1, "/-/healthy answers 503: poll loop shop has died\n"),
+        (health(ready=False), ("--ready",), 1, "/-/ready returned 503: not ready\n"),
+        (health(dead="poll loop shop has died"), (), 1, "/-/healthy returned 503: poll loop shop has died\n"),
         (health(dead="poll loop shop has died"), ("--ready",), 0, ""),
     ],
 )
@@ -66,7 +66,7 @@ async def test_who_does_not_answer_is_not_well(monkeypatch: pytest.MonkeyPatch) 
         address = ListenAddress("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))
         for try_tls in (False, True):
             said = healthcheck._ask(address, "/-/healthy", try_tls=try_tls)
-            assert said == f"{address} has not answered for 0.2 seconds"
+            assert said == f"{address} did not answer within 0.2 seconds"
 
 
 async def test_something_else_at_the_port() -> None:
@@ -111,7 +111,7 @@ def test_listener_on_every_ipv6_address_is_asked_on_loopback() -> None:
         (("--web.listen_address=here",), 'web.listen_address: --web.listen_address="here" is not an address'),
         (
             ("--web.listen_address=:0",),
-            'web.listen_address: --web.listen_address=":0" is any free port; a health check must be told',
+            'web.listen_address: --web.listen_address=":0" means any free port; set the port',
         ),
         (("--config-file=none.yml",), 'config_file: --config-file="none.yml" does not exist'),
         (("--poll.interval=1s",), "unrecognized arguments: --poll.interval=1s"),
@@ -203,7 +203,7 @@ async def test_tls_tells_what_the_probe_tells(certificates: Path) -> None:
     file.write_text(f"tls_server_config:\n{SERVER}")
     async with opened(config_file=file, health=health(dead="a loop has died")) as web_service:
         said = await checked(web_service.port, f"--web.config_file={file}")
-        assert said == (1, "/-/healthy answers 503: a loop has died\n")
+        assert said == (1, "/-/healthy returned 503: a loop has died\n")
 
 
 async def test_web_config_without_tls(tmp_path: Path) -> None:

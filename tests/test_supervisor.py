@@ -30,7 +30,7 @@ async def test_loop_that_raises_is_named_and_told() -> None:
         async with tasks.running({"one": turn(), "another": stumble()}) as (one, _):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert tasks.dead() == "another has died"
+            assert tasks.dead() == "another has stopped unexpectedly"
             assert not one.done()
     (line,) = log.getvalue().splitlines()
     assert "level=critical" in line

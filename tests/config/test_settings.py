@@ -396,13 +396,13 @@ def test_base_urls(text: str, url: str) -> None:
     assert loaded({"api.base_url": text}).api.base_url == url
 
 
-NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, several with commas between"
+NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, separated by commas"
 NO_URL = "is not a URL; write one such as https://comms.twilio.com/v1"
 NOT_PLAIN = "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
 IN_THE_CLEAR = "would send credentials in the clear; write https (http is for loopback addresses only)"
 NO_SHARD = "is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"
 TAKEN = "is taken; write one such as /metrics"
-NO_PATH = "is not a path; write one such as /metrics"
+NO_PATH = "is not a valid path; write one such as /metrics"
 
 
 @pytest.mark.parametrize(
@@ -430,9 +430,9 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("api.concurrency", "0", '"0" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "51", '"51" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "1.5", '"1.5" must be a whole number, at least 1, at most 50'),
-        ("api.ca_file", "/dev/null", '"/dev/null" holds no certificates; write the path of a PEM file'),
-        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a file that can be read'),
-        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a file that can be read'),
+        ("api.ca_file", "/dev/null", '"/dev/null" contains no certificates; write the path of a PEM file'),
+        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a readable file'),
+        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a readable file'),
         ("poll.interval", "", '"" is not a duration; write 90s, 15m, 7d or plain seconds'),
         ("poll.interval", "999ms", '"999ms" must be a duration, at least 1s'),
         ("poll.lookback", "0", '"0" must be a duration, more than 0s, at most 7d'),
@@ -472,7 +472,7 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or plain seconds"),
         ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http only for loopback addresses)"),
         ("api: {concurrency: true}", 'api.concurrency: exporter.yaml: "true" must be a whole number, at least 1, at most 50'),
-        ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, several with commas between"),
+        ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, separated by commas"),
         ("poll: {intervall: 5s}", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
         ("poll: {intervall: }", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
         ("pol: {interval: 5s}", "pol: exporter.yaml: unknown setting; did you mean poll?"),
@@ -522,11 +522,11 @@ def test_all_problems_at_once() -> None:
         "pol: --pol: unknown setting",
         "pol: EXPORTER_POL: unknown setting",
         "pol: exporter.yaml: unknown setting; did you mean poll?",
-        "accounts[0].api_key_secret: exporter.yaml: is missing beside api_key; give it or api_key_secret_file",
+        "accounts[0].api_key_secret: exporter.yaml: is missing; set it or api_key_secret_file",
         'poll.interval: --poll.interval="soon" is not a duration; write 90s, 15m, 7d or plain seconds',
         'poll.recent: exporter.yaml: "never" is not a duration; write 90s, 15m, 7d or plain seconds',
         'log.level: EXPORTER_LOG__LEVEL="loud" must be one of debug, info, warning, error',
-        "accounts[0].name: exporter.yaml: must be 1 to 64 of a-z, A-Z, 0-9, _ . -",
+        "accounts[0].name: exporter.yaml: must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -",
         "accounts[0].api_key: exporter.yaml: must be SK followed by 32 hex digits",
         "accounts[1]: exporter.yaml: must be a mapping of name and credential",
     ]
@@ -605,19 +605,19 @@ BOTH_WAYS = (
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({}, [f"accounts: none given: {BOTH_WAYS}"]),
-        ({"TWILIO_ACCOUNT_NAME": "x"}, [f"accounts: none given: {BOTH_WAYS}"]),
-        ({"TWILIO_ACCOUNT_SID": SID}, ["accounts: TWILIO_AUTH_TOKEN: is missing beside TWILIO_ACCOUNT_SID; give it or TWILIO_AUTH_TOKEN_FILE"]),
-        ({"TWILIO_AUTH_TOKEN": "t"}, ["accounts: TWILIO_ACCOUNT_SID: is missing beside TWILIO_AUTH_TOKEN"]),
-        ({"TWILIO_API_KEY": KEY}, ["accounts: TWILIO_API_KEY_SECRET: is missing beside TWILIO_API_KEY; give it or TWILIO_API_KEY_SECRET_FILE"]),
-        ({"TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY: is missing beside TWILIO_API_KEY_SECRET_FILE"]),
-        (ENVIRONMENT | {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_AUTH_TOKEN: contradicts TWILIO_API_KEY; keep one of the two"]),
-        (ENVIRONMENT | {"TWILIO_AUTH_TOKEN_FILE": "secret"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: contradicts TWILIO_AUTH_TOKEN; keep one of the two"]),
-        ({"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s", "TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY_SECRET_FILE: contradicts TWILIO_API_KEY_SECRET; keep one of the two"]),
+        ({}, [f"accounts: none configured: {BOTH_WAYS}"]),
+        ({"TWILIO_ACCOUNT_NAME": "x"}, [f"accounts: none configured: {BOTH_WAYS}"]),
+        ({"TWILIO_ACCOUNT_SID": SID}, ["accounts: TWILIO_AUTH_TOKEN: is missing; set it or TWILIO_AUTH_TOKEN_FILE"]),
+        ({"TWILIO_AUTH_TOKEN": "t"}, ["accounts: TWILIO_ACCOUNT_SID: is missing; TWILIO_AUTH_TOKEN needs it"]),
+        ({"TWILIO_API_KEY": KEY}, ["accounts: TWILIO_API_KEY_SECRET: is missing; set it or TWILIO_API_KEY_SECRET_FILE"]),
+        ({"TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY: is missing; TWILIO_API_KEY_SECRET_FILE needs it"]),
+        (ENVIRONMENT | {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_AUTH_TOKEN: conflicts with TWILIO_API_KEY; keep one of the two"]),
+        (ENVIRONMENT | {"TWILIO_AUTH_TOKEN_FILE": "secret"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: conflicts with TWILIO_AUTH_TOKEN; keep one of the two"]),
+        ({"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s", "TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY_SECRET_FILE: conflicts with TWILIO_API_KEY_SECRET; keep one of the two"]),
         (ENVIRONMENT | {"TWILIO_ACCOUNT_SID": "me"}, ["accounts: TWILIO_ACCOUNT_SID: must be AC followed by 32 hex digits"]),
         (ENVIRONMENT | {"TWILIO_ACCOUNT_SID": KEY}, ["accounts: TWILIO_ACCOUNT_SID: must be AC followed by 32 hex digits"]),
         ({"TWILIO_API_KEY": SID, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_API_KEY: must be SK followed by 32 hex digits"]),
-        (ENVIRONMENT | {"TWILIO_ACCOUNT_NAME": "a b"}, ["accounts: TWILIO_ACCOUNT_NAME: must be 1 to 64 of a-z, A-Z, 0-9, _ . -"]),
+        (ENVIRONMENT | {"TWILIO_ACCOUNT_NAME": "a b"}, ["accounts: TWILIO_ACCOUNT_NAME: must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "no"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file no does not exist"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "empty"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file empty is empty"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "."}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file . cannot be read: Is a directory"]),
@@ -638,16 +638,16 @@ def test_wrong_account_in_the_environment(environ: dict[str, str], expected: lis
     [
         ("5", ["accounts: x: must be a list of accounts"]),
         ("{name: a}", ["accounts: x: must be a list of accounts"]),
-        ("[]", [f"accounts: none given: {BOTH_WAYS}"]),
+        ("[]", [f"accounts: none configured: {BOTH_WAYS}"]),
         ("[a]", ["accounts[0]: x: must be a mapping of name and credential"]),
-        ("[{name: a}]", ["accounts[0].account_sid: x: is missing; give account_sid and auth_token, or api_key and api_key_secret"]),
-        ("[{name: a, account_sid: @SID}]", ["accounts[0].auth_token: x: is missing beside account_sid; give it or auth_token_file"]),
+        ("[{name: a}]", ["accounts[0].account_sid: x: is missing; set account_sid and auth_token, or api_key and api_key_secret"]),
+        ("[{name: a, account_sid: @SID}]", ["accounts[0].auth_token: x: is missing; set it or auth_token_file"]),
         ("[{account_sid: @SID, auth_token: t}]", ["accounts[0].name: x: is missing"]),
         ("[{name: [a], account_sid: @SID, auth_token: [t]}]", ["accounts[0].name: x: must be text", "accounts[0].auth_token: x: must be text"]),
         ("[{name: a, account_sid: @SID, auth_token: t, auth_tokn: t}]", ["accounts[0].auth_tokn: x: unknown setting; did you mean auth_token?"]),
         ("[{name: a, account_sid: @SID, auth_token_file: [s]}]", ["accounts[0].auth_token_file: x: must be text"]),
         ("[{name: a, account_sid: @SID, auth_token_file: no}]", ["accounts[0].auth_token_file: x: file no does not exist"]),
-        ("[{name: a, account_sid: @SID, auth_token: t}, {name: a, account_sid: @SID, auth_token: t}]", ["accounts[1].name: x: is the name of accounts[0], too"]),
+        ("[{name: a, account_sid: @SID, auth_token: t}, {name: a, account_sid: @SID, auth_token: t}]", ["accounts[1].name: x: is also the name of accounts[0]"]),
     ],
 )  # fmt: skip
 def test_wrong_account_in_the_file(accounts: str, expected: list[str]) -> None:
@@ -660,7 +660,7 @@ def test_accounts_from_both_places_contradict() -> None:
     """Which of them is meant is not ours to guess."""
     document = f"accounts: [{{name: a, api_key: {KEY}, api_key_secret: s}}]"
     assert account_lines(ENVIRONMENT, document) == [
-        "accounts: TWILIO_ACCOUNT_SID: contradicts the accounts in exporter.yaml; keep one of the two"
+        "accounts: TWILIO_ACCOUNT_SID: conflicts with the accounts in exporter.yaml; keep one of the two"
     ]
 
 
