@@ -1,4 +1,4 @@
-"""The log: a line an event, edges only."""
+"""The log: one line per event, and only changes of state."""
 
 import io
 import json
@@ -45,9 +45,9 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
     return PollFinished("a", SATURDAY + at, 1.0, error, listed_operations=5)
 
 
-def test_only_edges_are_told(log: io.StringIO) -> None:
-    """First success, broke, broke otherwise, recovered; not what goes on as it was."""
-    narrator = LogObserver(AccountStatuses(["a"]))
+def test_only_changes_are_logged(log: io.StringIO) -> None:
+    """Logged are the first success, a failure, another kind of failure and the recovery."""
+    observer = LogObserver(AccountStatuses(["a"]))
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
         (0, None),
@@ -57,10 +57,10 @@ def test_only_edges_are_told(log: io.StringIO) -> None:
         (240, malformed),
         (300, None),
     ):
-        narrator.observe(PollStarted("a", SATURDAY + at))
-        narrator.observe(ended(at, error))
-    told = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
-    assert told == [
+        observer.observe(PollStarted("a", SATURDAY + at))
+        observer.observe(ended(at, error))
+    logged = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
+    assert logged == [
         ("info", "first poll succeeded", None),
         ("warning", "poll failed; the last numbers stay", "throttled"),
         ("warning", "poll failed; the last numbers stay", "malformed"),
@@ -72,7 +72,7 @@ def test_only_edges_are_told(log: io.StringIO) -> None:
 
 
 async def test_lines_of_a_restart_agree(tmp_path: Path) -> None:
-    """The first poll lists less than the state holds; both lines say what is tracked."""
+    """The first poll lists less than the state holds; both lines show the tracked operations."""
     clock = ManualClock(settle_turns=40)
     world = World(SCENARIOS["steady"], started=clock.now())
     for _ in range(2):
@@ -90,30 +90,30 @@ def numbers_in(text: str, name: str) -> list[int]:
     return [int(number) for number in re.findall(rf" {name}=(\d+)", text)]
 
 
-def test_account_that_starts_broken_is_told_once(log: io.StringIO) -> None:
-    """And its recovery, too."""
-    narrator = LogObserver(AccountStatuses(["a"]))
+def test_account_that_starts_failing_is_logged_once(log: io.StringIO) -> None:
+    """Repeated failures are one line, and the recovery is one line."""
+    observer = LogObserver(AccountStatuses(["a"]))
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
-        narrator.observe(ended(at, error))
+        observer.observe(ended(at, error))
     assert [each["level"] for each in entries(log)] == ["warning", "info"]
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
-    """A thousand pages are fifty lines."""
-    narrator = LogObserver(AccountStatuses(["a"]))
+    """Progress is logged every 20 pages."""
+    observer = LogObserver(AccountStatuses(["a"]))
     for pages in range(1, 101):
-        narrator.observe(ListingProgressed("a", pages, pages * 1000))
+        observer.observe(ListingProgressed("a", pages, pages * 1000))
     assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
 
 
-def test_debug_tells_every_poll_and_retry() -> None:
-    """One summary line a poll."""
+def test_debug_logs_every_poll_and_retry() -> None:
+    """At debug level each poll and each retry is a line."""
     stream = io.StringIO()
     configure("debug", "logfmt", stream)
-    narrator = LogObserver(AccountStatuses(["a"]))
-    narrator.observe(RequestRetried("a", "timeout", 1.23456))
-    narrator.observe(ended(0))
-    narrator.observe(PollScheduled("a", SATURDAY + 60))
+    observer = LogObserver(AccountStatuses(["a"]))
+    observer.observe(RequestRetried("a", "timeout", 1.23456))
+    observer.observe(ended(0))
+    observer.observe(PollScheduled("a", SATURDAY + 60))
     text = stream.getvalue()
     assert 'level=debug msg="request retried" account=a reason=timeout wait_seconds=1.235' in text
     assert "outcome=success" in text
@@ -134,7 +134,7 @@ def test_debug_tells_every_poll_and_retry() -> None:
     ],
 )
 def test_line_stays_a_line(value: str, written: str) -> None:
-    """Whatever a field holds."""
+    """Any value of a field stays on one line."""
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     line(logging.INFO, "said", field=value, nothing=None)
@@ -142,7 +142,7 @@ def test_line_stays_a_line(value: str, written: str) -> None:
 
 
 def test_traceback_is_a_field(log: io.StringIO) -> None:
-    """A programming error is told by place and kind, in one line; its text might quote a secret."""
+    """An internal error is logged with its traceback and type, without its text, which may quote a secret."""
     try:
         raise RuntimeError("oops")
     except RuntimeError:

@@ -1,6 +1,6 @@
 """Parsers and checks of values: durations, addresses, URLs, secrets, files.
 
-Every error is a `ValueError` whose message says what to write instead. Must not know the settings.
+Every error is a `ValueError` with what to write instead in its message. Must not know the settings.
 """
 
 import codecs
