@@ -1,7 +1,7 @@
 """The entry point. Runs a health check at once; loads the program for every other command.
 
-Makes the process independent of its surroundings first: of standard streams that are closed, full or know no
-Unicode, and of variables that the libraries read.
+First protects the process from its environment: standard streams that are closed, full or cannot encode
+Unicode, and variables that libraries read.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     _open_closed_streams()
-    # They make prometheus_client keep its values in files, for programs of several processes.
+    # They switch prometheus_client to multiprocess mode, which keeps the values in files.
     for variable in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         os.environ.pop(variable, None)
     try:
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Otherwise a file that is opened later takes the descriptor, and gets what is meant for the stream."""
+    """Otherwise a file that is opened later gets the descriptor, and the output meant for the stream."""
     # Each takes the lowest free descriptor, so the order matters.
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115 - lasts as long as the process
-    # For reading: what is written to a closed standard output must fail, not vanish.
+    # For reading: writing to a closed standard output must fail, not succeed silently.
     sys.stdout = sys.stdout or open(os.devnull)  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -42,7 +42,7 @@ def _open_closed_streams() -> None:
 
 
 def _discard_unwritten() -> None:
-    """Otherwise the interpreter tries again at its end, fails, and changes the exit code to 120."""
+    """Otherwise the interpreter tries again at exit, fails, and changes the exit code to 120."""
     for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()

@@ -1,6 +1,6 @@
 """The commands that poll, from start to stop: `run`, `once` and `check`.
 
-Decides in which order the parts begin and end; must not know how a part is built.
+Defines the order in which the parts start and stop; must not know how a part is built.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ FAILED: Final = 1
 async def run(
     settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
 ) -> int:
-    """Poll and serve until SIGTERM or SIGINT; gives the exit code."""
+    """Poll and serve until SIGTERM or SIGINT; returns the exit code."""
     clock, supervisor = SystemClock(), Supervisor()
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
@@ -44,8 +44,8 @@ async def run(
             web_service.counters_released_in_time(),
             supervisor.running(
                 {
-                    **{f"poll loop of account {each.account}": each.run() for each in schedulers},
-                    "the watch over files and visitors": web_service.maintain(),
+                    **{f"polling of account {each.account}": each.run() for each in schedulers},
+                    "maintenance of files and connections": web_service.maintain(),
                 }
             ),
         ):
@@ -53,7 +53,7 @@ async def run(
                 line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
             if on_listening is not None:
                 on_listening(bound)
-            gc.freeze()  # what lives as long as the process: looking through it again held the loop for 40 ms
+            gc.freeze()  # all these live as long as the process; collecting them took 40 ms
             web_service.health.loaded = web_service.health.ready = True
             await stop.wait()
             web_service.health.ready = False
@@ -65,13 +65,13 @@ async def run(
 
 
 class Output(Protocol):
-    """Standard output, or where a test reads it."""
+    """Standard output, or a buffer."""
 
     def write(self, text: str, /) -> object: ...
 
 
 async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) -> int:
-    """One poll of each account, printed; gives the exit code."""
+    """Poll each account once and print the result; returns the exit code."""
     clock = SystemClock()
     hub = Hub(settings, clock)
     if err.isatty():
@@ -87,7 +87,7 @@ async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) 
 
 
 async def check(settings: Settings, *, out: Output) -> int:
-    """Try each account's credential and say what polling it will cost; gives the exit code."""
+    """Test each credential and print the cost of polling; returns the exit code."""
     clock = SystemClock()
     hub = Hub(settings, clock)
     events: list[Event] = []
@@ -101,7 +101,7 @@ async def check(settings: Settings, *, out: Output) -> int:
 
 
 def _progress_line(err: TextIO) -> Callable[[Event], None]:
-    """One line that counts up while a large window is read."""
+    """Shows the progress of a long listing on one line of a terminal."""
 
     def show(event: Event) -> None:
         if isinstance(event, ListingProgressed):

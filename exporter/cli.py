@@ -30,7 +30,7 @@ INVALID_CONFIGURATION: Final = 2
 PROGRAM: Final = "twilio-email-exporter"
 
 DEMO_DEFAULTS: Final = {"poll.interval": "5s", "api.requests_per_second": "50"}
-"""Fast enough to see changes at once; the simulated Twilio has no rate limit to respect."""
+"""Fast enough to show changes at once; the simulated Twilio does not mind."""
 
 SIMULATOR_ADDRESS: Final = ListenAddress("127.0.0.1", 10588)
 
@@ -87,13 +87,13 @@ def _print(text: str) -> int:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # the exit code says it as well
+    with contextlib.suppress(OSError):  # the exit code still reports it
         sys.stderr.write(f"{text}\n" if text else "")
 
 
 def _command_name(word: str | None, unrecognized: Sequence[str]) -> str | None:
     """The command that was written, `None` without one. Raises `_WrongUsage`."""
-    # A word behind an unknown flag is taken for the flag's value, and may be a secret.
+    # A word after an unknown flag may be the value of the flag, and a secret.
     if word is None or word in _COMMANDS or any(each.startswith("-") for each in unrecognized):
         return word if word in _COMMANDS else None
     near = difflib.get_close_matches(word, [*_COMMANDS, "--help", "--version"], n=1)
@@ -170,7 +170,7 @@ def _simulator(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
 
 
 def _healthcheck(*_: object) -> int:
-    # `__main__` runs it when it is the first word, without loading this module.
+    # `__main__` runs it without loading this module, but only when it is the first word.
     _complain("write healthcheck first, before its flags")
     return INVALID_CONFIGURATION
 
@@ -195,7 +195,7 @@ async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
 
 
 def _url(host: str, port: int) -> str:
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - how the system says "every address"
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - the wildcard address
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -213,8 +213,8 @@ class _Command(NamedTuple):
 _COMMANDS: Final = {
     "run": _Command(
         _run,
-        "poll and serve metrics until SIGTERM or SIGINT (the default)",
-        "SIGHUP reloads the secrets and the file of web.config_file.",
+        "poll and serve metrics until SIGTERM or SIGINT (default)",
+        "SIGHUP reloads the secret files and the file of web.config_file.",
     ),
     "once": _Command(
         _once,
@@ -243,7 +243,7 @@ _COMMANDS: Final = {
         frozenset({"scenario", "listen_address"}),
         r"log\..*",
     ),
-    "healthcheck": _Command(_healthcheck, "ask the exporter on this machine whether it is healthy"),
+    "healthcheck": _Command(_healthcheck, "check whether the exporter on this machine is healthy"),
 }
 
 

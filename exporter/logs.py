@@ -1,6 +1,6 @@
-"""The log's format: one line an event, as logfmt or JSON.
+"""The format of the log: one line per event, as logfmt or JSON.
 
-Must not know what is logged. No exception of a library is written as it is: its text may quote a reply or a
+Must not know what is logged. The text of a library's exception is never written: it may quote a reply or a
 secret.
 """
 
@@ -21,20 +21,20 @@ def configure(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
     handler.setFormatter(_Formatter(_json_line if format_ == "json" else _logfmt_line))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)  # libraries speak up when something is wrong
+    root.setLevel(logging.WARNING)  # of libraries, only warnings and errors
     LOG.setLevel(level.upper())
 
 
 def line(level: int, message: str, **fields: object) -> None:
-    """Log a message with fields; what is `None` is left out."""
+    """Log a message with fields; fields that are `None` are left out."""
     LOG.log(level, message, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
 
 
 def traceback_text(error: BaseException) -> str:
-    """Where and what kind, without the error's own text: that may quote a reply or a secret."""
+    """The traceback and the type of the error without its text, which may quote a reply or a secret."""
     text = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     if isinstance(error, BaseExceptionGroup):
-        text += "".join(f"\nof which\n{traceback_text(each)}" for each in error.exceptions)
+        text += "".join(f"\nsub-exception\n{traceback_text(each)}" for each in error.exceptions)
     cause = error.__cause__ or error.__context__
     return f"{text}\nwhile handling\n{traceback_text(cause)}" if cause else text
 
@@ -69,6 +69,6 @@ def _logfmt_line(entry: dict[str, Any]) -> str:
 
 
 def _logfmt_value(text: str) -> str:
-    """As it is when it is one plain word, else quoted with escapes, so that a line stays a line."""
+    """A plain word unchanged, any other text quoted and escaped, so that an entry stays one line."""
     plain = text.isprintable() and text and not set(text) & set(' "=\\')
     return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -1,6 +1,6 @@
-"""Loops that turn until the process is told to stop, and the signals that tell it.
+"""Runs the background tasks of the process until a signal stops it.
 
-Must not know what turns: accounts, HTTP, Twilio.
+Must not know what the tasks do: accounts, HTTP, Twilio.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from exporter.logs import LOG
 
 
 class Supervisor:
-    """The loops of one process. None may end by itself: one that does has died."""
+    """The background tasks of one process. A task that ends by itself has failed."""
 
     def __init__(self) -> None:
         self._tasks: Sequence[asyncio.Task[None]] = ()
 
     @asynccontextmanager
     async def running(
-        self, schedulers: Mapping[str, Coroutine[None, None, None]]
+        self, coroutines: Mapping[str, Coroutine[None, None, None]]
     ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        """Keep these turning, by name; cancelled at the end."""
-        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in schedulers.items()]
+        """Run the tasks, by name, and cancel them at the end."""
+        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in coroutines.items()]
         for task in self._tasks:
             task.add_done_callback(_log_crash)
         try:
@@ -34,9 +34,9 @@ class Supervisor:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def dead(self) -> str | None:
-        """Which one has died; `None`: all turn, or none does yet."""
+        """Which task has stopped; `None` when all are running, or none was started."""
         names = [task.get_name() for task in self._tasks if task.done()]
-        return f"{names[0]} has died" if names else None
+        return f"{names[0]} has stopped unexpectedly" if names else None
 
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -64,8 +64,8 @@ def ignore_signals() -> None:
 
 
 def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
-    # Not `add_signal_handler`: a closing loop would give the signal its default action back, and a second
-    # SIGTERM would kill the process before it has ended.
+    # Not `add_signal_handler`: closing the loop would restore the default action, and a second SIGTERM would
+    # kill the process before it has ended.
     loop = asyncio.get_running_loop()
 
     def handle(*_: object) -> None:
@@ -77,4 +77,5 @@ def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
 
 def _log_crash(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        LOG.critical("a loop has died", exc_info=error)
+        fields = {"task": task.get_name()}
+        LOG.critical("background task crashed", exc_info=error, extra={"fields": fields})

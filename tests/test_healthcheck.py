@@ -1,4 +1,4 @@
-"""The health check as a container runs it: a process of its own, against a real listener."""
+"""The health check as a container runs it: a separate process against a real listener."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
 
 async def checked(port: int, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Exit code and what was said."""
+    """Exit code and standard error."""
     address = {"EXPORTER_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port}", **variables}
     done = await asyncio.to_thread(finish, "healthcheck", *arguments, **address)
     assert done.stdout == ""
@@ -39,38 +39,43 @@ def health(*, dead: str | None = None, ready: bool = True) -> Health:
         (health(), (), 0, ""),
         (health(), ("--ready",), 0, ""),
         (health(ready=False), (), 0, ""),
-        (health(ready=False), ("--ready",), 1, "/-/ready answers 503: not ready\n"),
-        (health(dead="poll loop shop has died"), (), 1, "/-/healthy answers 503: poll loop shop has died\n"),
-        (health(dead="poll loop shop has died"), ("--ready",), 0, ""),
+        (health(ready=False), ("--ready",), 1, "/-/ready returned 503: not ready\n"),
+        (
+            health(dead="polling of shop has stopped"),
+            (),
+            1,
+            "/-/healthy returned 503: polling of shop has stopped\n",
+        ),
+        (health(dead="polling of shop has stopped"), ("--ready",), 0, ""),
     ],
 )
-async def test_says_what_the_probe_says(
+async def test_exit_code_follows_the_probe(
     state: Health, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    """Exit code 0 for 200, else 1 with the reason on a line; no credentials are needed, nor a proxy asked."""
+    """Exit code 0 for 200, else 1 with the reason on one line, without credentials and without a proxy."""
     async with opened(health=state) as web_service:
         proxy = {"http_proxy": "http://127.0.0.1:1", "all_proxy": "http://127.0.0.1:1"}
         assert await checked(web_service.port, *arguments, **proxy) == (code, said)
 
 
-async def test_nobody_there() -> None:
-    """Exit code 1."""
+async def test_refused_connection() -> None:
+    """A refused connection is exit code 1."""
     port = free_port()
     assert await checked(port) == (1, f"127.0.0.1:{port}: Connection refused\n")
 
 
-async def test_who_does_not_answer_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that hangs keeps its port open: the check gives up by itself, with TLS, too."""
+async def test_hanging_exporter_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hanging process keeps its port open: the check times out, with and without TLS."""
     monkeypatch.setattr(healthcheck, "TIMEOUT_SECONDS", 0.2)
     with silent_server() as url:
         address = ListenAddress("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))
         for try_tls in (False, True):
             said = healthcheck._ask(address, "/-/healthy", try_tls=try_tls)
-            assert said == f"{address} has not answered for 0.2 seconds"
+            assert said == f"{address} did not answer within 0.2 seconds"
 
 
 async def test_something_else_at_the_port() -> None:
-    """Is not the exporter."""
+    """Another protocol at the port is exit code 1."""
 
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
@@ -82,7 +87,7 @@ async def test_something_else_at_the_port() -> None:
 
 
 async def test_listener_on_every_address_is_asked_on_loopback(tmp_path: Path) -> None:
-    """`:port` and `0.0.0.0:port` at 127.0.0.1; of several the first; from variable, flag and file."""
+    """`:port` and `0.0.0.0:port` are checked at 127.0.0.1; of several addresses the first is."""
     async with opened() as web_service:
         file = tmp_path / "settings.yml"
         file.write_text(f"web: {{listen_address: [':{web_service.port}', '[::1]:1']}}\naccounts: nonsense\n")
@@ -98,7 +103,7 @@ async def test_listener_on_every_address_is_asked_on_loopback(tmp_path: Path) ->
 
 
 def test_listener_on_every_ipv6_address_is_asked_on_loopback() -> None:
-    """`[::]:port` at ::1, and `:port` there when nobody listens at 127.0.0.1."""
+    """`[::]:port` is checked at ::1, and `:port` also there when 127.0.0.1 refuses."""
     port = free_port()
     for written, asked in ((f"[::]:{port}", f"[::1]:{port}"), (f":{port}", f"127.0.0.1:{port}")):
         done = finish("healthcheck", EXPORTER_WEB__LISTEN_ADDRESS=written)
@@ -111,21 +116,21 @@ def test_listener_on_every_ipv6_address_is_asked_on_loopback() -> None:
         (("--web.listen_address=here",), 'web.listen_address: --web.listen_address="here" is not an address'),
         (
             ("--web.listen_address=:0",),
-            'web.listen_address: --web.listen_address=":0" is any free port; a health check must be told',
+            'web.listen_address: --web.listen_address=":0" means any free port; set the port',
         ),
         (("--config-file=none.yml",), 'config_file: --config-file="none.yml" does not exist'),
         (("--poll.interval=1s",), "unrecognized arguments: --poll.interval=1s"),
     ],
 )
 def test_wrong_settings(arguments: tuple[str, ...], said: str) -> None:
-    """Exit code 2, and what would be right."""
+    """Wrong settings are exit code 2, with what to write instead."""
     done = finish("healthcheck", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
 
 
 def test_broken_settings_file(tmp_path: Path) -> None:
-    """Is a wrong setting, too."""
+    """A settings file that cannot be read is exit code 2."""
     file = tmp_path / "settings.yml"
     file.write_text("web: [")
     done = finish("healthcheck", EXPORTER_CONFIG_FILE=str(file))
@@ -133,13 +138,13 @@ def test_broken_settings_file(tmp_path: Path) -> None:
 
 
 def test_comes_first() -> None:
-    """It is told apart before the program is loaded; elsewhere it is refused."""
+    """The command must be the first word, because the rest of the program is not loaded for it."""
     done = finish("--web.listen_address=:1", "healthcheck")
     assert (done.returncode, done.stderr) == (2, "write healthcheck first, before its flags\n")
 
 
 def test_loads_little() -> None:
-    """It shares the memory of the container that it looks after."""
+    """The check runs in the memory of the container that it checks."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *command("healthcheck", "--web.listen_address=127.0.0.1:1")[1:]],
         env=environment(),
@@ -153,14 +158,14 @@ def test_loads_little() -> None:
 
 
 def test_settings_are_those_of_the_program() -> None:
-    """Name, default and kind of the two that it knows; the words are its own."""
+    """Name, default and kind of its two settings match the program; the descriptions may differ."""
     known = {setting.path: setting for setting in SETTINGS}
     for setting in (healthcheck.LISTEN_ADDRESS, healthcheck.WEB_CONFIG_FILE):
         real = known[setting.path]
         assert setting._replace(description="", allowed="") == real._replace(description="", allowed="")
 
 
-# -- with a lock on the door --------------------------------------------------------------------------------
+# -- TLS and basic auth -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +193,7 @@ USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
     ids=["no client certificate", "if given", "required", "required, with a name"],
 )
 async def test_tls(certificates: Path, more: str, version: str) -> None:
-    """The certificate's name does not matter; a listener that refuses us for want of one lives."""
+    """Any certificate is accepted; a listener that requires a client certificate is healthy."""
     file = certificates / "web.yml"
     file.write_text(f"tls_server_config:\n{SERVER}  max_version: {version}\n{more}{USERS}")
     async with opened(config_file=file) as web_service:
@@ -197,17 +202,17 @@ async def test_tls(certificates: Path, more: str, version: str) -> None:
 
 
 @pytest.mark.needs("openssl")
-async def test_tls_tells_what_the_probe_tells(certificates: Path) -> None:
-    """TLS is no excuse."""
+async def test_exit_code_follows_the_probe_over_tls(certificates: Path) -> None:
+    """With TLS the status of the reply counts as well."""
     file = certificates / "web.yml"
     file.write_text(f"tls_server_config:\n{SERVER}")
-    async with opened(config_file=file, health=health(dead="a loop has died")) as web_service:
+    async with opened(config_file=file, health=health(dead="a task has stopped")) as web_service:
         said = await checked(web_service.port, f"--web.config_file={file}")
-        assert said == (1, "/-/healthy answers 503: a loop has died\n")
+        assert said == (1, "/-/healthy returned 503: a task has stopped\n")
 
 
 async def test_web_config_without_tls(tmp_path: Path) -> None:
-    """Plain HTTP is spoken then, and no password needed; the file itself is not looked at."""
+    """Plain HTTP is used then, without a password; the web config is not read."""
     file = tmp_path / "web.yml"
     file.write_text(USERS)
     async with opened(config_file=file) as web_service:
@@ -219,7 +224,7 @@ async def test_web_config_without_tls(tmp_path: Path) -> None:
     ("reason", "well"), [("TLSV1_ALERT_PROTOCOL_VERSION", True), ("WRONG_VERSION_NUMBER", False)]
 )
 def test_alert_is_an_answer(monkeypatch: pytest.MonkeyPatch, reason: str, well: bool) -> None:
-    """Such as that of a listener that speaks older TLS only; anything else is asked in plain HTTP."""
+    """A TLS alert counts as healthy; after any other TLS error plain HTTP is tried."""
 
     def broken(_: object) -> None:
         error = ssl.SSLError(1, "")

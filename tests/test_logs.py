@@ -1,4 +1,4 @@
-"""The log: a line an event, edges only."""
+"""The log: one line per event, and only changes of state."""
 
 import io
 import json
@@ -52,8 +52,8 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
     return PollFinished("a", SATURDAY + at, 1.0, error, listed_operations=5)
 
 
-def test_only_edges_are_logged(log: io.StringIO) -> None:
-    """First success, broke, broke otherwise, recovered; not a state that continues."""
+def test_only_changes_are_logged(log: io.StringIO) -> None:
+    """Logged are the first success, a failure, another kind of failure and the recovery."""
     observer = LogObserver(AccountStatuses(["a"]))
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
@@ -79,7 +79,7 @@ def test_only_edges_are_logged(log: io.StringIO) -> None:
 
 
 async def test_lines_of_a_restart_agree(tmp_path: Path) -> None:
-    """The first poll lists less than the state holds; both lines say what is tracked."""
+    """The first poll lists less than the state holds; both lines show the tracked operations."""
     clock = ManualClock(settle_turns=40)
     world = World(SCENARIOS["steady"], started=clock.now())
     for _ in range(2):
@@ -97,8 +97,8 @@ def numbers_in(text: str, name: str) -> list[int]:
     return [int(number) for number in re.findall(rf" {name}=(\d+)", text)]
 
 
-def test_account_that_starts_broken_is_logged_once(log: io.StringIO) -> None:
-    """And its recovery, too."""
+def test_account_that_starts_failing_is_logged_once(log: io.StringIO) -> None:
+    """Repeated failures are one line, and the recovery is one line."""
     observer = LogObserver(AccountStatuses(["a"]))
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
         observer.observe(ended(at, error))
@@ -118,7 +118,7 @@ def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
-    """A thousand pages are fifty lines."""
+    """Progress is logged every 20 pages."""
     observer = LogObserver(AccountStatuses(["a"]))
     for pages in range(1, 101):
         observer.observe(ListingProgressed("a", pages, pages * 1000))
@@ -126,7 +126,7 @@ def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
 
 
 def test_debug_logs_every_poll_and_retry() -> None:
-    """One summary line a poll."""
+    """At debug level each poll and each retry is a line."""
     stream = io.StringIO()
     configure("debug", "logfmt", stream)
     observer = LogObserver(AccountStatuses(["a"]))
@@ -153,7 +153,7 @@ def test_debug_logs_every_poll_and_retry() -> None:
     ],
 )
 def test_line_stays_a_line(value: str, written: str) -> None:
-    """Whatever a field holds."""
+    """Any value of a field stays on one line."""
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     line(logging.INFO, "said", field=value, nothing=None)
@@ -161,7 +161,7 @@ def test_line_stays_a_line(value: str, written: str) -> None:
 
 
 def test_traceback_is_a_field(log: io.StringIO) -> None:
-    """A programming error is logged by place and kind, in one line; its text might quote a secret."""
+    """An internal error is logged with its traceback and type, without its text, which may quote a secret."""
     try:
         raise RuntimeError("oops")
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Loops that turn, and one that has died."""
+"""Background tasks: running, crashed and cancelled."""
 
 import asyncio
 
@@ -6,42 +6,43 @@ from exporter.supervisor import Supervisor
 from tests.support.whole import logging_to
 
 
-async def turn() -> None:
+async def wait_forever() -> None:
     await asyncio.Event().wait()
 
 
-async def stumble() -> None:
+async def fail() -> None:
     raise ZeroDivisionError
 
 
-async def test_nothing_is_dead_before_the_start_nor_while_all_turn() -> None:
-    """The probe may be asked at any time."""
+async def test_nothing_is_dead_before_the_start_or_while_all_run() -> None:
+    """The health probe works at any time."""
     tasks = Supervisor()
     assert tasks.dead() is None
-    async with tasks.running({"one": turn(), "another": turn()}):
+    async with tasks.running({"one": wait_forever(), "another": wait_forever()}):
         await asyncio.sleep(0)
         assert tasks.dead() is None
 
 
-async def test_loop_that_raises_is_named_and_told() -> None:
-    """The others go on."""
+async def test_crashed_task_is_named_and_logged() -> None:
+    """The crash is logged with the name of the task, and the other tasks continue."""
     tasks = Supervisor()
     with logging_to("info", "logfmt") as log:
-        async with tasks.running({"one": turn(), "another": stumble()}) as (one, _):
+        async with tasks.running({"one": wait_forever(), "another": fail()}) as (one, _):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert tasks.dead() == "another has died"
+            assert tasks.dead() == "another has stopped unexpectedly"
             assert not one.done()
     (line,) = log.getvalue().splitlines()
     assert "level=critical" in line
-    assert "in stumble" in line
+    assert "in fail" in line
     assert "ZeroDivisionError" in line
+    assert "task=another" in line
 
 
-async def test_end_cancels_all_and_says_nothing() -> None:
-    """A loop that is told to stop has not died a death to tell of."""
+async def test_end_cancels_all_and_logs_nothing() -> None:
+    """A cancelled task is not logged as a crash."""
     with logging_to("info", "logfmt") as log:
-        async with Supervisor().running({"one": turn()}) as tasks:
+        async with Supervisor().running({"one": wait_forever()}) as tasks:
             await asyncio.sleep(0)
         assert tasks[0].cancelled()
     assert log.getvalue() == ""

@@ -1,4 +1,4 @@
-"""Settings and accounts: read from flags, environment and file; checked; frozen.
+"""Settings and accounts: read from flags, environment and file, checked, and frozen.
 
-Must not know what uses them.
+Must not know which modules use them.
 """

@@ -1,8 +1,8 @@
-"""Accounts and their credentials: what one looks like, and what may be wrong with it as it was written.
+"""Accounts and their credentials: the model of one, and the problems of those that were configured.
 
 Must not know how a credential is used.
 
-Rule 1: an account holds one whole pair, its secret given in one way.
+Rule 1: an account has one complete pair of user and secret, and the secret is given once.
 Rule 2: no problem shows a credential.
 """
 
@@ -29,14 +29,14 @@ class Credential(NamedTuple):
 
 
 def _read_secret(file: Path) -> SecretStr:
-    """Raises `ValueError` that names the file, never its content."""
-    # The trap is a secret where the path of its file should be: Twilio's secrets are 32 letters and digits.
+    """Raises `ValueError` with the name of the file, never with its content."""
+    # A secret may have been given in place of a path: Twilio's secrets are 32 letters and digits.
     shown = "…" if re.fullmatch("[a-zA-Z0-9]{32}", file.name) else str(file)
     try:
         text = decode_secret(file.read_bytes())
     except OSError as error:
         raise ValueError(f"file {shown} {why(error)}") from None
-    except ValueError:  # its own text quotes the content
+    except ValueError:  # the text of the error quotes the content
         raise ValueError(f"file {shown} is not a text file") from None
     try:
         return SecretStr(parse_secret(text))
@@ -63,7 +63,9 @@ def _with_secret(file: Path | None) -> Path | None:
     return file
 
 
-AccountName = Annotated[str, _matching("[a-zA-Z0-9_.-]{1,64}", "must be 1 to 64 of a-z, A-Z, 0-9, _ . -")]
+AccountName = Annotated[
+    str, _matching("[a-zA-Z0-9_.-]{1,64}", "must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -")
+]
 AccountSid = Annotated[str | None, _matching("AC[0-9a-fA-F]{32}", "must be AC followed by 32 hex digits")]
 ApiKey = Annotated[str | None, _matching("SK[0-9a-fA-F]{32}", "must be SK followed by 32 hex digits")]
 Secret = Annotated[SecretStr | None, AfterValidator(_parse_secret)]
@@ -71,7 +73,7 @@ SecretFile = Annotated[Path | None, AfterValidator(_with_secret)]
 
 
 class Account(BaseModel):
-    """An account as it was written; `_pair_problems` sees to it that it holds one whole pair."""
+    """One account. `_pair_problems` checks that it has one complete pair of user and secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     name: AccountName
@@ -84,7 +86,7 @@ class Account(BaseModel):
     _expanded = field_validator("*", mode="before")(check_expanded)
 
     def credential(self) -> Credential:
-        """Reads the secret's file anew. Raises `CredentialError`."""
+        """The credential, its secret read from the file each time. Raises `CredentialError`."""
         file = self.api_key_secret_file if self.api_key else self.auth_token_file
         secret = self.api_key_secret if self.api_key else self.auth_token
         try:
@@ -96,7 +98,7 @@ class Account(BaseModel):
 
 @dataclass(frozen=True)
 class WrittenAccounts:
-    """The accounts as they were written, the environment's last, and how a problem speaks of them."""
+    """The accounts as configured, that of the environment last, and how to report their problems."""
 
     file: Path
     in_file: Sequence[Any]
@@ -113,11 +115,11 @@ class WrittenAccounts:
         return Problem(path, f"{self.file}:", message)
 
     def contradictions(self) -> Iterator[Problem]:
-        """What no single value is to blame for."""
+        """Values that conflict with each other, or are missing."""
         if self.in_file and self.by_environment:
             variable = next(ACCOUNT_VARIABLES[key] for key in self.by_environment if key != "name")
             yield Problem(
-                "accounts", f"{variable}:", f"contradicts the accounts in {self.file}; keep one of the two"
+                "accounts", f"{variable}:", f"conflicts with the accounts in {self.file}; keep one of the two"
             )
         for index, account in enumerate(self.all):
             if isinstance(account, Mapping):
@@ -130,26 +132,26 @@ class WrittenAccounts:
         for index, account in enumerate(self.in_file):
             name = account.get("name") if isinstance(account, Mapping) else None
             if isinstance(name, str) and first.setdefault(name, index) != index:
-                yield self.problem(index, "name", f"is the name of accounts[{first[name]}], too")
+                yield self.problem(index, "name", f"is also the name of accounts[{first[name]}]")
 
 
 def _pair_problems(account: Mapping[str, Any], spelled: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Keys and what is wrong with them: an account holds one whole pair, its secret given in one way."""
+    """Each wrong key with its message."""
     token = [key for key in ("auth_token", "auth_token_file") if key in account]
     api_key = [key for key in ("api_key", "api_key_secret", "api_key_secret_file") if key in account]
-    # An account SID beside an API key is unused but usual.
+    # An account SID next to an API key is common, and is not used.
     user, secret = ("api_key", "api_key_secret") if api_key else ("account_sid", "auth_token")
     secrets = [key for key in (secret, f"{secret}_file") if key in account]
     if token and api_key:
-        yield token[0], f"contradicts {spelled[api_key[0]]}; keep one of the two"
+        yield token[0], f"conflicts with {spelled[api_key[0]]}; keep one of the two"
     elif user not in account and not secrets:
-        yield user, "is missing; give account_sid and auth_token, or api_key and api_key_secret"
+        yield user, "is missing; set account_sid and auth_token, or api_key and api_key_secret"
     elif user not in account:
-        yield user, f"is missing beside {spelled[secrets[0]]}"
+        yield user, f"is missing; {spelled[secrets[0]]} needs it"
     elif not secrets:
-        yield secret, f"is missing beside {spelled[user]}; give it or {spelled[f'{secret}_file']}"
+        yield secret, f"is missing; set it or {spelled[f'{secret}_file']}"
     if len(secrets) > 1:
-        yield secrets[1], f"contradicts {spelled[secret]}; keep one of the two"
+        yield secrets[1], f"conflicts with {spelled[secret]}; keep one of the two"
 
 
 def read_accounts(
@@ -161,10 +163,10 @@ def read_accounts(
         in_file = []
     accounts = WrittenAccounts(file, in_file, account_by_environment(environ))
     problems += [*accounts.contradictions(), *accounts.repeated_names()]
-    # What could not be read may well hold accounts.
+    # A file that cannot be read may list accounts.
     if not accounts.all and not any(problem.path in {"accounts", "config_file"} for problem in problems):
         ways = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and TWILIO_API_KEY_SECRET"
         problems.append(
-            Problem("accounts", "none given:", f"set {ways} (or list accounts in a settings file)")
+            Problem("accounts", "none configured:", f"set {ways} (or list accounts in a settings file)")
         )
     return accounts

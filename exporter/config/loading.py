@@ -1,6 +1,6 @@
-"""Settings from all sources: flags, variables, a file, defaults; right ones, or all that is wrong with them.
+"""Loads the settings from flags, environment, file and defaults, or reports everything that is wrong.
 
-Must not know single settings, but for the accounts.
+Must not know single settings, except the accounts.
 
 Rule 1: flag > environment > file > default, setting by setting.
 Rule 2: all problems are reported at once, and none shows a credential.
@@ -37,7 +37,7 @@ def add_flags(
 ) -> None:
     """`--config-file`, and a flag for each setting. Use a parser with `allow_abbrev=False`.
 
-    `include`: whether to add the setting of a path. `defaults`: shown in place of the model's own, by path.
+    `include`: whether to add the setting of a path. `defaults`: shown instead of those of the model, by path.
     """
     defaults = defaults or {}
     written.add_flags(
@@ -58,12 +58,12 @@ def load(
     accounts_required: bool = True,
     defaults: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Settings from all sources. Raises `SettingsError` with everything that is wrong.
+    """Settings from all sources. Raises `SettingsError` with all problems.
 
-    `flags`: what a parser with `add_flags` found, by path; other names in it are left alone.
-    `unrecognized`: what `parse_known_args` left over.
-    `accounts_required=False`: credentials, `accounts` and the proxy to Twilio are not looked at.
-    `defaults`: values by path in place of the model's own.
+    `flags`: the result of a parser with `add_flags`, by path; other names are ignored.
+    `unrecognized`: the rest that `parse_known_args` returned.
+    `accounts_required=False`: credentials, `accounts` and the proxy to Twilio are ignored.
+    `defaults`: values by path that replace the defaults of the model.
     """
     given_flags = vars(flags) if isinstance(flags, argparse.Namespace) else flags
     file = _file_source(given_flags, environ)
@@ -81,7 +81,7 @@ def load(
         settings = Settings.from_sources(sources, accounts=accounts.all)
     except ValidationError as error:
         problems += [_problem(detail, sources, accounts) for detail in error.errors(include_url=False)]
-        raise SettingsError(problems) from None  # the error's own text quotes what was given
+        raise SettingsError(problems) from None  # the text of the error quotes values
     if accounts_required and (problem := proxy_problem(settings.api.base_url, environ)):
         problems.append(problem)
     if problems:
@@ -115,7 +115,7 @@ def _problem(detail: ErrorDetails, sources: Sequence[WrittenSource], accounts: W
 def error_message(detail: ErrorDetails, allowed: str, otherwise: str) -> str:
     """Text of a pydantic error: `allowed` names the right values, `otherwise` is for an unknown key."""
     match detail["type"]:
-        case "value_error":  # one of ours, with what would be right
+        case "value_error":  # from parsers, with the remedy
             return str(detail["ctx"]["error"])
         case "extra_forbidden":
             return otherwise

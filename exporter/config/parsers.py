@@ -1,6 +1,6 @@
-"""Values as people write them: durations, addresses, URLs, files. Text in, a value out, and back.
+"""Parsers and checks of values: durations, addresses, URLs, secrets, files.
 
-Every error is a `ValueError` that says what would be right. Must not know of which setting a value is.
+Every error is a `ValueError` with what to write instead in its message. Must not know the settings.
 """
 
 import codecs
@@ -29,20 +29,20 @@ _ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[A-Za-z0-9._-]
 
 
 def parse_duration(value: object) -> float:
-    """Seconds. Raises `ValueError` with what would be right."""
+    """Returns seconds. Raises `ValueError`."""
     text = str(value).strip()
     amounts = _DURATION.fullmatch(f"{text}s" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
     if amounts:
         pairs = zip(amounts.groups("0"), _UNITS.values(), strict=True)
         try:
             return float(sum(Fraction(amount) * unit for amount, unit in pairs))
-        except (OverflowError, ValueError):  # more digits than a float, or than Python cares to read
+        except (OverflowError, ValueError):  # too many digits for a float, or for Python's limit
             pass
     raise ValueError("is not a duration; write 90s, 15m, 7d or plain seconds")
 
 
 def duration_text(seconds: float) -> str:
-    """In the largest unit that holds it exactly, a minute as 60s; `parse_duration` reads it back."""
+    """The duration in the largest unit that is exact, one minute as 60s; the inverse of `parse_duration`."""
     exact = Fraction(repr(seconds))
     for unit, size in _UNITS.items():
         if exact and exact % size == 0 and (exact, unit) != (Fraction(60), "m"):
@@ -57,7 +57,7 @@ def lower_case(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """`host` is None for every interface; port 0 is any free port."""
+    """`host` is None for all interfaces; port 0 means any free port."""
 
     host: str | None
     port: int
@@ -68,17 +68,17 @@ class ListenAddress:
 
 
 def parse_listen_address(text: str) -> ListenAddress:
-    """Raises `ValueError` with what would be right."""
+    """Raises `ValueError`."""
     match = _ADDRESS.fullmatch(text.strip())
     if match and int(match["port"]) <= 65535:
         ipv6, host = match["ipv6"], match["host"]
         if _is_ipv6(ipv6) if ipv6 is not None else _is_host(host or "localhost"):
             return ListenAddress(ipv6 or host or None, int(match["port"]))
-    raise ValueError("is not an address; write host:port, :port or [::1]:port, several with commas between")
+    raise ValueError("is not an address; write host:port, :port or [::1]:port, separated by commas")
 
 
 def _is_host(text: str) -> bool:
-    """Whether a resolver takes it: no label may be empty or too long."""
+    """Whether a resolver accepts it: no label is empty or too long."""
     try:
         text.encode("idna")
     except UnicodeError:
@@ -113,7 +113,7 @@ def check_base_url(text: str) -> str:
         host, _ = parts.hostname, parts.port  # reading the port checks it
     except ValueError:
         host = None
-    # urlsplit drops line breaks and tabs without a word
+    # urlsplit drops line breaks and tabs silently
     is_plain = text.isprintable() and " " not in text
     if not host or not _is_host(host) or parts.scheme not in {"https", "http"} or not is_plain:
         raise ValueError("is not a URL; write one such as https://comms.twilio.com/v1")
@@ -130,7 +130,7 @@ def check_base_url(text: str) -> str:
 
 def check_telemetry_path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text):
-        raise ValueError("is not a path; write one such as /metrics")
+        raise ValueError("is not a valid path; write one such as /metrics")
     if text in _OTHER_PATHS:
         raise ValueError("is taken; write one such as /metrics")
     return text
@@ -141,7 +141,7 @@ _PLACEHOLDER: Final = re.compile(r"\$\{|\$\(|\{\{|(?:^|/)\$[A-Za-z_][A-Za-z0-9_]
 
 
 def check_expanded(value: object) -> object:
-    """Refuses text with a placeholder: whatever should have replaced it did not."""
+    """Refuses text with a placeholder that should have been replaced before the start."""
     if isinstance(value, str) and _PLACEHOLDER.search(value):
         raise ValueError(
             "contains a placeholder such as ${NAME}, which is not expanded; write the value itself"
@@ -150,9 +150,9 @@ def check_expanded(value: object) -> object:
 
 
 def parse_secret(text: str) -> str:
-    """A secret without what editors, shells and secret stores add around it: white space, BOM and NUL.
+    """The secret without the white space, byte order mark and NUL that tools add around it.
 
-    Raises `ValueError`, whose message does not show the secret.
+    Raises `ValueError` with a message that does not show the secret.
     """
     secret = re.sub(r"^[\s\ufeff\0]+|[\s\ufeff\0]+$", "", text)
     if not secret:
@@ -176,15 +176,15 @@ def check_readable(file: Path | None) -> Path | None:
         try:
             file.open("rb").close()
         except OSError as error:
-            raise ValueError(f"{why(error)}; write the path of a file that can be read") from None
+            raise ValueError(f"{why(error)}; write the path of a readable file") from None
     return file
 
 
 def check_ca_file(file: Path | None) -> Path | None:
-    """Told at the start: when the first connection is made it would be a traceback."""
+    """Checked at the start: the first connection would fail with a traceback."""
     if check_readable(file) is not None:
         try:
             ssl.create_default_context(cafile=file)
         except ssl.SSLError:
-            raise ValueError("holds no certificates; write the path of a PEM file") from None
+            raise ValueError("contains no certificates; write the path of a PEM file") from None
     return file

@@ -1,8 +1,8 @@
-"""What is wrong with the settings: one line for each problem, with where the value was written.
+"""Problems of the settings: one line each, with the place where the value was written.
 
-Imports the standard library only: a health check reports wrong settings, too, and must stay small.
+Imports the standard library only: the health check uses it, and must stay small.
 
-Rule 1: a problem is one line, whatever the value holds.
+Rule 1: a problem is one line, whatever the value contains.
 Rule 2: a line never shows a credential. Values of unknown names are not shown at all.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One wrong setting. `source` is the flag, variable or file, with the value if it is no secret."""
+    """One wrong setting. `source` is the flag, variable or file, with the value unless it may be secret."""
 
     path: str
     source: str
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
 
 class SettingsError(Exception):
-    """All problems of the settings at once; its text has one line for each."""
+    """All problems of the settings; the text has one line for each."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -38,7 +38,7 @@ def shown(text: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """The value in quotes, without the parts of a URL that may hold a password or a token."""
+    """The value in quotes, without the parts of a URL that may contain a password or a token."""
     return f'"{shown(re.sub(r"^.*@|[?#].*$", "…", value, flags=re.DOTALL))}"'
 
 
@@ -52,5 +52,5 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def why(error: OSError) -> str:
-    """Why a file cannot be read, to follow its name."""
+    """Why a file cannot be read; the text follows the name of the file."""
     return "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"

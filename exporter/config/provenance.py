@@ -1,9 +1,9 @@
-"""Flags, environment, file and defaults as settings sources that remember where each value was written.
+"""Flags, environment, file and defaults as pydantic-settings sources that keep where each value was written.
 
-pydantic-settings merges them by precedence; `where` answers for a value of the result.
+pydantic-settings merges them by precedence; `where` returns the place of a value of the result.
 https://docs.pydantic.dev/latest/concepts/pydantic_settings/#customise-settings-sources
 
-Must not know what a setting means, nor read a file or the environment by itself.
+Must not know what a setting means, nor read a file or the process environment.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from exporter.config.yaml_file import given_by_file, section_problems
 
 
 class WrittenSource(PydanticBaseSettingsSource):
-    """Values by location, each with where it was written; and the problems of names that do not exist."""
+    """Values by location, each with the place where it was written, and problems of unknown names."""
 
     def __init__(self, given: Mapping[Location, Given], problems: Iterable[Problem] = ()) -> None:
         super().__init__(Settings)
@@ -43,7 +43,7 @@ class WrittenSource(PydanticBaseSettingsSource):
 
 
 class FlagSource(WrittenSource):
-    """`flags`: by path; other names in it are left alone. `unrecognized`: what argparse left over."""
+    """`flags`: by path; other names are ignored. `unrecognized`: the rest that argparse returned."""
 
     def __init__(self, flags: Mapping[str, object], unrecognized: Sequence[str]) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class EnvironmentSource(WrittenSource):
 
 
 class FileSource(WrittenSource):
-    """`document`: what the file holds; nothing when it could not be read."""
+    """`document`: the content of the file; empty when it could not be read."""
 
     def __init__(self, file: Path, document: Mapping[str, Any], problems: Iterable[Problem] = ()) -> None:
         super().__init__(
@@ -70,7 +70,7 @@ class FileSource(WrittenSource):
 
 
 class DefaultSource(WrittenSource):
-    """A command's own defaults, by path."""
+    """Defaults of a command, by path."""
 
     def __init__(self, defaults: Mapping[str, object]) -> None:
         super().__init__(
@@ -79,5 +79,5 @@ class DefaultSource(WrittenSource):
 
 
 def where(sources: Iterable[WrittenSource], location: Location) -> str:
-    """The flag, variable or file of the value that counts. `sources`: the strongest first."""
+    """The flag, variable or file of the effective value. `sources`: the strongest first."""
     return next(source.given[location].source for source in sources if location in source.given)

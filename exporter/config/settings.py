@@ -1,6 +1,6 @@
-"""The settings: one class defines names, defaults and bounds, and a table of them for help and docs.
+"""The settings: one class defines names, defaults and bounds, and `SETTINGS` lists them for help and docs.
 
-Must not know what a setting is used for, nor how it is written as a flag, as a variable or in a file.
+Must not know what a setting is used for, nor how flags, variables and the file are read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ from exporter.config.sources import Setting
 
 @dataclass(frozen=True)
 class _Kind:
-    """What help, docs and messages call the values of a type."""
+    """The words for the values of a type in help, docs and messages."""
 
     metavar: str
     words: str
@@ -70,14 +70,14 @@ _FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=Tr
 
 
 class Section(BaseModel):
-    """What all sections have in common."""
+    """Base of all sections."""
 
     model_config = _FROZEN
     _expanded = field_validator("*", mode="before")(check_expanded)
 
 
 class Api(Section):
-    """How Twilio is called."""
+    """How the API is called."""
 
     base_url: BaseUrl = Field(default="https://comms.twilio.com/v1", description="base URL of the API")
     timeout: Duration = Field(default=30.0, gt=0, description="total timeout per request")
@@ -89,7 +89,7 @@ class Api(Section):
 
 
 class Poll(Section):
-    """What is asked for, and how often."""
+    """What is polled, and how often."""
 
     interval: Duration = Field(
         default=60.0, ge=1, description="time from the start of one poll to the start of the next"
@@ -109,7 +109,7 @@ class Poll(Section):
 
 
 class State(Section):
-    """What survives a restart."""
+    """Where the state is kept over a restart."""
 
     path: File = Field(
         default=None, description="SQLite file that keeps the counters; without one they restart at zero"
@@ -117,7 +117,7 @@ class State(Section):
 
 
 class Metrics(Section):
-    """What is shown."""
+    """Which metrics are exposed."""
 
     top_operations: Count = Field(
         default=20,
@@ -133,7 +133,7 @@ class Metrics(Section):
 
 
 class Web(Section):
-    """Where it is shown."""
+    """Where the metrics are served."""
 
     listen_address: Addresses = Field(
         default=(ListenAddress(None, 10587),), description="address to listen on"
@@ -145,7 +145,7 @@ class Web(Section):
 
 
 class Log(Section):
-    """What is logged, to standard error."""
+    """What is logged to standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], _ANY_CASE] = Field(
         default="info", description="minimum log level"
@@ -155,12 +155,12 @@ class Log(Section):
     )
 
 
-# pydantic-settings asks the class for its sources, and has no way to hand them to one instance.
+# pydantic-settings takes its sources from the class; there is no public way to pass them to an instance.
 _SOURCES: Final[ContextVar[tuple[PydanticBaseSettingsSource, ...]]] = ContextVar("sources", default=())
 
 
 class Settings(BaseSettings):
-    """Every setting, checked and frozen. Times are seconds."""
+    """All settings, checked and frozen. Times are seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     api: Api = Api()
@@ -179,12 +179,12 @@ class Settings(BaseSettings):
 
     @property
     def own_accounts(self) -> tuple[Account, ...]:
-        """Those that fall to this shard; all of them without one."""
+        """The accounts of this shard; all accounts when there is no shard."""
         return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
 
     @classmethod
     def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource], **values: Any) -> "Settings":
-        """`values`, then the sources, the strongest first. Raises pydantic's `ValidationError`."""
+        """Settings from `values`, then from the sources, the strongest first. Raises `ValidationError`."""
         token = _SOURCES.set(tuple(sources))
         try:
             return cls(**values)
@@ -193,12 +193,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        # Not the library's own sources: they read the process environment, and forget what they read.
+        # Not the library's own sources: they read the process environment and do not keep where a value was.
         return (sources["init_settings"], *_SOURCES.get())
 
 
 def _settings() -> Iterator[Setting]:
-    """Every field of every section, and those without one; `accounts` is no setting."""
+    """Every field of every section and every field without a section, except `accounts`."""
     for section, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             for name, inner in field.annotation.model_fields.items():
@@ -238,4 +238,4 @@ def _bounds(kind: _Kind, field: FieldInfo) -> Iterator[str]:
 
 
 SETTINGS: Final = tuple(_settings())
-"""Every setting but the accounts, in the order of help and docs."""
+"""All settings except the accounts, in the order of help and docs."""

@@ -1,7 +1,7 @@
-"""Which accounts fall to which of several exporters: pure.
+"""Assigns accounts to shards: pure.
 
-Rendezvous hashing: each shard draws a number for an account, and the highest has it. So every exporter
-comes to the same answer by itself, and one shard more takes only what falls to it.
+Rendezvous hashing: each shard has a hash for each account, and the shard with the highest one owns the
+account. Every exporter computes the same result alone, and an additional shard only takes accounts over.
 https://en.wikipedia.org/wiki/Rendezvous_hashing
 """
 
@@ -28,12 +28,12 @@ class Shard:
 
 
 def owner(account: str, count: int) -> int:
-    """The index of the shard that an account falls to."""
+    """The index of the shard that owns the account."""
     return max(range(count), key=lambda index: blake2b(f"{index}/{account}".encode(), digest_size=8).digest())
 
 
 def parse_shard(value: object) -> Shard:
-    """Raises `ValueError` with what would be right."""
+    """Raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", str(value).strip(), flags=re.ASCII)
     if match:
         shard = Shard(int(match[1]), int(match[2]))

@@ -1,9 +1,9 @@
-"""Flags and environment variables: text in, text with its source out.
+"""Reads settings from flags and environment variables: text in, text with its source out.
 
-Must not know what a setting means (that is `settings`), nor read the environment by itself. Imports the
-standard library only: a health check uses it, and must stay small.
+Must not know what a setting means (that is `settings`), nor read the process environment. Imports the
+standard library only: the health check uses it, and must stay small.
 
-Rule: a value is text until `settings` gives it a type, whichever source it came from.
+Rule: a value stays text until `settings` gives it a type, whatever its source.
 """
 
 import argparse
@@ -25,13 +25,13 @@ ACCOUNT_VARIABLES: Final = {
     "api_key_secret": "TWILIO_API_KEY_SECRET",
     "api_key_secret_file": "TWILIO_API_KEY_SECRET_FILE",
 }
-"""An account's keys in the file, and the variables that say the same of the environment's account."""
+"""The keys of an account in the file, and the variables with the same meaning."""
 
 Location: TypeAlias = tuple[str, ...]
 """`("poll", "interval")`, or `("shard",)` for a setting without a section."""
 
-# Kubernetes tells every pod of the Services around it by variables; those of a Service whose name starts
-# with "exporter" look like ours. https://kubernetes.io/docs/concepts/services-networking/service/
+# Kubernetes sets variables for each Service in every pod; those of a Service whose name starts with
+# "exporter" have our prefix. https://kubernetes.io/docs/concepts/services-networking/service/
 _SERVICE_LINK: Final = re.compile(
     r"EXPORTER_(?:[A-Z0-9]+_)*"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
@@ -39,7 +39,7 @@ _SERVICE_LINK: Final = re.compile(
 
 
 class Setting(NamedTuple):
-    """What the sources, `--help` and the docs must know of a setting; all of it text."""
+    """A setting as the sources, `--help` and the docs need it; all fields are text."""
 
     path: str
     default: str
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The flag, and what else is accepted: hyphens for underscores, and exporter-toolkit's spelling."""
+        """The flag, the flag with hyphens for underscores, and the spelling of exporter-toolkit."""
         ours = dict.fromkeys((self.flag, self.flag.replace("_", "-")))
         return (*ours, "--web.config.file") if self.path == "web.config_file" else tuple(ours)
 
@@ -68,14 +68,14 @@ class Setting(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A value as it was written, text unless a file holds something else, and how a problem speaks of it."""
+    """A value as written: text, or what else a file has; and its source for a problem."""
 
     value: Any
     source: str
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
-    """Values stay text and are found under the setting's path; what is not given is not there."""
+    """Adds a flag for each setting. The result has text by path, only for flags that were given."""
     _add_flag(
         parser,
         (CONFIG_FILE_FLAG, "--config.file"),
@@ -127,7 +127,7 @@ def given_by_flags(settings: Sequence[Setting], flags: Mapping[str, object]) -> 
 
 
 def unknown_flags(settings: Sequence[Setting], arguments: Sequence[str]) -> Iterator[Problem]:
-    """Problems for what argparse did not recognise; a word behind an unknown flag is taken for its value."""
+    """Problems of unrecognised arguments; a word after an unknown flag counts as its value."""
     known = [CONFIG_FILE_FLAG, *(setting.flag for setting in settings)]
     names = [argument.partition("=")[0] for argument in arguments if argument.startswith("-")]
     for name in names:
@@ -139,7 +139,7 @@ def unknown_flags(settings: Sequence[Setting], arguments: Sequence[str]) -> Iter
 
 
 def given_by_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[Location, Given]:
-    # An empty variable counts as not set: compose files and charts pass on what they do not know as "".
+    # An empty variable counts as not set: Compose files and charts pass unset values on as "".
     return {
         setting.location: Given(text, f"{setting.variable}={quoted(text)}")
         for setting in settings
@@ -156,7 +156,7 @@ def unknown_variables(settings: Sequence[Setting], environ: Iterable[str]) -> It
 
 
 def account_by_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Empty when no variable holds a part of a credential."""
+    """The keys of the account; empty when no variable has a part of a credential."""
     values = {key: environ.get(variable, "").strip() for key, variable in ACCOUNT_VARIABLES.items()}
     account = {key: value for key, value in values.items() if value}
     return {"name": "default", **account} if account.keys() - {"name"} else {}

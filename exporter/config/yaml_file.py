@@ -1,9 +1,9 @@
-"""The settings file: YAML in, text with its source out.
+"""Reads settings from the YAML file: YAML in, text with its source out.
 
 The only module that knows YAML. Must not know what a setting means.
 
 Rule 1: every scalar stays text until `settings` gives it a type.
-Rule 2: no error quotes the file, for it may hold a credential.
+Rule 2: no error quotes the file, because it may contain a credential.
 """
 
 import re
@@ -17,11 +17,11 @@ from exporter.config.problems import Problem, SettingsError, quoted, shown, unkn
 from exporter.config.sources import ACCOUNT_VARIABLES, PREFIX, Given, Location, Setting
 
 UNSET: Final = ("", "~", "null")
-"""YAML's ways to say that a value is left open, as text."""
+"""The scalars that mean no value in YAML, as text."""
 
 
 class _Loader(yaml.BaseLoader):
-    """Leaves every scalar text: a token of digits only, or `0123`, must not become a number."""
+    """Keeps every scalar as text: a token of digits only, or `0123`, must not become a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: list[object] = []
@@ -33,11 +33,11 @@ class _Loader(yaml.BaseLoader):
 
 
 def read_document(content: bytes) -> dict[str, Any]:
-    """The YAML mapping as it stands, scalars as text. Raises `ValueError` with the line and what is wrong."""
+    """The mapping of the document, scalars as text. Raises `ValueError` with the line and the problem."""
     try:
         document = yaml.load(content, _Loader)  # noqa: S506 - a BaseLoader makes nothing but text
     except yaml.MarkedYAMLError as error:
-        # The error's own text quotes the file, and with it perhaps a credential.
+        # The text of the error quotes the file, possibly a credential.
         problem = re.sub(r"['\"].*['\"]", "…", error.problem or "not valid YAML")
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(f"line {line}: {problem}") from None
@@ -53,7 +53,7 @@ def read_document(content: bytes) -> dict[str, Any]:
 
 
 def read_file(named: Given) -> dict[str, Any]:
-    """What the settings file holds. Raises `SettingsError`."""
+    """The content of the settings file. Raises `SettingsError`."""
     file = Path(named.value)
     try:
         return read_document(file.read_bytes())
@@ -66,7 +66,7 @@ def read_file(named: Given) -> dict[str, Any]:
 def section_problems(
     settings: Sequence[Setting], file: Path, document: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Sections that do not exist, and those that are no mapping."""
+    """Problems of sections that do not exist or are not a mapping."""
     known = {setting.location[0]: len(setting.location) > 1 for setting in settings} | {"accounts": False}
     for name, content in document.items():
         if name not in known:
@@ -76,7 +76,7 @@ def section_problems(
 
 
 def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | None:
-    """How to write a setting that was written flat, by its path, its variable or its last name alone."""
+    """How to nest a setting that was written flat: by its path, its variable or its name without section."""
     path = name.lower().removeprefix(PREFIX.lower()).replace("__", ".")
     nested = [each.location for each in settings if len(each.location) > 1]
     found = [each for each in nested if path in {".".join(each), each[1]}]
@@ -90,7 +90,7 @@ def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | Non
 def given_by_file(
     settings: Sequence[Setting], file: Path, document: Mapping[str, Any]
 ) -> dict[Location, Given]:
-    """What a document holds for the settings, right or wrong; what is left open is not given."""
+    """The values of a document by location, unchecked; keys without a value are left out."""
     by_location = {setting.location: setting for setting in settings}
     sections = {location[0] for location in by_location if len(location) > 1}
     given: dict[Location, Given] = {}
@@ -98,7 +98,7 @@ def given_by_file(
         inner = content.items() if section in sections and isinstance(content, dict) else ()
         for location, value in [((section,), content), *(((section, key), value) for key, value in inner)]:
             setting = by_location.get(location)
-            # An unknown key is given, too, so that it is reported.
+            # An unknown key is kept, so that it is reported.
             if (setting and value not in UNSET) or (not setting and len(location) > 1):
                 given[location] = _given(setting, file, value)
     return given
@@ -108,7 +108,7 @@ def _given(setting: Setting | None, file: Path, value: object) -> Given:
     text = ",".join(value) if setting and setting.repeatable and _is_texts(value) else value
     if not setting or not isinstance(text, str):
         return Given(value, f"{file}:")
-    # A relative file stands beside the file that names it, wherever the exporter was started.
+    # A relative path is relative to the settings file, not to the working directory.
     return Given(str(file.parent / text) if setting.metavar == "FILE" else text, f"{file}: {quoted(text)}")
 
 
@@ -117,7 +117,7 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
 
 
 def accounts_by_file(file: Path, document: Mapping[str, Any]) -> Any:
-    """The accounts of a document, right or wrong; a key left open is not given, nor is an open list."""
+    """The accounts of a document, unchecked; keys without a value are left out."""
     accounts = document.get("accounts", "")
     if accounts in UNSET:
         return []

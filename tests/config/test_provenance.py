@@ -21,7 +21,7 @@ def test_sources_are_merged_by_precedence() -> None:
 
 
 def test_sources_remember_where_a_value_was_written() -> None:
-    """The place of the value that counts."""
+    """A problem names the place of the effective value."""
     assert [where(SOURCES, tuple(path.split("."))) for path in PLACES] == list(PLACES.values())
 
 
@@ -35,7 +35,7 @@ PLACES = {
 
 
 def test_sources_report_names_that_do_not_exist() -> None:
-    """Each its own; other names in the namespace and in the environment are left alone."""
+    """Each source reports its own; other names in the namespace and the environment are ignored."""
     assert [[each.path for each in source.problems] for source in SOURCES] == [
         ["nonsense"],
         [],
@@ -51,7 +51,7 @@ def test_sources_last_for_one_instance() -> None:
 
 
 def test_value_of_one_field() -> None:
-    """As pydantic-settings asks for it."""
+    """The value of a section, as pydantic-settings requests it."""
     assert SOURCES[0].get_field_value(Settings.model_fields["poll"], "poll") == (
         {"interval": "1s"},
         "poll",

@@ -1,6 +1,6 @@
-"""The settings: each reachable from every source, by precedence; every wrong one on a line of its own."""
+"""Settings: every source sets each of them, by precedence; each wrong one is reported on its own line."""
 
-# A table of wrong settings reads best with each line whole.
+# A table of wrong settings is easier to read with whole lines.
 # ruff: noqa: E501
 
 import argparse
@@ -30,8 +30,8 @@ KEY = "SK" + "0" * 32
 ENVIRONMENT = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": "a-token"}
 CA_FOLDER = Path(__file__).parents[1] / "support" / "ca"
 
-# A value for each source, from the weakest to the strongest, each unlike the one before; the first is not the
-# model's default. Whoever adds a setting adds a row.
+# A value for each source, from the weakest to the strongest, each different from the one before; the first is not the
+# model's default. A new setting needs a row.
 VALUES = {
     "api.base_url": ("https://a.example", "https://b.example/v1", "http://127.0.0.1:1", "http://[::1]/x"),
     "api.timeout": ("1s", "2s", "3s", "4s"),
@@ -65,7 +65,7 @@ def loaded(
     document: str | None = None,
     **options: Any,
 ) -> Settings:
-    """Settings without accounts, unless `options` ask for them."""
+    """Settings without accounts, unless `options` require them."""
     flags = dict(flags or {})
     if document is not None:
         FILE.write_text(document)
@@ -77,7 +77,7 @@ FILE = Path("exporter.yaml")
 
 
 def lines(*arguments: Any, **options: Any) -> list[str]:
-    """What is wrong, line by line."""
+    """The problems, one line each."""
     with pytest.raises(SettingsError) as caught:
         loaded(*arguments, **options)
     assert str(caught.value).split("\n") == [str(problem) for problem in caught.value.problems]
@@ -111,7 +111,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_defaults_are_those_of_the_contract() -> None:
-    """Without any source every setting has the default that users were promised."""
+    """Without any source every setting has its documented default."""
     assert loaded().model_dump() == {
         "api": {
             "base_url": "https://comms.twilio.com/v1",
@@ -136,7 +136,7 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 @each_setting
 def test_flag_wins_over_variable_over_file_over_default(setting: Setting) -> None:
-    """Each source is heard only where no stronger one speaks."""
+    """A source is used only where no stronger one has a value."""
     weakest, in_file, variable, flag = VALUES[setting.path]
     options: dict[str, Any] = {"defaults": {setting.path: weakest}}
     expected = []
@@ -155,14 +155,14 @@ def test_flag_wins_over_variable_over_file_over_default(setting: Setting) -> Non
 
 @each_setting
 def test_default_as_shown_is_the_default(setting: Setting) -> None:
-    """What help and docs show as the default is read back as the default."""
+    """The default that help and docs show is parsed to the default."""
     if setting.default:
         assert value_of(loaded({setting.path: setting.default}), setting) == value_of(loaded(), setting)
 
 
 @each_setting
 def test_every_setting_has_a_flag(setting: Setting) -> None:
-    """The command line takes each setting and hands it on as it was written."""
+    """The command line accepts each setting and passes its text on."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_flags(parser)
     value = VALUES[setting.path][0]
@@ -175,7 +175,7 @@ def test_every_setting_has_a_flag(setting: Setting) -> None:
 
 @pytest.mark.parametrize("spelling", [each for setting in SETTINGS for each in setting.spellings])
 def test_spellings_of_a_flag(spelling: str) -> None:
-    """Hyphens are accepted for underscores, and `--web.config.file` as exporter-toolkit has it."""
+    """Hyphens are accepted for underscores, and `--web.config.file` as in exporter-toolkit."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_flags(parser)
     path = {"--web.config.file": "web.config_file"}.get(spelling, spelling[2:].replace("-", "_"))
@@ -185,7 +185,7 @@ def test_spellings_of_a_flag(spelling: str) -> None:
 
 @pytest.mark.parametrize("spelling", ["--config-file", "--config.file"])
 def test_spellings_of_the_flag_for_the_file(spelling: str) -> None:
-    """Ours, and that of Prometheus."""
+    """Ours and that of Prometheus are accepted."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_flags(parser)
     Path("a.yaml").write_text("poll: {interval: 11}")
@@ -193,7 +193,7 @@ def test_spellings_of_the_flag_for_the_file(spelling: str) -> None:
 
 
 def test_repeated_flag_in_two_spellings() -> None:
-    """The addresses add up."""
+    """All addresses are kept."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_flags(parser)
     flags = parser.parse_args(["--web.listen_address=:1", "--web.listen-address=:2"])
@@ -204,19 +204,19 @@ def test_repeated_flag_in_two_spellings() -> None:
     ("text", "level"), [("warn", "warning"), ("WARN", "warning"), ("Warning", "warning"), ("INFO", "info")]
 )
 def test_log_level_in_any_case(text: str, level: str) -> None:
-    """From every source; `warn` is `warning`."""
+    """The level is accepted from every source; `warn` is `warning`."""
     assert loaded({"log.level": text}).log.level == level
     assert loaded(environ={"EXPORTER_LOG__LEVEL": text}).log.level == level
     assert loaded(document=f"log: {{level: {text}, format: JSON}}").log.level == level
 
 
 def test_flags_of_the_command_itself_are_left_alone() -> None:
-    """Other names in the namespace are none of the settings' business."""
+    """Other names in the namespace are ignored."""
     assert load(argparse.Namespace(command="run", scenario="x"), {}, accounts_required=False) == loaded()
 
 
 def test_defaults_may_be_numbers() -> None:
-    """A command's own defaults are written as Python has them."""
+    """Defaults of a command are Python values."""
     assert loaded(defaults={"poll.interval": 5, "api.timeout": 0.5}).poll.interval == 5
 
 
@@ -231,7 +231,7 @@ def test_listen_addresses_from_each_source() -> None:
 
 
 def test_file_named_by_variable_or_flag() -> None:
-    """The flag names the file when both do."""
+    """The flag wins when both name a file."""
     Path("a.yaml").write_text("poll: {interval: 11}")
     Path("b.yaml").write_text("poll: {interval: 12}")
     environ = {"EXPORTER_CONFIG_FILE": "a.yaml"}
@@ -240,7 +240,7 @@ def test_file_named_by_variable_or_flag() -> None:
 
 
 def test_ca_file_is_relative_to_the_file_that_names_it() -> None:
-    """A settings file may be moved together with what stands beside it."""
+    """A settings file can be moved together with the files next to it."""
     Path("etc").mkdir()
     shutil.copy(CA_FOLDER / "a.pem", "etc/ca.pem")
     Path("etc/x.yaml").write_text("api: {ca_file: ca.pem}")
@@ -268,26 +268,26 @@ def test_what_a_file_leaves_open_is_not_set(document: str) -> None:
 
 @each_setting
 def test_empty_variable_is_not_set(setting: Setting) -> None:
-    """Compose files and charts pass on what they do not know as an empty variable."""
+    """Compose files and charts pass an unset value on as an empty variable."""
     assert loaded(environ={setting.variable: ""}) == loaded()
 
 
 def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the mapping that was handed in counts."""
+    """Only the mapping that was passed in is read."""
     monkeypatch.setenv("EXPORTER_POLL__INTERVAL", "7s")
     monkeypatch.setenv("POLL", '{"interval": 7}')
     assert loaded().poll.interval == 60
 
 
 def test_settings_are_frozen() -> None:
-    """Nobody changes a setting after it was checked."""
+    """A setting cannot be changed after it was checked."""
     for section in (loaded(), loaded().poll):
         with pytest.raises(ValueError, match="frozen"):
             section.interval = 1.0  # type: ignore[union-attr]
 
 
 def test_settings_built_in_code() -> None:
-    """Tests and commands build settings without a source; the values are checked all the same."""
+    """Tests and commands build settings without a source; the values are checked, too."""
     address = ListenAddress("127.0.0.1", 0)
     settings = Settings(
         api=Api(ca_file=None, timeout=0.5),
@@ -320,7 +320,7 @@ def test_durations(text: object, seconds: float) -> None:
     ["", " ", "soon", "-1s", "-1", "nan", "inf", float("nan"), float("inf"), -1, True, None, "1w", "1h 30m", "30m1h", "1m1m", "s", "1.s", "٣s", "9" * 400, "9" * 5000, "1e3", "1_0"],
 )  # fmt: skip
 def test_what_is_no_duration(text: object) -> None:
-    """Anything else is refused, and the message shows what would be right."""
+    """Anything else is refused, and the message says what to write."""
     with pytest.raises(ValueError, match=r"^is not a duration; write 90s, 15m, 7d or plain seconds$"):
         parse_duration(text)
 
@@ -330,7 +330,7 @@ def test_what_is_no_duration(text: object) -> None:
     [(604800, "7d"), (90, "90s"), (60, "60s"), (120, "2m"), (5400, "90m"), (7200, "2h"), (0.5, "500ms"), (0, "0s"), (0.0001, "0.0001s")],
 )  # fmt: skip
 def test_durations_are_shown_in_their_largest_unit(seconds: float, text: str) -> None:
-    """Help, docs and messages speak as people write."""
+    """Help, docs and messages show durations as people write them."""
     assert duration_text(seconds) == text
 
 
@@ -338,7 +338,7 @@ def test_durations_are_shown_in_their_largest_unit(seconds: float, text: str) ->
 @example(1e22)
 @example(5e-324)
 def test_duration_round_trip(seconds: float) -> None:
-    """Every duration that can be held can be written and read back, exactly."""
+    """Every duration can be written and parsed back exactly."""
     assert parse_duration(duration_text(seconds)) == seconds
 
 
@@ -353,7 +353,7 @@ def test_duration_round_trip(seconds: float) -> None:
     ],
 )
 def test_listen_addresses(text: str, address: ListenAddress) -> None:
-    """host:port, :port and [IPv6]:port; `str` gives back what was written."""
+    """host:port, :port and [IPv6]:port; `str` returns the same text."""
     assert parse_listen_address(text) == address
     assert str(address) == text
 
@@ -362,7 +362,7 @@ def test_listen_addresses(text: str, address: ListenAddress) -> None:
     "text", ["", "10587", ":", "host", "::1:80", "[::1]", "[localhost]:80", "[]:80", "a..b:80", ":65536", ":-1", "a b:1", "http://x:1", ":8O"]
 )  # fmt: skip
 def test_what_is_no_listen_address(text: str) -> None:
-    """Anything else is refused, and the message shows what would be right."""
+    """Anything else is refused, and the message says what to write."""
     shown = f'web.listen_address: --web.listen_address="{text}"'
     assert lines({"web.listen_address": text}) == [f"{shown} {NO_ADDRESS}"]
 
@@ -377,7 +377,7 @@ def test_what_is_no_listen_address(text: str) -> None:
     )
 )
 def test_listen_address_round_trip(address: ListenAddress) -> None:
-    """Every address can be written and read back."""
+    """Every address can be written and parsed back."""
     assert parse_listen_address(str(address)) == address
 
 
@@ -392,17 +392,17 @@ def test_listen_address_round_trip(address: ListenAddress) -> None:
     ],
 )
 def test_base_urls(text: str, url: str) -> None:
-    """https anywhere, http on loopback; a trailing slash is dropped."""
+    """https is accepted everywhere, http for loopback addresses; a trailing slash is dropped."""
     assert loaded({"api.base_url": text}).api.base_url == url
 
 
-NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, several with commas between"
+NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, separated by commas"
 NO_URL = "is not a URL; write one such as https://comms.twilio.com/v1"
 NOT_PLAIN = "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
 IN_THE_CLEAR = "would send credentials in the clear; write https (http is for loopback addresses only)"
 NO_SHARD = "is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"
 TAKEN = "is taken; write one such as /metrics"
-NO_PATH = "is not a path; write one such as /metrics"
+NO_PATH = "is not a valid path; write one such as /metrics"
 
 
 @pytest.mark.parametrize(
@@ -430,9 +430,9 @@ NO_PATH = "is not a path; write one such as /metrics"
         ("api.concurrency", "0", '"0" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "51", '"51" must be a whole number, at least 1, at most 50'),
         ("api.concurrency", "1.5", '"1.5" must be a whole number, at least 1, at most 50'),
-        ("api.ca_file", "/dev/null", '"/dev/null" holds no certificates; write the path of a PEM file'),
-        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a file that can be read'),
-        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a file that can be read'),
+        ("api.ca_file", "/dev/null", '"/dev/null" contains no certificates; write the path of a PEM file'),
+        ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a readable file'),
+        ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a readable file'),
         ("poll.interval", "", '"" is not a duration; write 90s, 15m, 7d or plain seconds'),
         ("poll.interval", "999ms", '"999ms" must be a duration, at least 1s'),
         ("poll.lookback", "0", '"0" must be a duration, more than 0s, at most 7d'),
@@ -455,7 +455,7 @@ NO_PATH = "is not a path; write one such as /metrics"
     ],
 )  # fmt: skip
 def test_wrong_value(path: str, text: str, message: str) -> None:
-    """One line says which setting, where its value came from, what it is, and what would be right."""
+    """One line names the setting, the source, the value and what to write instead."""
     setting = next(setting for setting in SETTINGS if setting.path == path)
     assert lines({path: text}) == [f"{path}: {setting.flag}={message}"]
     if text:
@@ -472,7 +472,7 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or plain seconds"),
         ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http only for loopback addresses)"),
         ("api: {concurrency: true}", 'api.concurrency: exporter.yaml: "true" must be a whole number, at least 1, at most 50'),
-        ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, several with commas between"),
+        ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, separated by commas"),
         ("poll: {intervall: 5s}", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
         ("poll: {intervall: }", "poll.intervall: exporter.yaml: unknown setting; did you mean poll.interval?"),
         ("pol: {interval: 5s}", "pol: exporter.yaml: unknown setting; did you mean poll?"),
@@ -496,12 +496,12 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_file(document: str, line: str) -> None:
-    """A file's mistakes are reported with the file, and the line where only that tells the place."""
+    """Problems of a file name the file, and the line where there is no path."""
     assert lines(document=document) == [line]
 
 
 def test_file_that_cannot_be_used() -> None:
-    """A file that was named must be there, and be text."""
+    """A named file must exist and be text."""
     Path("bytes.yaml").write_bytes(b"a: \xff\xfe\xfd")
     assert lines({"config_file": "no.yaml"}) == ['config_file: --config-file="no.yaml" does not exist']
     assert lines(environ={"EXPORTER_CONFIG_FILE": "."}) == [
@@ -513,7 +513,7 @@ def test_file_that_cannot_be_used() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    """Whoever mends the settings needs one attempt, not one for each mistake."""
+    """One start reports every problem."""
     document = "poll: {recent: never}\npol: {}\naccounts: [{name: 'a b', api_key: x}, 5]"
     environ = {"EXPORTER_LOG__LEVEL": "loud", "EXPORTER_POL": "1"}
     assert lines(
@@ -522,23 +522,23 @@ def test_all_problems_at_once() -> None:
         "pol: --pol: unknown setting",
         "pol: EXPORTER_POL: unknown setting",
         "pol: exporter.yaml: unknown setting; did you mean poll?",
-        "accounts[0].api_key_secret: exporter.yaml: is missing beside api_key; give it or api_key_secret_file",
+        "accounts[0].api_key_secret: exporter.yaml: is missing; set it or api_key_secret_file",
         'poll.interval: --poll.interval="soon" is not a duration; write 90s, 15m, 7d or plain seconds',
         'poll.recent: exporter.yaml: "never" is not a duration; write 90s, 15m, 7d or plain seconds',
         'log.level: EXPORTER_LOG__LEVEL="loud" must be one of debug, info, warning, error',
-        "accounts[0].name: exporter.yaml: must be 1 to 64 of a-z, A-Z, 0-9, _ . -",
+        "accounts[0].name: exporter.yaml: must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -",
         "accounts[0].api_key: exporter.yaml: must be SK followed by 32 hex digits",
         "accounts[1]: exporter.yaml: must be a mapping of name and credential",
     ]
 
 
 def test_a_wrong_value_that_is_overridden_does_no_harm() -> None:
-    """Only the value that counts is checked."""
+    """Only the effective value is checked."""
     assert loaded({"poll.interval": "5s"}, {"EXPORTER_POLL__INTERVAL": "soon"}).poll.interval == 5
 
 
 def test_a_section_that_is_none_is_reported_beside_other_sources() -> None:
-    """What another source gives for the section does not hide that the file is wrong."""
+    """A value from another source does not hide that the section in the file is wrong."""
     environ = {"EXPORTER_POLL__INTERVAL": "5s"}
     expected = ["poll: exporter.yaml: must be a mapping of settings"]
     assert lines(environ=environ, document="poll: 5", defaults={"poll.recent": "1h"}) == expected
@@ -558,7 +558,7 @@ def test_a_section_that_is_none_is_reported_beside_other_sources() -> None:
     ],
 )
 def test_account_from_the_environment(environ: dict[str, str], username: str, secret: str) -> None:
-    """Either pair, the secret as text or as a file; an account SID beside an API key is unused."""
+    """Either pair, the secret as text or as a file; an account SID next to an API key is not used."""
     Path("secret").write_text(" in-a-file\n")
     variables = {ACCOUNT_VARIABLES[key]: value for key, value in environ.items()}
     (account,) = load({}, variables).accounts
@@ -572,7 +572,7 @@ def test_account_from_the_environment(environ: dict[str, str], username: str, se
 
 
 def test_accounts_from_the_file() -> None:
-    """Each account has its own credential; a relative file stands beside the settings file."""
+    """Each account has its own credential; a relative path is relative to the settings file."""
     Path("etc").mkdir()
     Path("etc/secret").write_text("in-a-file\n")
     Path("etc/x.yaml").write_text(
@@ -591,7 +591,7 @@ def test_accounts_from_the_file() -> None:
 
 
 def test_commands_with_accounts_of_their_own() -> None:
-    """Where no account is required, none is looked at."""
+    """Commands that need no account ignore the accounts."""
     environ = {"TWILIO_AUTH_TOKEN_FILE": "no-file", "TWILIO_API_KEY": "x"}
     assert loaded(environ=environ, document="accounts: 5").accounts == ()
 
@@ -605,19 +605,19 @@ BOTH_WAYS = (
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({}, [f"accounts: none given: {BOTH_WAYS}"]),
-        ({"TWILIO_ACCOUNT_NAME": "x"}, [f"accounts: none given: {BOTH_WAYS}"]),
-        ({"TWILIO_ACCOUNT_SID": SID}, ["accounts: TWILIO_AUTH_TOKEN: is missing beside TWILIO_ACCOUNT_SID; give it or TWILIO_AUTH_TOKEN_FILE"]),
-        ({"TWILIO_AUTH_TOKEN": "t"}, ["accounts: TWILIO_ACCOUNT_SID: is missing beside TWILIO_AUTH_TOKEN"]),
-        ({"TWILIO_API_KEY": KEY}, ["accounts: TWILIO_API_KEY_SECRET: is missing beside TWILIO_API_KEY; give it or TWILIO_API_KEY_SECRET_FILE"]),
-        ({"TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY: is missing beside TWILIO_API_KEY_SECRET_FILE"]),
-        (ENVIRONMENT | {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_AUTH_TOKEN: contradicts TWILIO_API_KEY; keep one of the two"]),
-        (ENVIRONMENT | {"TWILIO_AUTH_TOKEN_FILE": "secret"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: contradicts TWILIO_AUTH_TOKEN; keep one of the two"]),
-        ({"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s", "TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY_SECRET_FILE: contradicts TWILIO_API_KEY_SECRET; keep one of the two"]),
+        ({}, [f"accounts: none configured: {BOTH_WAYS}"]),
+        ({"TWILIO_ACCOUNT_NAME": "x"}, [f"accounts: none configured: {BOTH_WAYS}"]),
+        ({"TWILIO_ACCOUNT_SID": SID}, ["accounts: TWILIO_AUTH_TOKEN: is missing; set it or TWILIO_AUTH_TOKEN_FILE"]),
+        ({"TWILIO_AUTH_TOKEN": "t"}, ["accounts: TWILIO_ACCOUNT_SID: is missing; TWILIO_AUTH_TOKEN needs it"]),
+        ({"TWILIO_API_KEY": KEY}, ["accounts: TWILIO_API_KEY_SECRET: is missing; set it or TWILIO_API_KEY_SECRET_FILE"]),
+        ({"TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY: is missing; TWILIO_API_KEY_SECRET_FILE needs it"]),
+        (ENVIRONMENT | {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_AUTH_TOKEN: conflicts with TWILIO_API_KEY; keep one of the two"]),
+        (ENVIRONMENT | {"TWILIO_AUTH_TOKEN_FILE": "secret"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: conflicts with TWILIO_AUTH_TOKEN; keep one of the two"]),
+        ({"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET": "s", "TWILIO_API_KEY_SECRET_FILE": "secret"}, ["accounts: TWILIO_API_KEY_SECRET_FILE: conflicts with TWILIO_API_KEY_SECRET; keep one of the two"]),
         (ENVIRONMENT | {"TWILIO_ACCOUNT_SID": "me"}, ["accounts: TWILIO_ACCOUNT_SID: must be AC followed by 32 hex digits"]),
         (ENVIRONMENT | {"TWILIO_ACCOUNT_SID": KEY}, ["accounts: TWILIO_ACCOUNT_SID: must be AC followed by 32 hex digits"]),
         ({"TWILIO_API_KEY": SID, "TWILIO_API_KEY_SECRET": "s"}, ["accounts: TWILIO_API_KEY: must be SK followed by 32 hex digits"]),
-        (ENVIRONMENT | {"TWILIO_ACCOUNT_NAME": "a b"}, ["accounts: TWILIO_ACCOUNT_NAME: must be 1 to 64 of a-z, A-Z, 0-9, _ . -"]),
+        (ENVIRONMENT | {"TWILIO_ACCOUNT_NAME": "a b"}, ["accounts: TWILIO_ACCOUNT_NAME: must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "no"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file no does not exist"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "empty"}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file empty is empty"]),
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN_FILE": "."}, ["accounts: TWILIO_AUTH_TOKEN_FILE: file . cannot be read: Is a directory"]),
@@ -626,7 +626,7 @@ BOTH_WAYS = (
     ],
 )  # fmt: skip
 def test_wrong_account_in_the_environment(environ: dict[str, str], expected: list[str]) -> None:
-    """A problem names the variable to mend."""
+    """A problem names the variable to correct."""
     Path("secret").write_text("s")
     Path("empty").write_text(" \n")
     Path("bytes").write_bytes(b"\xff\xfea")
@@ -638,41 +638,41 @@ def test_wrong_account_in_the_environment(environ: dict[str, str], expected: lis
     [
         ("5", ["accounts: x: must be a list of accounts"]),
         ("{name: a}", ["accounts: x: must be a list of accounts"]),
-        ("[]", [f"accounts: none given: {BOTH_WAYS}"]),
+        ("[]", [f"accounts: none configured: {BOTH_WAYS}"]),
         ("[a]", ["accounts[0]: x: must be a mapping of name and credential"]),
-        ("[{name: a}]", ["accounts[0].account_sid: x: is missing; give account_sid and auth_token, or api_key and api_key_secret"]),
-        ("[{name: a, account_sid: @SID}]", ["accounts[0].auth_token: x: is missing beside account_sid; give it or auth_token_file"]),
+        ("[{name: a}]", ["accounts[0].account_sid: x: is missing; set account_sid and auth_token, or api_key and api_key_secret"]),
+        ("[{name: a, account_sid: @SID}]", ["accounts[0].auth_token: x: is missing; set it or auth_token_file"]),
         ("[{account_sid: @SID, auth_token: t}]", ["accounts[0].name: x: is missing"]),
         ("[{name: [a], account_sid: @SID, auth_token: [t]}]", ["accounts[0].name: x: must be text", "accounts[0].auth_token: x: must be text"]),
         ("[{name: a, account_sid: @SID, auth_token: t, auth_tokn: t}]", ["accounts[0].auth_tokn: x: unknown setting; did you mean auth_token?"]),
         ("[{name: a, account_sid: @SID, auth_token_file: [s]}]", ["accounts[0].auth_token_file: x: must be text"]),
         ("[{name: a, account_sid: @SID, auth_token_file: no}]", ["accounts[0].auth_token_file: x: file no does not exist"]),
-        ("[{name: a, account_sid: @SID, auth_token: t}, {name: a, account_sid: @SID, auth_token: t}]", ["accounts[1].name: x: is the name of accounts[0], too"]),
+        ("[{name: a, account_sid: @SID, auth_token: t}, {name: a, account_sid: @SID, auth_token: t}]", ["accounts[1].name: x: is also the name of accounts[0]"]),
     ],
 )  # fmt: skip
 def test_wrong_account_in_the_file(accounts: str, expected: list[str]) -> None:
-    """A problem names the account by its place in the list, from 0, and the key to mend."""
+    """A problem names the account by its place in the list, from 0, and the key to correct."""
     expected = [line.replace(": x: ", ": exporter.yaml: ") for line in expected]
     assert account_lines(document=f"accounts: {accounts.replace('@SID', SID)}") == expected
 
 
 def test_accounts_from_both_places_contradict() -> None:
-    """Which of them is meant is not ours to guess."""
+    """The exporter does not guess which of them is meant."""
     document = f"accounts: [{{name: a, api_key: {KEY}, api_key_secret: s}}]"
     assert account_lines(ENVIRONMENT, document) == [
-        "accounts: TWILIO_ACCOUNT_SID: contradicts the accounts in exporter.yaml; keep one of the two"
+        "accounts: TWILIO_ACCOUNT_SID: conflicts with the accounts in exporter.yaml; keep one of the two"
     ]
 
 
 def test_a_file_that_cannot_be_read_may_hold_accounts() -> None:
-    """What is unknown is not called missing."""
+    """Accounts are not reported as missing then."""
     assert account_lines(document="a: b: c") == [
         "config_file: exporter.yaml: line 1: mapping values are not allowed here"
     ]
 
 
-def test_credential_is_read_anew() -> None:
-    """A rotated secret counts at once; one that is gone is an error that names file and account."""
+def test_secret_file_is_read_again() -> None:
+    """A rotated secret is used at once; a missing file is an error that names file and account."""
     Path("secret").write_text("old")
     (account,) = load({}, {"TWILIO_API_KEY": KEY, "TWILIO_API_KEY_SECRET_FILE": "secret"}).accounts
     Path("secret").write_text("new\n")
@@ -697,7 +697,7 @@ def test_secret_without_what_surrounds_it(content: bytes) -> None:
 
 
 def test_secret_as_text_without_what_surrounds_it() -> None:
-    """The same for a variable and for the settings file."""
+    """Variables and the settings file are cleaned in the same way."""
     (account,) = load({}, ENVIRONMENT | {"TWILIO_AUTH_TOKEN": "\ufeffs3cret\r"}).accounts
     assert account.credential().secret.get_secret_value() == "s3cret"
     document = f'accounts: [{{name: a, account_sid: {SID}, auth_token: "\ufeff s3cret\\n"}}]'
@@ -758,7 +758,7 @@ def test_placeholder_is_refused(setting: Setting) -> None:
 
 @pytest.mark.parametrize("key", ["name", "account_sid", "api_key", "auth_token", "auth_token_file"])
 def test_placeholder_in_an_account_is_refused(key: str) -> None:
-    """Whichever key it is."""
+    """Every key of an account is checked."""
     account = {"name": "a", "account_sid": SID, "auth_token": "t"}
     if key == "auth_token_file":
         del account["auth_token"]
@@ -772,19 +772,19 @@ def test_placeholder_in_an_account_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize("text", ["/srv/$HOME/x", "$HOME/x", "$X", "a$(hostname)", "{{ path }}"])
 def test_other_placeholders(text: str) -> None:
-    """Shells, Kubernetes and templates write them in other ways."""
+    """The syntax of shells, Kubernetes and templates is recognised."""
     assert lines({"state.path": text}) == [f'state.path: --state.path="{text}" {NOT_EXPANDED}']
 
 
 @pytest.mark.parametrize("text", ["/srv/a$b", "/srv/100$", "{a}", "$5/x"])
 def test_dollars_that_are_no_placeholders(text: str) -> None:
-    """A file may have any name."""
+    """Other uses of these characters in a path are accepted."""
     assert loaded({"state.path": text}).state.path == Path(text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_settings_file_with_a_byte_order_mark(encoding: str) -> None:
-    """As editors on Windows write it."""
+    """Files written by editors on Windows are read."""
     FILE.write_text("poll: {interval: 5s}\r\n", encoding=encoding)
     assert loaded({"config_file": str(FILE)}).poll.interval == 5
 
@@ -818,7 +818,7 @@ SECRET = "5ec2e7000000000000000000005ec2e7"
     ],
 )  # fmt: skip
 def test_no_error_shows_a_secret(environ: dict[str, str], document: str | None) -> None:
-    """However wrong the settings are, their report may be shown to anyone."""
+    """The report of wrong settings is safe to show."""
     flags = {}
     if document is not None:
         FILE.write_text(document)
@@ -831,7 +831,7 @@ def test_no_error_shows_a_secret(environ: dict[str, str], document: str | None) 
 
 
 def test_settings_do_not_show_a_secret() -> None:
-    """Settings may be logged whole."""
+    """Settings are safe to log."""
     Path("secret").write_text(SECRET)
     for secret in ({"TWILIO_AUTH_TOKEN": SECRET}, {"TWILIO_AUTH_TOKEN_FILE": "secret"}):
         settings = load({}, {"TWILIO_ACCOUNT_SID": SID, **secret})
@@ -844,7 +844,7 @@ def test_settings_do_not_show_a_secret() -> None:
 
 
 def test_settings_page_is_up_to_date() -> None:
-    """The committed page is what the code says; `make docs` writes it anew."""
+    """The committed page matches the code; `make docs` generates it."""
     assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_reference()
 
 
@@ -855,7 +855,7 @@ def test_main_writes_the_pages(tmp_path: Path) -> None:
 
 
 def test_example_in_the_page_is_right() -> None:
-    """Whoever copies the example gets settings, not problems."""
+    """The example of the page is valid."""
     example_file = SETTINGS_PAGE.split("```")[1].removeprefix("yaml\n")
     Path("secrets").mkdir()
     for name in ("shop", "newsletter"):

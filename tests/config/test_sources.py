@@ -1,6 +1,6 @@
-"""How settings are written: help, names that do not exist, names that are not ours."""
+"""Flags and variables: help, unknown names, and names that are not ours."""
 
-# A table of wrong settings reads best with each line whole.
+# A table of wrong settings is easier to read with whole lines.
 # ruff: noqa: E501
 
 import argparse
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def test_help_shows_every_flag_with_its_default() -> None:
-    """Whoever reads `--help` needs no other page."""
+    """`--help` shows the name, description and default of every setting."""
     text = " ".join(parser().format_help().split())
     assert "--config-file FILE" in text
     for setting in SETTINGS:
@@ -28,12 +28,12 @@ def test_help_shows_every_flag_with_its_default() -> None:
 
 
 def test_what_is_not_given_is_not_there() -> None:
-    """A flag that was not written leaves no trace that could override another source."""
+    """A flag that was not given does not override another source."""
     assert vars(parser().parse_args([])) == {}
 
 
 def test_flags_stay_text_and_addresses_add_up() -> None:
-    """The last of a plain flag counts, all of a repeatable one."""
+    """Of a plain flag the last value is used, of a repeatable flag all values."""
     arguments = [
         "--poll.interval=1",
         "--poll.interval=2s",
@@ -100,10 +100,10 @@ def test_unknown_variables(variable: str, line: str) -> None:
     ],
 )
 def test_variables_that_are_no_mistake(variable: str) -> None:
-    """Neither our own, nor what Kubernetes tells of a Service named exporter, nor what is not ours."""
+    """Our variables, those that Kubernetes sets for a Service named exporter, and others are accepted."""
     assert list(unknown_variables(SETTINGS, [variable])) == []
 
 
 def test_a_problem_is_one_line() -> None:
-    """Control characters, line breaks among them, cannot forge a second line."""
+    """Control characters and line breaks cannot forge a second line."""
     assert str(Problem("a\nb", "\x1b[31m", "c\u2028d")) == r"a\nb: \x1b[31m c\u2028d"

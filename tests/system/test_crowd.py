@@ -137,7 +137,7 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
             tasks[1].cancel()
             await asyncio.wait([tasks[1]])
             reply = await client.get("/-/healthy")
-            assert (reply.status, await reply.text()) == (503, "a1 has died\n")
+            assert (reply.status, await reply.text()) == (503, "a1 has stopped unexpectedly\n")
 
 
 async def test_long_first_listing_is_no_hang() -> None:

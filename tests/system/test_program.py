@@ -38,7 +38,7 @@ ACCOUNT = {
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[str]:
-    """Base URL of a simulated Twilio in a process of its own."""
+    """Base URL of a simulated Twilio in a separate process."""
     log = tmp_path / "simulator.log"
     with started(log, "simulator", "--listen-address", ANY_PORT):
         yield eventually(found_in(log, r"BASE_URL=(\S+)"), "the simulator").group(1)
@@ -89,7 +89,7 @@ def test_pages_of_a_running_exporter(tmp_path: Path, simulator: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_it_cleanly_in_mid_poll(tmp_path: Path, number: signal.Signals) -> None:
-    """Also while a request is under way that nobody will answer."""
+    """The exit code is 0, even during a request that is never answered."""
     log = tmp_path / "run.log"
     with (
         silent_server() as url,
@@ -101,8 +101,8 @@ def test_signal_stops_it_cleanly_in_mid_poll(tmp_path: Path, number: signal.Sign
         assert "Traceback" not in log.read_text()
 
 
-def test_wrong_settings_are_told_a_line_each_with_exit_code_2() -> None:
-    """All of them at once."""
+def test_wrong_settings_have_a_line_each_and_exit_code_2() -> None:
+    """All problems are reported at once, with exit code 2."""
     wrong = {"EXPORTER_API__BASE_URL": "http://example.com", "EXPORTER_NONSENSE": "1"}
     done = finish("run", "--poll.interval=soon", **wrong)
     assert done.returncode == 2
@@ -113,7 +113,7 @@ def test_wrong_settings_are_told_a_line_each_with_exit_code_2() -> None:
 
 
 def test_once_prints_one_poll(simulator: str) -> None:
-    """Exposition text on stdout, nothing else; a table for people."""
+    """Standard output has the exposition text only, or a table with `--format=table`."""
     done = finish("once", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
     assert done.returncode == 0, done.stderr
     assert any(family.name == "twilio_email_window_emails" for family in read_text(done.stdout))
@@ -123,7 +123,7 @@ def test_once_prints_one_poll(simulator: str) -> None:
 
 
 def test_once_fails_when_the_poll_fails(simulator: str) -> None:
-    """Exit code 1, the reason on stderr, and no secret in it."""
+    """Exit code 1, with the reason on standard error and without a secret."""
     wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
     done = finish("once", **wrong)
     assert done.returncode == 1
@@ -132,8 +132,8 @@ def test_once_fails_when_the_poll_fails(simulator: str) -> None:
     assert "twilio_email_window" not in done.stdout
 
 
-def test_taken_port_is_told(tmp_path: Path, simulator: str) -> None:
-    """Exit code 1 and the address."""
+def test_port_in_use(tmp_path: Path, simulator: str) -> None:
+    """Exit code 1, with the address on standard error."""
     log = tmp_path / "run.log"
     settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
     with started(log, "--web.listen_address", ANY_PORT, **settings):
@@ -145,7 +145,7 @@ def test_taken_port_is_told(tmp_path: Path, simulator: str) -> None:
 
 
 def test_help_shows_every_flag_with_its_default() -> None:
-    """And every command on a line, and the exit codes; it fits a terminal of 80 columns."""
+    """Help shows every flag, command and exit code within 80 columns."""
     done = finish("--help", COLUMNS="80")
     assert done.returncode == 0
     for flag, default in (("--poll.interval", "60s"), ("--web.listen_address", ":10587")):
@@ -172,7 +172,7 @@ COMMANDS = ("run", "once", "check", "demo", "simulator", "healthcheck")
     ],
 )
 def test_help_of_a_command(arguments: tuple[str, ...], shown: set[str], hidden: set[str]) -> None:
-    """Its own flags and the settings that it uses, and no others."""
+    """`COMMAND --help` shows its own flags and the settings that it uses, and no others."""
     done = finish(*arguments, COLUMNS="80")
     flags = set(re.findall(r"^  (--[a-z._-]+)", done.stdout, re.MULTILINE))
     assert (done.returncode, shown - flags, hidden & flags) == (0, set(), set())
@@ -206,27 +206,27 @@ def test_help_of_a_command(arguments: tuple[str, ...], shown: set[str], hidden: 
     ],
 )
 def test_wrong_command_line(arguments: tuple[str, ...], line: str) -> None:
-    """Exit code 2, and one line that names the mistake."""
+    """Exit code 2, with one line that names the mistake."""
     done = finish(*arguments, **ACCOUNT)
     assert (done.returncode, done.stderr, done.stdout) == (2, f"{line}\n", "")
 
 
 def test_help_of_demo_shows_its_own_defaults() -> None:
-    """They are faster than those of `run`."""
+    """The defaults of `demo` differ from those of `run`."""
     text = " ".join(finish("demo", "--help").stdout.split())
     assert "next (default: 5s)" in text
     assert "request rate per account (default: 50)" in text
 
 
 def test_word_behind_an_unknown_flag_is_not_shown() -> None:
-    """It may be a secret."""
+    """The word may be a secret."""
     done = finish("--auth-token", "opensesame", **ACCOUNT)
     assert (done.returncode, done.stderr) == (2, "auth-token: --auth-token: unknown setting\n")
 
 
 @pytest.mark.parametrize("how", ["signal", "post"])
 def test_reload_reads_the_secret_again(tmp_path: Path, simulator: str, how: str) -> None:
-    """SIGHUP and POST /-/reload do the same; a file that is gone is told, and the old secret stays."""
+    """SIGHUP and POST /-/reload do the same; a missing file is logged, and the old secret stays in use."""
     log, secret = tmp_path / "run.log", tmp_path / "secret"
     secret.write_text(f" {CREDENTIAL[1]}\n")
     settings = {
@@ -266,12 +266,12 @@ RELOADED = "twilio_email_exporter_config_last_reload_successful"
 
 
 def guarded(log: Path) -> str | None:
-    """The metrics, for who knows the password."""
+    """The metrics page, requested with the password."""
     return fetch(f"{metrics_url(log)}/metrics", Authorization=ALICE)
 
 
 def test_web_config_is_read_again(tmp_path: Path, simulator: str) -> None:
-    """By itself when it changes, and on SIGHUP; what is broken is told and changes nothing."""
+    """The file is reloaded when it changes and on SIGHUP; a broken file is logged and not used."""
     log, web_config = tmp_path / "run.log", tmp_path / "web.yml"
     web_config.write_text(GUARDED)
     settings = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator, "EXPORTER_WEB__CONFIG_FILE": str(web_config)}
@@ -285,12 +285,12 @@ def test_web_config_is_read_again(tmp_path: Path, simulator: str) -> None:
         assert f"{RELOADED} 0.0" in (guarded(log) or "")
         web_config.write_text("")
         process.send_signal(signal.SIGHUP)
-        page = eventually(lambda: fetch(f"{metrics_url(log)}/metrics"), "an open door")
+        page = eventually(lambda: fetch(f"{metrics_url(log)}/metrics"), "a page without a password")
         assert f"{RELOADED} 1.0" in page
 
 
 def test_broken_web_config_is_a_wrong_setting(tmp_path: Path) -> None:
-    """Exit code 2, and a line with file, key and reason."""
+    """Exit code 2, with a line with file, key and reason."""
     web_config = tmp_path / "web.yml"
     web_config.write_text("tls_server_config: {cert_file: none.pem, key_file: none.key}")
     done = finish(EXPORTER_WEB__CONFIG_FILE=str(web_config), **ACCOUNT)
@@ -301,14 +301,14 @@ def test_broken_web_config_is_a_wrong_setting(tmp_path: Path) -> None:
     ]
 
 
-# -- surroundings -------------------------------------------------------------------------------------------
+# -- environment of the process -----------------------------------------------------------------------------
 
 
 SILENT = {**ACCOUNT, "EXPORTER_LOG__LEVEL": "error"}
 
 
 def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The program as a shell starts it: `exporter` in the line."""
+    """Run a shell command line; the word `exporter` in it is the program."""
     line = line.replace("exporter", shlex.join(command()))
     return subprocess.run(
         ["/bin/sh", "-c", line],
@@ -322,7 +322,7 @@ def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
 def test_closed_streams_change_nothing(simulator: str, closed: str) -> None:
-    """`once` prints its page without standard error or standard input."""
+    """`once` works without standard error or standard input."""
     done = shell(f"exporter once {closed}", EXPORTER_API__BASE_URL=simulator, **SILENT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "twilio_email_window_emails" in done.stdout
@@ -341,7 +341,7 @@ def test_output_that_cannot_be_written(simulator: str, line: str, reason: str) -
     assert (done.returncode, done.stderr) == (1, f"cannot write to standard output: {reason}\n")
 
 
-def test_reader_that_has_seen_enough(simulator: str) -> None:
+def test_reader_that_closes_the_pipe(simulator: str) -> None:
     """`once | head` ends without a message."""
     line = "{ exporter once; echo $? >&2; } | true"
     done = shell(line, EXPORTER_API__BASE_URL=simulator, **SILENT)
@@ -350,14 +350,14 @@ def test_reader_that_has_seen_enough(simulator: str) -> None:
 
 @pytest.mark.parametrize("err", ["2>/dev/full", "2>&-"])
 def test_exit_code_does_not_depend_on_standard_error(err: str) -> None:
-    """Invalid configuration is 2, also when the reason cannot be written."""
+    """Invalid configuration is exit code 2, even when the reason cannot be written."""
     assert shell(f"exporter run {err}").returncode == 2
     assert shell(f"exporter rnu {err}").returncode == 2
     assert shell(f"exporter --format=xml {err}").returncode == 2
 
 
 def test_run_without_standard_error(tmp_path: Path, simulator: str) -> None:
-    """It serves; the state file is not opened in the place of standard error."""
+    """`run` works, and no file is opened in place of standard error."""
     port, state = free_port(), tmp_path / "state.db"
     settings = {**SILENT, "EXPORTER_API__BASE_URL": simulator, "EXPORTER_STATE__PATH": str(state)}
     line = ["/bin/sh", "-c", f"exec {shlex.join(command())} --web.listen_address=127.0.0.1:{port} 2>&-"]
@@ -370,7 +370,7 @@ def test_run_without_standard_error(tmp_path: Path, simulator: str) -> None:
 
 
 def test_output_that_knows_no_unicode(simulator: str) -> None:
-    """A locale of the last century is no reason for a traceback."""
+    """A locale without Unicode causes no error."""
     for arguments in (("once",), ("once", "--format=table"), ("check",), ("--help",)):
         done = finish(*arguments, EXPORTER_API__BASE_URL=simulator, PYTHONIOENCODING="ascii", **SILENT)
         assert (done.returncode, done.stderr) == (0, "")
@@ -380,7 +380,7 @@ def test_output_that_knows_no_unicode(simulator: str) -> None:
 def test_multiprocess_mode_of_prometheus_client_has_no_influence(
     tmp_path: Path, simulator: str, variable: str
 ) -> None:
-    """A variable that other programs need makes no file and no traceback."""
+    """The variables that switch it on cause no file and no error."""
     folder = tmp_path / "multiproc"
     folder.mkdir()
     log = tmp_path / "run.log"
@@ -411,7 +411,7 @@ def test_multiprocess_mode_of_prometheus_client_has_no_influence(
 def test_further_signals_during_the_stop(
     tmp_path: Path, simulator: str, command_name: str, further: signal.Signals
 ) -> None:
-    """Supervisors and people repeat themselves: the exit code stays 0."""
+    """Repeated signals do not change the exit code 0."""
     log = tmp_path / "run.log"
     address = ("--web.listen_address" if command_name == "run" else "--listen-address", ANY_PORT)
     with started(log, command_name, *address, EXPORTER_API__BASE_URL=simulator, **ACCOUNT) as process:
@@ -434,7 +434,7 @@ def test_further_signals_during_the_stop(
     ],
 )
 def test_secret_file_as_editors_and_shells_write_it(tmp_path: Path, simulator: str, content: bytes) -> None:
-    """What they add is no part of the secret."""
+    """What they add is not part of the secret."""
     secret = tmp_path / "secret"
     secret.write_bytes(content)
     settings = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN_FILE": str(secret)}
@@ -442,8 +442,8 @@ def test_secret_file_as_editors_and_shells_write_it(tmp_path: Path, simulator: s
     assert done.returncode == 0, done.stdout
 
 
-def test_variable_that_nobody_expanded(tmp_path: Path) -> None:
-    """Exit code 2, and a line for each."""
+def test_placeholders_in_the_settings_file(tmp_path: Path) -> None:
+    """Exit code 2, with a line for each placeholder."""
     file = tmp_path / "settings.yml"
     file.write_text(
         "poll: {interval: '${INTERVAL}'}\n"
