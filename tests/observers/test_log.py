@@ -15,7 +15,7 @@ async def test_first_success_shows_the_operations_that_the_gauges_show() -> None
         exporter.simulator.faults.add(faults.extra_rows(ancient), call="list")
         assert await exporter.poll()
         (logged,) = exporter.logged("first poll succeeded")
-        assert " operations=3 listed=4" in logged
+        assert "listed_operations=4 tracked_operations=3" in logged
         assert (await exporter.scrape()).value("twilio_email_exporter_tracked_operations") == 3
 
 
@@ -27,7 +27,7 @@ async def test_first_success_after_a_restart_does_not_look_like_a_loss(tmp_path:
         async with whole([world], clock=clock, state=state) as exporter:
             assert await exporter.poll()
             clock.advance(60)
-    assert " operations=3000" in exporter.logged("state restored")[0]
+    assert "tracked_operations=3000" in exporter.logged("state restored")[0]
     (logged,) = exporter.logged("first poll succeeded")
-    assert " operations=3000 listed=" in logged
-    assert " listed=3000" not in logged
+    assert "tracked_operations=3000" in logged
+    assert "listed_operations=3000" not in logged
