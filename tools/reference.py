@@ -168,7 +168,7 @@ LABELS = {
     "call": ", ".join(CALLS),
     "code": "HTTP status, `timeout` or `connection`",
     "reason": ", ".join(RETRY_REASONS),
-    "field": "status",
+    "field": "status, row",
     "version": "the exporter's version",
 }
 
