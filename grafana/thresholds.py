@@ -99,6 +99,8 @@ FAILING_WINDOW: Final = 15 * MINUTE
 FAILING_SHARE: Final = 0.5
 """Share of the polls in the window."""
 FAILING_LASTING: Final = 5 * MINUTE
+RARE_POLLS_WINDOW: Final = HOUR
+"""Malformed and truncated polls become as rare as one in 15 minutes."""
 
 STALE_AFTER: Final = 15 * MINUTE
 STALE_INTERVALS: Final = 5
