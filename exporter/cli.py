@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from exporter import __version__, app, logs
 from exporter.clock import SystemClock
@@ -20,6 +20,7 @@ from exporter.config.loading import add_flags, load
 from exporter.config.parsers import ListenAddress, parse_listen_address
 from exporter.config.problems import SettingsError
 from exporter.config.settings import Settings
+from exporter.config.sources import OneLineParser
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -282,15 +283,9 @@ Exit codes: 0 success, 1 runtime failure, 2 invalid configuration.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the usage, which would be a page."""
-        self.exit(INVALID_CONFIGURATION, f"{message.removeprefix('argument ')}; see --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     """Takes the flags of all commands, before and after the command."""
-    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = OneLineParser(prog=PROGRAM, add_help=False)
     parser.add_argument("command", nargs="?")
     _add_common_flags(parser)
     for name in _OWN_FLAGS:

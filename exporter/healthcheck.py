@@ -6,6 +6,7 @@ two settings that define where the exporter listens; a test checks them against 
 """
 
 import argparse
+import contextlib
 import os
 import ssl
 import sys
@@ -19,6 +20,7 @@ from exporter.config.problems import Problem, SettingsError, shown
 from exporter.config.sources import (
     Given,
     Location,
+    OneLineParser,
     Setting,
     add_flags,
     config_file,
@@ -59,21 +61,25 @@ def main(argv: Sequence[str]) -> int:
     try:
         address, has_web_config = _read(flags, os.environ)
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        _complain(str(error))
         return 2
     problem = _ask(address, "/-/ready" if flags["ready"] else "/-/healthy", try_tls=has_web_config)
     if problem is not None:
-        print(problem, file=sys.stderr)
+        _complain(problem)
         return 1
     return 0
 
 
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code still reports it
+        sys.stderr.write(f"{text}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="twilio-email-exporter healthcheck",
         description="Check whether the exporter on this machine is healthy. Needs no credentials.",
         epilog="Exit codes: 0 healthy, 1 not healthy or not reachable, 2 invalid configuration.",
-        allow_abbrev=False,
     )
     parser.add_argument("--ready", action="store_true", help="check /-/ready instead of /-/healthy")
     add_flags(parser, (LISTEN_ADDRESS, WEB_CONFIG_FILE))

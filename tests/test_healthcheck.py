@@ -119,7 +119,7 @@ def test_listener_on_every_ipv6_address_is_asked_on_loopback() -> None:
             'web.listen_address: --web.listen_address=":0" means any free port; set the port',
         ),
         (("--config-file=none.yml",), 'config_file: --config-file="none.yml" does not exist'),
-        (("--poll.interval=1s",), "unrecognized arguments: --poll.interval=1s"),
+        (("--poll.interval=1s",), "unrecognized arguments: --poll.interval=1s; see --help\n"),
     ],
 )
 def test_wrong_settings(arguments: tuple[str, ...], said: str) -> None:

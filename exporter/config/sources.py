@@ -9,7 +9,7 @@ Rule: a value stays text until `settings` gives it a type, whatever its source.
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from exporter.config.problems import Problem, quoted, shown, unknown
 
@@ -72,6 +72,16 @@ class Given(NamedTuple):
 
     value: Any
     source: str
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Takes no abbreviations, and reports an error on one line instead of with the usage."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message.removeprefix('argument ')}; see --help\n")
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:

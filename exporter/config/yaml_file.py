@@ -20,6 +20,10 @@ UNSET: Final = ("", "~", "null")
 """The scalars that mean no value in YAML, as text."""
 
 
+_NAMES_TOKENS_ONLY: Final = re.compile(r"(?:[a-z <>,]|'(?:<[a-z ]+>|[\[\]{},?:-])')+")
+"""Such as: expected ',' or '}', but got '<stream end>'."""
+
+
 class _Loader(yaml.BaseLoader):
     """Keeps every scalar as text: a token of digits only, or `0123`, must not become a number."""
 
@@ -37,8 +41,9 @@ def read_document(content: bytes) -> dict[str, Any]:
     try:
         document = yaml.load(content, _Loader)  # noqa: S506 - a BaseLoader makes nothing but text
     except yaml.MarkedYAMLError as error:
-        # The text of the error quotes the file, possibly a credential.
-        problem = re.sub(r"['\"].*['\"]", "…", error.problem or "not valid YAML")
+        problem = error.problem or "not valid YAML"
+        if not _NAMES_TOKENS_ONLY.fullmatch(problem):  # it may quote the file, possibly a credential
+            problem = re.sub(r"['\"].*['\"]", "…", problem)
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(f"line {line}: {problem}") from None
     except yaml.YAMLError:

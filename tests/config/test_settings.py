@@ -491,7 +491,8 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("poll:\n  recent: 1h\n  'recent': 2h", "config_file: exporter.yaml: line 3: the same key twice"),
         ("- a", "config_file: exporter.yaml: must be a mapping of settings, such as poll: {interval: 60s}"),
         ("poll", "config_file: exporter.yaml: must be a mapping of settings, such as poll: {interval: 60s}"),
-        ("a:\n  - b\n c: d", "config_file: exporter.yaml: line 3: expected <block end>, but found …"),
+        ("a:\n  - b\n c: d", "config_file: exporter.yaml: line 3: expected <block end>, but found '<block mapping start>'"),
+        ("poll: {interval: 30s", "config_file: exporter.yaml: line 1: expected ',' or '}', but got '<stream end>'"),
         ("{[a]: b}", "config_file: exporter.yaml: line 1: found unhashable key"),
     ],
 )  # fmt: skip

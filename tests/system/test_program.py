@@ -354,6 +354,7 @@ def test_exit_code_does_not_depend_on_standard_error(err: str) -> None:
     assert shell(f"exporter run {err}").returncode == 2
     assert shell(f"exporter rnu {err}").returncode == 2
     assert shell(f"exporter --format=xml {err}").returncode == 2
+    assert shell(f"exporter healthcheck --web.listen-address=:0 {err}").returncode == 2
 
 
 def test_run_without_standard_error(tmp_path: Path, simulator: str) -> None:
