@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -42,7 +43,8 @@ from exporter.storage.file_checks import (
     translated,
 )
 
-_CHUNK_ROWS: Final = 500
+_CHUNK_ROWS: Final = 5000
+"""Rows that are looked up and written together, in the order of their ids, as they are on the pages."""
 
 T = TypeVar("T")
 
@@ -257,14 +259,16 @@ def _write_rows(
 ) -> Digest:
     """The digest of all operations of the account afterwards."""
     digest = before.operations if before else Digest()
-    for forgotten in _chunked(changes.forgotten):
+    size = min(_CHUNK_ROWS, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 1)
+    for forgotten in _chunked(changes.forgotten, size):
         if digest.rows:
             digest = digest.minus(_saved_digest(connection, account, forgotten))
             connection.executemany(
                 "DELETE FROM operations WHERE account = ? AND id = ?", ((account, each) for each in forgotten)
             )
     has_rows = digest.rows > 0
-    for rows in _chunked(changes.rows):
+    for rows in _chunked(changes.rows, size):
+        rows.sort(key=attrgetter("id"))
         if has_rows:
             digest = digest.minus(_saved_digest(connection, account, [row.id for row in rows]))
         new = sealed(account, rows)
@@ -285,9 +289,9 @@ def _saved_digest(connection: sqlite3.Connection, account: str, ids: Sequence[st
     return Digest(*found)
 
 
-def _chunked(items: Iterable[T]) -> Iterator[list[T]]:
+def _chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK_ROWS)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

@@ -157,6 +157,7 @@ async def test_odd_row_leaves_the_others_and_its_own_last_numbers(fault: Fault) 
         assert (await rig.poll()).window == before.window
         (report,) = rig.reported(RowsUnreadable)
         assert report.paths[0].startswith("$.operations[0].")
+        assert rig.published[-1].counts["unknown", "row"] == 1
 
 
 async def test_fault_on_a_later_page_publishes_nothing(rig: Rig) -> None:
