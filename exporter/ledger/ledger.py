@@ -44,6 +44,7 @@ class Ledger:
         counts: Counts = ZERO,
     ) -> None:
         self._store = OperationStore()
+        self._packed = self._store.packed
         self._not_found: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last contained them
         self._failing: Ranking[tuple[int, float]] = Ranking()
@@ -55,14 +56,14 @@ class Ledger:
 
     def __len__(self) -> int:
         """Operations in the totals."""
-        return len(self._store.packed) - len(self._not_found)
+        return len(self._packed) - len(self._not_found)
 
     def __contains__(self, operation_id: object) -> bool:
-        return operation_id in self._store.packed and operation_id not in self._not_found
+        return operation_id in self._packed and operation_id not in self._not_found
 
     def __iter__(self) -> Iterator[Operation]:
         """The operations in the totals, in no order."""
-        return (self._read(each) for each in self._store.packed if each not in self._not_found)
+        return (self._read(each) for each in self._packed if each not in self._not_found)
 
     def restore(self, rows: Iterable[Row], at: float) -> None:
         """Take in what was saved; counts nothing. Raises `ValueError` for a row that cannot be read."""
@@ -87,7 +88,7 @@ class Ledger:
             return
         is_final = reply.is_final
         packed = pack(reply, is_final)
-        known = self._store.packed.get(reply.id)
+        known = self._packed.get(reply.id)
         if known is None:
             self._add(reply, packed, at)
         elif known != packed:
@@ -98,7 +99,7 @@ class Ledger:
     def mark_not_found(self, operation_id: str) -> None:
         """Take an operation that answered 404 out of the totals."""
         if operation_id in self:
-            known = unpack(operation_id, self._store.packed[operation_id])
+            known = unpack(operation_id, self._packed[operation_id])
             self._move(known.operation, None)
             self._keep(known._replace(not_found=True))
             self._not_found.add(operation_id)
@@ -172,7 +173,7 @@ class Ledger:
         return [self._read(operation_id) for operation_id in self._failing.first(count)]
 
     def _read(self, operation_id: str) -> Operation:
-        return unpack(operation_id, self._store.packed[operation_id]).operation
+        return unpack(operation_id, self._packed[operation_id]).operation
 
     def _add(self, operation: Operation, packed: bytes, at: float) -> None:
         """An unknown operation is a baseline, or counts from zero."""

@@ -68,12 +68,12 @@ def pack(operation: Operation, finished: bool = False, not_found: bool = False) 
     """Everything but the id; an operation with few emails takes 29 bytes."""
     _, status, created_at, updated_at, stats = operation
     flags = finished | not_found << 1
-    return _TIMES.pack(created_at, updated_at) + _pack_stats(_STATUS_INDEX[status], flags, stats)
+    return _TIMES.pack(created_at, updated_at) + _pack_stats(status, flags, stats)
 
 
 @lru_cache(maxsize=_CACHED)
-def _pack_stats(status: int, flags: int, stats: Stats) -> bytes:
-    return _packed_stats(LAYOUT, status, flags, stats)
+def _pack_stats(status: str, flags: int, stats: Stats) -> bytes:
+    return _packed_stats(LAYOUT, _STATUS_INDEX[status], flags, stats)
 
 
 def _packed_stats(layout: Layout, status: int, flags: int, values: Sequence[int | None]) -> bytes:

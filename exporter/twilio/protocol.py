@@ -8,7 +8,7 @@ Rule 3: a page is decoded as a whole first; its rows are read one by one only af
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -301,8 +301,12 @@ def _reason(error: Exception) -> str:
     )
 
 
+# A third faster than `Stats(...)`, and a first listing makes a million of them.
+_new_stats: Final[Callable[[type[Stats], tuple[Any, ...]], Stats]] = tuple.__new__
+
+
 def _operation(row: _Operation) -> Operation:
-    stats = Stats(*msgspec.structs.astuple(row.stats))
+    stats = _new_stats(Stats, msgspec.structs.astuple(row.stats))
     status = _STATUS.get(row.status, "unknown")
     return Operation(row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats)
 
