@@ -31,7 +31,7 @@ INVALID_CONFIGURATION: Final = 2
 PROGRAM: Final = "twilio-email-exporter"
 
 DEMO_DEFAULTS: Final = {"poll.interval": "5s", "api.requests_per_second": "50"}
-"""Fast enough to show changes at once; the simulated Twilio does not mind."""
+"""Fast enough to show changes at once. The simulated Twilio has no rate limit of its own."""
 
 SIMULATOR_ADDRESS: Final = ListenAddress("127.0.0.1", 10588)
 

@@ -1,7 +1,7 @@
-"""Wall clock and sleep, as one argument.
+"""The clock: the only module that reads the time or sleeps.
 
-Everything that asks for the time or waits takes a `Clock`, so that a test can move it: a simulated
-week runs in seconds. Nothing else in the package may read a clock or sleep.
+Code that needs the time or waits takes a `Clock` as an argument. Tests pass a clock that they move, so that a
+simulated week runs in seconds.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the program may know of time."""
+    """The time, and waiting for it to pass."""
 
     def now(self) -> float:
         """Unix time in seconds; may jump when the machine's clock is set."""
@@ -21,12 +21,12 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; returns at once for zero and less."""
+        """Wait; returns at once if `seconds` is zero or negative."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the operating system."""
 
     def now(self) -> float:
         return time.time()

@@ -1,36 +1,36 @@
-"""What can go wrong between us and Twilio, sorted by what the caller must do.
+"""All errors, classified by what the caller must do.
 
-    TwilioError              this poll ends; the last good numbers stay
+    TwilioError              the poll fails; the last values are kept
     ├── Unauthorized         401, 403: wait for another credential
-    ├── Throttled            429, or a hold that outlasts the poll: slow down
-    ├── Unavailable          5xx: Twilio is there, and ill
-    ├── Unreachable          no complete reply: time-out, reset, TLS, DNS
-    ├── Malformed            a reply, or an answer to our request, that the API does not document
-    │   ├── Unreadable       a 200 whose content cannot be read
-    │   └── Refused          another 4xx: this request will not be answered
-    └── Truncated            a listing that could not be read to its end
+    ├── Throttled            429, or a pause that outlasts the poll: send fewer requests
+    ├── Unavailable          5xx: an error at Twilio
+    ├── Unreachable          no complete reply: timeout, reset, TLS, DNS
+    ├── Malformed            a reply that the API does not document
+    │   ├── Unreadable       200 with a body that cannot be read
+    │   └── Refused          another 4xx: the request is wrong
+    └── Truncated            a listing that does not end
 
-    StateError               the state file cannot be written; polling goes on, counters wait
-    DamagedError             the state file cannot be read: set it aside, begin a new one
-    RefusedError             the state file must not be touched: do not start
+    StateError               the state file cannot be written: polling continues, counters are frozen
+    DamagedError             the state file cannot be read: rename it and create a new one
+    RefusedError             the state file must not be used: do not start
     ListenError              an address cannot be listened on: do not start
     CredentialError          a secret cannot be read: the old one stays in use
 
-Messages are safe to log and to show: they never hold a reply's body, a page token or a secret.
+Rule: messages are safe to log and to show. They never contain a reply's body, a page token or a secret.
 """
 
 from typing import ClassVar
 
 
 class TwilioError(Exception):
-    """Root of the tree; `outcome` is the label value of `polls_total`."""
+    """Base of all errors that end a poll. `outcome` is a label value of `polls_total`."""
 
     outcome: ClassVar[str]
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
         self.request_id = request_id
-        """Twilio's name of the failed request, for a support ticket."""
+        """Twilio's id of the failed request, for a support ticket."""
 
 
 class Unauthorized(TwilioError):
@@ -43,7 +43,7 @@ class Throttled(TwilioError):
     def __init__(self, message: str, *, retryable: bool = False, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
         self.retryable = retryable
-        """Whether other requests may still leave within this poll: not while a pause outlasts it."""
+        """Whether requests can still be sent within this poll; false if the pause outlasts it."""
 
 
 class Unavailable(TwilioError):
@@ -64,11 +64,11 @@ class Malformed(TwilioError):
 
 
 class Refused(Malformed):
-    """A 4xx of no other meaning: what was asked for is wrong, or no longer to be had."""
+    """A 4xx other than 401, 403 and 429: the request is wrong, or its target no longer exists."""
 
 
 class Unreadable(Malformed):
-    """A 200 whose body is not the JSON that the API documents, or is too long to be read."""
+    """A 200 whose body is not the documented JSON, or is too long."""
 
 
 class Truncated(TwilioError):
@@ -76,30 +76,30 @@ class Truncated(TwilioError):
 
 
 class StateError(Exception):
-    """The state could not be saved; the message says why. Polling goes on."""
+    """The state cannot be saved; the message gives the reason. Polling continues."""
 
 
 class CredentialError(Exception):
-    """A secret cannot be read; the message says which, and why, and nothing of its content."""
+    """A secret cannot be read; the message names its source and the reason, never its content."""
 
 
 OUTCOMES = ("success", *sorted(error.outcome for error in TwilioError.__subclasses__()))
-"""Every way in which a poll may end."""
+"""All outcomes of a poll."""
 
 RETRY_REASONS = ("throttled", "unavailable", "timeout", "connection", "unauthorized")
-"""Why a request may be sent again: an outcome, or how Twilio could not be reached.
+"""Reasons for a retry: an outcome, or `timeout` or `connection` when there was no complete reply.
 
-`unauthorized`: the credential was refused, and its file holds another one by now.
+`unauthorized`: the credential was refused, and its file now contains another one.
 """
 
 
 class RefusedError(Exception):
-    """The state file cannot be used, and must not be touched; the message says why and what to do."""
+    """The state file must not be used or changed; the message gives the reason and what to do."""
 
 
 class DamagedError(Exception):
-    """The state file cannot be read; nothing of it may be believed."""
+    """The state file is damaged; none of its content may be used."""
 
 
 class ListenError(Exception):
-    """An address cannot be listened on; the message names it and why."""
+    """An address cannot be listened on; the message names the address and the reason."""

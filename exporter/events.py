@@ -24,7 +24,7 @@ class RequestFinished:
     """HTTP status, or `timeout`, or `connection`."""
     duration_seconds: float
     clock_skew_seconds: float | None
-    """The local clock less the `Date` of the reply; `None` without one."""
+    """The local clock minus the `Date` of the reply; `None` if the reply has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class RequestRetried:
 
 @dataclass(frozen=True, slots=True)
 class RequestsPaused:
-    """Twilio asks for fewer requests; emitted once, until `RequestsResumed`. Unix times."""
+    """Twilio throttles the account; not emitted again before `RequestsResumed`. Unix times."""
 
     account: str
     since: float
     until: float | None
-    """End of the pause that Twilio asked for; `None`: it named none."""
+    """End of the pause by `Retry-After`; `None` without that header."""
     request_id: str | None
 
 
@@ -60,11 +60,11 @@ class RequestsResumed:
 
 @dataclass(frozen=True, slots=True)
 class RowsUnreadable:
-    """Rows of a listing's page that could not be read and were left out; emitted for each such page."""
+    """Rows that could not be read and were left out; emitted for each page with such rows."""
 
     account: str
     paths: tuple[str, ...]
-    """JSON path of each row's first odd value, such as `$.operations[3].stats.failed`; never a value."""
+    """JSON path of each row's first invalid value, such as `$.operations[3].stats.failed`; never a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class ListingProgressed:
     account: str
     pages: int
     operations: int
-    """Rows so far, in this poll."""
+    """Rows that this poll has listed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class PollFinished:
     """Non-final operations that were not fetched because time ran out."""
     failed_fetches: int = 0
     fetch_error: TwilioError | None = None
-    """Why the last of them failed."""
+    """The error of the last failed fetch."""
 
     @property
     def outcome(self) -> str:

@@ -13,7 +13,7 @@ from exporter.logs import LOG
 
 
 class Supervisor:
-    """The background tasks of one process. A task that ends by itself has failed."""
+    """Runs the background tasks of the process. A task that ends without being cancelled has failed."""
 
     def __init__(self) -> None:
         self._tasks: Sequence[asyncio.Task[None]] = ()
@@ -23,7 +23,7 @@ class Supervisor:
         self, coroutines: Mapping[str, Coroutine[None, None, None]]
     ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
         """Run the tasks, by name, and cancel them at the end."""
-        self._tasks = [asyncio.create_task(loop, name=name) for name, loop in coroutines.items()]
+        self._tasks = [asyncio.create_task(each, name=name) for name, each in coroutines.items()]
         for task in self._tasks:
             task.add_done_callback(_log_crash)
         try:
@@ -34,7 +34,7 @@ class Supervisor:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def dead(self) -> str | None:
-        """Which task has stopped; `None` when all are running, or none was started."""
+        """A message that names the stopped task; `None` if all are running, or none was started."""
         names = [task.get_name() for task in self._tasks if task.done()]
         return f"{names[0]} has stopped unexpectedly" if names else None
 
@@ -43,7 +43,7 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Returns an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     for number in _STOP_SIGNALS:
         _on_signal(number, stop.set)
@@ -51,13 +51,13 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def on_hangup(call: Callable[[], object]) -> None:
-    """Call it at every SIGHUP."""
+    """Call `call` at every SIGHUP."""
     if hasattr(signal, "SIGHUP"):  # not on Windows
         _on_signal(signal.SIGHUP, call)
 
 
 def ignore_signals() -> None:
-    """For the rest of the process: a further signal must not change the exit code."""
+    """Ignore further signals until the process ends: they must not change the exit code."""
     for number in (*_STOP_SIGNALS, getattr(signal, "SIGHUP", None)):
         if number is not None:
             signal.signal(number, signal.SIG_IGN)

@@ -119,7 +119,7 @@ def check_base_url(text: str) -> str:
         raise ValueError("is not a URL; write one such as https://comms.twilio.com/v1")
     if any(mark in text for mark in "@?#"):
         raise ValueError(
-            "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
+            "must not contain credentials, a query or a fragment; write one such as https://comms.twilio.com/v1"
         )
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(

@@ -1,6 +1,6 @@
-"""The proxy that the usual variables name for a URL, and what may be wrong with it.
+"""The proxy for a URL by the usual environment variables, and the problems of its address.
 
-Rule: no problem shows a proxy, which may hold a password.
+Rule: no problem shows the address of a proxy, which may contain a password.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def proxy_problem(url: str, environ: Mapping[str, str]) -> Problem | None:
-    """What is wrong with the proxy for this URL; `None` where there is none, or nothing is wrong with it."""
+    """The problem of the proxy for this URL; `None` if there is no proxy, or no problem."""
     name = None if is_loopback(url) or _is_exempt(url, environ) else _variable(url, environ)
     message = _wrong(environ[name]) if name else None
     return Problem("api.base_url", f"{name}:", message) if message else None
@@ -44,7 +44,7 @@ def _is_exempt(url: str, environ: Mapping[str, str]) -> bool:
 
 
 def _variable(url: str, environ: Mapping[str, str]) -> str | None:
-    """As `urllib` reads them: a name in lower case wins, and an empty one switches the other off."""
+    """The variable in use, as in `urllib`: lower case has precedence, even if it is empty."""
     for kind in (urlsplit(url).scheme, "all"):
         lower = f"{kind}_proxy"
         name = lower if lower in environ else lower.upper()
@@ -54,7 +54,7 @@ def _variable(url: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _wrong(proxy: str) -> str | None:
-    """What is wrong with its address, and what would be right."""
+    """The problem of the address, with what to write instead."""
     try:
         parts = urlsplit(proxy.strip())
         host, port = parts.hostname, parts.port  # reading the port checks it
@@ -69,5 +69,5 @@ def _wrong(proxy: str) -> str | None:
     try:
         (user + password).encode("latin-1")
     except UnicodeError:
-        return "holds a user or password with characters beyond Latin-1, which a proxy is not sent"
-    return "holds a user with a colon, which a proxy is not sent" if ":" in user else None
+        return "contains a user or password with characters beyond Latin-1, which cannot be sent to a proxy"
+    return "contains a user with a colon, which cannot be sent to a proxy" if ":" in user else None

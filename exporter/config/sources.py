@@ -68,7 +68,7 @@ class Setting(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A value as written: text, or what else a file has; and its source for a problem."""
+    """A value as written (text, or another YAML value from a file), and its source for problems."""
 
     value: Any
     source: str

@@ -1,4 +1,4 @@
-"""What is known of an account: operations, counters and sums.
+"""What is known about an account: operations, counters and totals.
 
 Pure: no I/O, no clock.
 """

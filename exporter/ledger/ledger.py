@@ -1,7 +1,7 @@
-"""What is known of an account's operations: what a reply changes, what ages out, and the totals over them.
+"""The operations of an account: what a reply changes, when operations expire, and the totals over them.
 
 Pure: no I/O and no clock; time is an argument. A poll costs what it listed, not what is known. Must not know
-where replies come from, where the ledger is saved or how the totals are shown.
+where replies come from, where the ledger is saved or how totals are shown.
 
 Rule 1: the newest `updated_at` wins, whatever the order of arrival; at the same one, the later reply.
 Rule 2: a stat that a reply does not contain keeps its known value.
@@ -66,7 +66,7 @@ class Ledger:
         return (self._read(each) for each in self._packed if each not in self._not_found)
 
     def restore(self, rows: Iterable[Row], at: float) -> None:
-        """Take in what was saved; counts nothing. Raises `ValueError` for a row that cannot be read."""
+        """Add saved operations; counts nothing. Raises `ValueError` for a row that cannot be read."""
         for operation_id, packed, marks in rows:
             entry = unpack(operation_id, packed)
             if entry.operation.created_at < self._window.start:  # the window was longer then
@@ -83,7 +83,7 @@ class Ledger:
                 self._store.marks[operation_id] = unpack_marks(marks)
 
     def absorb(self, reply: Operation, at: float) -> None:
-        """Take in what a reply said at `at`. The same reply again changes nothing."""
+        """Apply a reply that arrived at `at`. The same reply again changes nothing."""
         if reply.created_at < self._window.start:
             return
         is_final = reply.is_final
@@ -136,7 +136,7 @@ class Ledger:
         return Changes(rows, forgotten, self._coverage, self._counters.frozen())
 
     def restore_changes(self, changes: Changes) -> None:
-        """These changes could not be saved: the next ones contain them."""
+        """Take back changes that could not be saved; `take_changes` returns them again."""
         self._store.restore_changes((row.id for row in changes.rows), changes.forgotten)
 
     def counts(self) -> Counts:
@@ -155,7 +155,7 @@ class Ledger:
         return {name: rolling.total() for name, rolling in self._recent.items()}
 
     def count_created_before(self, instant: float) -> int:
-        """To the minute, which is enough to plan pages."""
+        """Number of operations created before `instant`, rounded to a minute: enough to plan pages."""
         return self._store.count_created_before(instant)
 
     def oldest_unfinished(self) -> dict[str, float]:
@@ -176,7 +176,7 @@ class Ledger:
         return unpack(operation_id, self._packed[operation_id]).operation
 
     def _add(self, operation: Operation, packed: bytes, at: float) -> None:
-        """An unknown operation is a baseline, or counts from zero."""
+        """Add an unknown operation: it is a baseline, or counts from zero."""
         if not self._is_baseline(operation):
             self._counters.add("operations")
             self._counters.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
@@ -192,7 +192,7 @@ class Ledger:
     def _update(self, known: Entry, reply: Operation, at: float) -> None:
         before = known.operation
         if reply.updated_at < before.updated_at:
-            self._raise_marks(before, reply)  # what it says was true once
+            self._raise_marks(before, reply)  # an older reply was correct at its time
             after = before
         else:
             after = _succeed(before, reply)

@@ -1,7 +1,7 @@
-"""Ids by rank: the first few of very many, without looking at the others. Pure.
+"""Ids by rank: finds the first few of very many without sorting all of them. Pure.
 
-A heap in which what no longer holds stays until it comes up, or outnumbers what does. Must not know what a
-rank is made of.
+A heap with lazy deletion: an outdated entry stays until it is popped, or until outdated entries outnumber
+the current ones. Must not know what a rank is made of.
 """
 
 import heapq
@@ -32,7 +32,7 @@ class Ranking(Generic[Rank]):
         found: list[tuple[Rank, str]] = []
         while self._heap and len(found) < count:
             best = heapq.heappop(self._heap)
-            # A rank that was left and taken again is here twice, side by side.
+            # An id that returned to an earlier rank has two equal entries, popped one after the other.
             if self._ranks.get(best[1]) == best[0] and best not in found[-1:]:
                 found.append(best)
         for best in found:

@@ -1,4 +1,4 @@
-"""What is saved of an account, as plain values that the ledger, the poller and the storage share.
+"""The saved state of an account, as plain values that the ledger, the poller and the storage share.
 
 Must not know how or where it is saved.
 """
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What has changed in a ledger since its changes were last taken. Nothing that follows alters it."""
+    """Changes of a ledger since they were last taken; later changes do not alter this value."""
 
     rows: Collection[Row]
     forgotten: Collection[str]
@@ -45,7 +45,7 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an account's polls have come."""
+    """The last success and the listed intervals of an account."""
 
     last_success_at: float
     """Unix time."""
@@ -54,10 +54,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Everything that a former process left of an account."""
+    """The complete state of an account as an earlier process saved it."""
 
     progress: Progress
     coverage: float
     counts: Counts
     rows: Iterable[Row]
-    """To be read once."""
+    """Can be iterated once."""

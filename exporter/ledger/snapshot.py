@@ -1,6 +1,6 @@
-"""What a poll found, as one frozen value that readers may keep: pure, made from the ledger.
+"""The result of a poll as one frozen value, made from the ledger. Pure.
 
-Must not know of Prometheus: names of metrics and labels are the table's affair.
+Must not know Prometheus; `metrics.families` defines the names of metrics and labels.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from exporter.ledger.totals import Totals
 from exporter.operation import Operation
 
 RECENT_AGES: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
-"""The parts of the window that have sums of their own, by their label value."""
+"""The parts of the window that have totals of their own, by their label value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Snapshot:
     oldest_created_at: Mapping[str, float]
     """Of the oldest non-final operation, by status; a status without one is missing."""
     top_failing: tuple[Operation, ...]
-    """Most failed and undelivered mail first."""
+    """Operations with failed or undelivered emails; those with the most come first."""
     tracked_operations: int
     counts: Counts
-    """What was counted, as far as it is safe from a crash."""
+    """The counters as they were last saved."""
 
 
 def summarise(ledger: Ledger, now: float, *, top_failing: int, counts: Counts) -> Snapshot:

@@ -23,9 +23,9 @@ class OperationStore:
         self.packed: dict[str, bytes] = {}
         """To be read only; `add`, `replace` and `remove` change it."""
         self.marks: dict[str, Marks] = {}
-        """Of the operations with a value below its high-water mark."""
+        """High-water marks of the operations with a value below its mark."""
         self.changed: dict[str, None] = {}
-        """Ids of what must be saved; a new or changed operation is added here."""
+        """Ids of operations to save; callers add new and changed ones."""
         self._forgotten: dict[str, None] = {}
         self._buckets: defaultdict[int, dict[str, None]] = defaultdict(dict)  # ids by minute of creation
 
@@ -40,7 +40,7 @@ class OperationStore:
             self.changed[operation_id] = None
 
     def remove_created_between(self, start: float, end: float) -> Iterator[tuple[str, bytes]]:
-        """Remove and give what was created before `end`; nothing in the store is older than `start`."""
+        """Remove and yield the operations created before `end`; none in the store is older than `start`."""
         for bucket in self._minutes(start, end):
             ids = self._buckets[bucket]
             for operation_id in [each for each in ids if created_at(self.packed[each]) < end]:
@@ -52,7 +52,7 @@ class OperationStore:
                 del self._buckets[bucket]
 
     def forget(self, operation_id: str) -> None:
-        """What is saved of it must be deleted."""
+        """Mark an operation for deletion from the saved state."""
         self.changed.pop(operation_id, None)
         self._forgotten[operation_id] = None
 
@@ -64,13 +64,13 @@ class OperationStore:
                     yield operation_id
 
     def count_created_before(self, instant: float) -> int:
-        """To the minute."""
+        """Number of operations created before `instant`, rounded to a minute."""
         boundary = int(instant // _BUCKET_SECONDS)
         younger = [bucket for bucket in self._buckets if bucket >= boundary]  # these are fewer
         return len(self.packed) - sum(len(self._buckets[bucket]) for bucket in younger)
 
     def take_changes(self) -> tuple[Collection[Row], Collection[str]]:
-        """What must be saved and what must be deleted; both are empty in the store afterwards."""
+        """Rows to save and ids to delete; both are empty in the store afterwards."""
         changed, self.changed = self.changed, {}
         forgotten, self._forgotten = self._forgotten, {}
         packed = list(map(self.packed.__getitem__, changed))
@@ -78,12 +78,12 @@ class OperationStore:
         return _Rows(changed, packed, marks), forgotten.keys() - changed.keys()
 
     def restore_changes(self, rows: Iterable[str], forgotten: Iterable[str]) -> None:
-        """These ids could not be saved, or deleted: they are due again, unless that has changed since."""
+        """Mark ids again that could not be saved or deleted, unless they have changed since."""
         self.changed.update(dict.fromkeys(each for each in rows if each in self.packed))
         self._forgotten.update(dict.fromkeys(each for each in forgotten if each not in self.packed))
 
     def _minutes(self, start: float, end: float) -> list[int]:
-        """Those that hold operations."""
+        """The minutes between two instants that have operations."""
         first, last = int(start // _BUCKET_SECONDS), int(end // _BUCKET_SECONDS)
         if last - first < len(self._buckets):
             return [bucket for bucket in range(first, last + 1) if bucket in self._buckets]
@@ -92,7 +92,7 @@ class OperationStore:
 
 
 class _Rows(Collection[Row]):
-    """Made one by one as they are read: after a first poll there are a million."""
+    """Builds each row when it is iterated: a first poll may have a million."""
 
     def __init__(self, ids: Mapping[str, None], packed: Sequence[bytes], marks: Mapping[str, Marks]) -> None:
         self._ids = ids

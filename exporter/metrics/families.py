@@ -30,7 +30,7 @@ _ACCOUNT: Final = ("account",)
 
 @dataclass(frozen=True, slots=True)
 class PolledGauge:
-    """A gauge whose samples are read off an account's last published snapshot."""
+    """A gauge whose samples come from an account's last published snapshot."""
 
     kind: ClassVar = "gauge"
     name: str

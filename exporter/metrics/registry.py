@@ -1,9 +1,9 @@
 """All metrics of one process, in three registries that change at different times.
 
-It gets events and frozen snapshots. It must not know HTTP, Twilio's replies or how the text is written.
+Receives events and frozen snapshots. Must not know HTTP, Twilio's replies or how the text is written.
 
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
-Rule 2: surviving counters show zero, or what the state held, until one scrape has seen that.
+Rule 2: surviving counters show zero, or their restored values, until one scrape has read them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,7 +67,7 @@ class Metrics:
         return self._own.changes
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show what the state held. The account's counters start from there."""
+        """Show a restored snapshot. The account's counters start from its values."""
         self._shown[account] = snapshot.counts
         self._show(account, snapshot)
 

@@ -1,6 +1,6 @@
-"""Between polling and serving: every event and snapshot goes to metrics, account status, log and watchdog.
+"""The hub: passes every event and snapshot of polling to the observers.
 
-Must not contain polling or the web service.
+The observers are metrics, account status, log and watchdog. Must not contain polling or the web service.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SnapshotObserver: TypeAlias = Callable[[str, Snapshot], None]
 
 
 class Hub:
-    """Of all accounts of this process. Observers may be added at any time."""
+    """Holds the observers of all accounts of this process. Observers may be added at any time."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class Hub:
             observe(account, snapshot)
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show the snapshot of a former process."""
+        """Show the snapshot that an earlier process saved."""
         self.metrics.restore(account, snapshot)
         self.statuses.publish(account, snapshot)
 

@@ -1,13 +1,13 @@
-"""An incident: something that comes and goes, perhaps many times a minute. Pure; times are arguments.
+"""An incident: a condition that may recur many times a minute, such as throttling. Pure; times are arguments.
 
-It begins when it first happens, and is over when it has not happened for a while, so that the log has two
-lines for it instead of two for each time.
+It begins with the first occurrence and is over after a time without one, so that the log has two lines for
+the incident instead of two for each occurrence.
 """
 
 from typing import Final, NamedTuple
 
 QUIET_SECONDS: Final = 600.0
-"""An incident is over after this time without it."""
+"""An incident is over after this time without an occurrence."""
 
 
 class Over(NamedTuple):
@@ -19,16 +19,16 @@ class Over(NamedTuple):
 
 
 class Incident:
-    """Whether there is one now, and since when."""
+    """Tracks the occurrences of one condition."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._times = 0
         self.until = 0.0
-        """Unix time at which it last happened, or last ended."""
+        """Unix time at which the condition last occurred or ended."""
 
     def happens(self, at: float) -> bool:
-        """Whether an incident begins with it."""
+        """Record an occurrence; returns whether an incident begins with it."""
         begins = self._since is None
         if begins:
             self._since, self._times = at, 0
@@ -37,7 +37,7 @@ class Incident:
         return begins
 
     def over(self, now: float) -> Over | None:
-        """The incident, if it has been quiet for long enough; given once."""
+        """The incident, if it is over; returned once."""
         if self._since is None or now - self.until < QUIET_SECONDS:
             return None
         over = Over(self._since, self.until, self._times)

@@ -1,6 +1,6 @@
-"""Events as log lines, edges only: when something broke and when it recovered.
+"""The log observer: writes a log line when something fails and when it recovers, not for each event.
 
-No event contains a secret, a page token or the body of a reply, and no line must.
+Rule: no line may contain a secret, a page token or the body of a reply. Events contain none of these.
 """
 
 from logging import DEBUG, ERROR, INFO, WARNING
@@ -28,14 +28,14 @@ _PAGES_BETWEEN_LINES: Final = 20
 
 
 class LogObserver:
-    """Logs what changed; the account status holds what was before."""
+    """Logs changes; the account status provides the state before an event."""
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
         self._throttling = {account: _Throttling() for account in statuses.accounts}
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
-        self._odd_fields: set[tuple[str, str]] = set()
-        """Accounts and fields of rows that were left out: the same row comes back with every poll."""
+        self._unreadable_fields: set[tuple[str, str]] = set()
+        """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -73,13 +73,13 @@ class LogObserver:
     def _log_rows(self, event: RowsUnreadable) -> None:
         for path in event.paths:
             field = event.account, path.partition("]")[2]
-            if field not in self._odd_fields:
-                self._odd_fields.add(field)
+            if field not in self._unreadable_fields:
+                self._unreadable_fields.add(field)
                 line(WARNING, "row cannot be read and is left out", account=event.account, path=path)
 
 
 class _Throttling:
-    """The pauses of one account as incidents."""
+    """Logs the pauses of one account as incidents."""
 
     def __init__(self) -> None:
         self._incident = Incident()
@@ -117,7 +117,7 @@ class _Throttling:
 
 
 class _FailingFetches:
-    """Of one account: polls in which a fetch failed, as incidents."""
+    """Logs the polls of one account in which a fetch failed, as incidents."""
 
     def __init__(self) -> None:
         self._incident = Incident()
@@ -212,7 +212,7 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
                 failed_seconds=round(poll.finished_at - (status.failing_since or poll.finished_at)),
             )
         case Edge.FIRST_SUCCESS:
-            # After a restart fewer are listed than are tracked: the state holds the others.
+            # After a restart fewer operations are listed than tracked: the others come from the state.
             line(
                 INFO,
                 "first poll succeeded",

@@ -1,6 +1,6 @@
-"""The status of each account, folded from events: for the edges in the log, and for the status page.
+"""The status of each account, updated by events: used by the log observer and the status page.
 
-Pure; times come with the events. Must not contain text.
+Pure; events contain their times. Must not contain text for users.
 """
 
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ from exporter.ledger.snapshot import Snapshot
 
 
 class Edge(Enum):
-    """A change that is worth a line in the log."""
+    """A change of the status that is logged."""
 
     FIRST_SUCCESS = auto()
     BROKE = auto()
     BROKE_OTHERWISE = auto()
-    """The poll before failed, too, but with another outcome."""
+    """The previous poll failed as well, with another outcome."""
     RECOVERED = auto()
     STATE_BROKE = auto()
     STATE_RECOVERED = auto()
@@ -42,7 +42,7 @@ class AccountStatus:
     """`None` between polls."""
     listed_pages: int = 0
     listed_operations: int = 0
-    """Both of the poll under way."""
+    """Both count the current poll."""
     next_poll_at: float | None = None
     error: TwilioError | None = None
     """What ended the last poll; `None`: it succeeded, or there was none."""
@@ -50,16 +50,16 @@ class AccountStatus:
     """Class name of the internal error that ended the last poll."""
     failing_since: float | None = None
     failed_polls: int = 0
-    """In a row. This and `failing_since` are of the last failure, which may be over."""
+    """Consecutive failed polls. This and `failing_since` describe the last failure, which may be over."""
     state_error: StateError | None = None
     """Why the last save failed; `None`: it succeeded."""
     has_succeeded: bool = False
-    """In this process; the snapshot may be of a former one."""
+    """Whether a poll of this process succeeded; the snapshot may come from an earlier process."""
     snapshot: Snapshot | None = None
 
     @property
     def last_success_at(self) -> float | None:
-        """Start of the poll that the snapshot is of."""
+        """Start of the poll that produced the snapshot."""
         return self.snapshot.as_of if self.snapshot else None
 
     @property

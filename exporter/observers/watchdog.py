@@ -16,7 +16,7 @@ SILENT_INTERVALS: Final = 5
 
 
 class Watchdog:
-    """`patience`: seconds added for a single request."""
+    """`patience`: seconds added to the allowed silence, for a single request."""
 
     def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Watchdog:
         self._last_event_at[event.account] = self._clock.monotonic()
 
     def reason(self) -> str | None:
-        """Which scheduler hangs; `None`: none does."""
+        """A message that names the hanging scheduler; `None` if none hangs."""
         now = self._clock.monotonic()
         for account, last_event_at in self._last_event_at.items():
             silent = now - last_event_at

@@ -1,4 +1,4 @@
-"""What one poll has done so far, as the parts of the poll add to it."""
+"""The progress of the poll that is running; reader and fetcher update it."""
 
 from dataclasses import dataclass, field
 
@@ -8,25 +8,25 @@ from exporter.errors import TwilioError
 @dataclass(slots=True)
 class CurrentPoll:
     as_of: float
-    """Unix time at which the poll began. The poll may not have seen operations created later."""
+    """Unix time at which the poll started. Operations created later may be missing."""
     started: float
     """The same instant, monotonic."""
     pages: int = 0
     listed: int = 0
-    """Rows."""
+    """Rows listed."""
     listed_unfinished: set[str] = field(default_factory=set)
-    """Ids of the non-final operations among them."""
+    """Ids of the non-final operations in the listed rows."""
     fetched: int = 0
     failed: int = 0
-    """Fetches, each after its retries."""
+    """Failed fetches, each after its retries."""
     failed_in_a_row: int = 0
     fetch_error: TwilioError | None = None
-    """Why the last of them failed."""
+    """The error of the last failed fetch."""
     skipped: int = 0
     """Non-final operations that were not fetched because time ran out."""
 
     def note_failure(self, error: TwilioError) -> None:
-        """Of a fetch."""
+        """Record a failed fetch."""
         self.failed += 1
         self.failed_in_a_row += 1
         self.fetch_error = error

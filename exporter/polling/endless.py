@@ -1,7 +1,4 @@
-"""Recognising a listing that never ends: pure.
-
-Must not contain requests.
-"""
+"""Detects a listing that never ends. Pure; must not contain requests."""
 
 from collections.abc import Iterable
 from typing import Final

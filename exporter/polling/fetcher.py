@@ -44,7 +44,7 @@ class Fetcher:
         self._fetched_at: dict[str, float] = {}  # monotonic, of non-final operations
 
     async def fetch_unfinished(self, ledger: Ledger, current: CurrentPoll) -> None:
-        """Those that this poll did not list first. Raises `Unauthorized`."""
+        """Fetch non-final operations, first those that this poll did not list. Raises `Unauthorized`."""
         queue = deque(await offload(ledger, partial(self._fetch_order, ledger, current)))
         refused: list[Unauthorized] = []
         # An error raised through the group could swallow a cancellation that comes at the same moment.
@@ -56,7 +56,7 @@ class Fetcher:
         current.skipped += len(queue)
 
     def _fetch_order(self, ledger: Ledger, current: CurrentPoll) -> list[str]:
-        """Of equals, the one whose last reply is oldest comes first."""
+        """Ids in the order of fetching; of equals, the one with the oldest reply comes first."""
         unfinished = ledger.unfinished()
         self._fetched_at = {each: at for each, at in self._fetched_at.items() if each in unfinished}
         return sorted(
@@ -71,7 +71,7 @@ class Fetcher:
     async def _fetch_on(
         self, queue: deque[str], refused: list[Unauthorized], ledger: Ledger, current: CurrentPoll
     ) -> None:
-        """One of the workers that empty the queue."""
+        """A worker that takes operations from the queue until it is empty."""
         stop_at = current.started + self._seconds
         while queue and not refused and self._clock.monotonic() < stop_at:
             if current.failed_in_a_row >= FAILURES_TO_STOP_AT:

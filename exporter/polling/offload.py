@@ -1,4 +1,4 @@
-"""Work on a ledger, in a thread where the ledger is large.
+"""Runs work on a ledger, in a thread if the ledger is large.
 
 Must not contain the work itself.
 """
@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from exporter.ledger.ledger import Ledger
 
 LARGE_LEDGER: Final = 20_000
-"""Operations. Work on fewer takes the event loop a few milliseconds."""
+"""Operations. Work on fewer blocks the event loop for a few milliseconds only."""
 
 T = TypeVar("T")
 

@@ -89,9 +89,9 @@ class Poller:
         return Restored(ledger, saved.progress, saved.counts)
 
     def resume(self, restored: "Restored") -> Snapshot:
-        """Continue where a former process stopped; returns its snapshot, as of its last success."""
+        """Continue from the saved state; returns its snapshot, as of its last success."""
         self._ledger, self._progress = restored.ledger, restored.progress
-        # Not the ledger's: with a shorter window some operations have just expired, which is not saved yet.
+        # Not `ledger.counts()`: with a shorter window operations have just expired, which is not saved yet.
         self._safe_counts = restored.counts
         return self._summarise(self._progress.last_success_at)
 
@@ -115,7 +115,7 @@ class Poller:
         return snapshot
 
     async def save(self) -> None:
-        """Save what has changed. Until a save succeeds the counters are frozen: shown values must survive."""
+        """Save the changes. Counters are frozen until a save succeeds, because shown values must be saved."""
         if self._store is not None and self._progress.last_success_at == NEVER:
             return
         taken: list[Changes] = []
@@ -143,8 +143,8 @@ class Poller:
     def _begin(self, now: float) -> None:
         """Coverage begins with the first poll that lists anything: until then the clock may still be set.
 
-        It begins by the clock of Twilio, where a reply shows it. By a local clock an hour ahead, the
-        mail of that hour would be lost; by one an hour behind, mail of before would be counted.
+        It begins by Twilio's clock if a reply has a `Date`. With a local clock an hour ahead, the emails of
+        that hour would be lost; with one an hour behind, older emails would be counted.
         """
         has_listed = self._progress.listed_intervals or len(self._ledger)
         if self._progress.last_success_at == NEVER and not has_listed:
@@ -180,7 +180,7 @@ class Poller:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Ledger and progress as a former process left them."""
+    """Ledger and progress as an earlier process saved them."""
 
     ledger: Ledger
     progress: Progress

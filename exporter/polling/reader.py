@@ -27,11 +27,11 @@ PATIENCE_SHARE: Final = 0.25
 """Share of the interval: the minimum time that each page of a long listing has for its retries."""
 
 MAX_PAGES: Final = 5000
-"""Of one range. A longer listing is treated as endless."""
+"""Pages of one range. A longer listing is treated as endless."""
 
 
 LARGEST_ROUNDING_SECONDS: Final = 2.0
-"""Up to this difference the clocks may agree."""
+"""A difference between 0 and this may be rounding: the clocks may agree."""
 
 
 class ListApi(Protocol):
@@ -91,7 +91,7 @@ class Reader:
                 self._emit(ListingProgressed(self._account, current.pages, current.listed))
 
     async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
-        """Forgetting is final, so it waits for a reply whose `Date` was compared with the local clock."""
+        """Advance the ledger. Forgetting is final, so this waits for a reply whose `Date` was checked."""
         clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
             raise Malformed(f"the local clock was set by {clock_was_set_by:.0f} s during the poll")
@@ -113,7 +113,7 @@ class Reader:
                 return
 
     def _give_up_at(self, started: float) -> float:
-        """Monotonic."""
+        """Instant of the monotonic clock at which the next page may no longer be retried."""
         interval = self._poll.interval
         return max(started + interval, self._clock.monotonic() + PATIENCE_SHARE * interval)
 
@@ -130,7 +130,7 @@ class Reader:
 
 
 def _is_rounding(skew: float) -> bool:
-    """A `Date` is cut to whole seconds, and a reply takes a while to arrive."""
+    """Whether a skew may be rounding: a `Date` has whole seconds, and a reply takes time to arrive."""
     return 0 <= skew <= LARGEST_ROUNDING_SECONDS
 
 

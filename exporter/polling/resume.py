@@ -1,4 +1,4 @@
-"""Resuming from the state file: opening the file, and continuing where a former process stopped.
+"""Opens the state file and resumes polling from the state that an earlier process saved.
 
 Part of the composition root, like `app`. Rule: a file that is damaged for one account is not used for any.
 """
@@ -38,7 +38,7 @@ async def open_storage(
 async def resume_pollers(
     pollers: Sequence[Poller], storage: Storage, clock: Clock
 ) -> list[tuple[str, Snapshot]]:
-    """Let the pollers continue where a former process stopped; returns its snapshots, by account."""
+    """Restore the pollers from the saved state; returns the snapshot of each restored account."""
     try:
         found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
     except DamagedError as error:

@@ -1,11 +1,11 @@
-"""When an account is polled: at every interval, less often while polls fail in a way that repeats itself.
+"""Decides when an account is polled: at every interval, less often after errors that are likely to repeat.
 
 Uses callables only; must not know what a poll does.
 
-Rule 1: no error in a poll ends the scheduler. A programming error is reported, and the next poll comes.
-Rule 2: polls start on a grid of intervals. A poll that overran takes the grid points that it covered, and
-moves none.
-Rule 3: something is reported at every grid point, so that silence means that the scheduler hangs.
+Rule 1: no error in a poll ends the scheduler. An internal error is reported, and polling continues.
+Rule 2: polls start on a fixed grid of intervals. A poll that overruns skips grid points and does not shift
+them.
+Rule 3: an event is emitted at every grid point, so that silence means that the scheduler hangs.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,19 +16,19 @@ from exporter.errors import Malformed, Truncated, TwilioError, Unauthorized
 from exporter.events import Observer, PollCrashed, PollScheduled
 
 REPEATING: Final = (Unauthorized, Malformed, Truncated)
-"""Errors that the next poll will probably meet again, at the full cost of its requests."""
+"""Errors that the next poll would probably repeat, at the full cost of its requests."""
 
 LONGEST_WAIT_SECONDS: Final = 900.0
-"""Between the starts of two polls, however often they failed; an interval, where that is longer."""
+"""Maximum time between the starts of two polls after such errors; a longer interval is not shortened."""
 
 
 def first_poll_after(index: int, accounts: int, interval: float) -> float:
-    """Seconds: the first polls of all accounts are spread over one interval, in the order of the settings."""
+    """Seconds until an account's first poll: all first polls are spread evenly over one interval."""
     return interval * index / accounts
 
 
 class Scheduler:
-    """Of one account; `poll` raises the `TwilioError` that ended it, having reported it."""
+    """Schedules the polls of one account. `poll` reports the `TwilioError` that ended it, and raises it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Scheduler:
             await self._sleep_until(due, due + self._interval * max(0.0, intervals_to_next))
 
     async def attempt(self) -> bool:
-        """One poll; whether it succeeded. What went wrong is reported."""
+        """Poll once; returns whether it succeeded. Errors are reported, not raised."""
         try:
             await self._poll()
         except TwilioError as error:
@@ -84,7 +84,7 @@ class Scheduler:
         return isinstance(self._error, Unauthorized) and await self._credential_renewed()
 
     def _intervals_to_next(self) -> float:
-        """Twice as many after each poll that ended with one of `REPEATING`; one after any other."""
+        """Doubled after each poll that ended with one of `REPEATING`; one after any other."""
         if not isinstance(self._error, REPEATING):
             return 1.0
         longest = max(1.0, LONGEST_WAIT_SECONDS // self._interval)

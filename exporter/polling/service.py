@@ -26,7 +26,7 @@ from exporter.twilio.transport import open_transport
 
 
 class Polling:
-    """Of all accounts of this process."""
+    """Builds what is needed to poll the accounts of this process."""
 
     def __init__(self, settings: Settings, clock: Clock, hub: Hub) -> None:
         self._settings = settings
@@ -42,11 +42,11 @@ class Polling:
             hub.watch_rate_limiter(name, rate_limiter)
         self._credentials = [Credential(each.name, each.credential, hub.emit) for each in accounts]
         self.reloads = [credential.reload for credential in self._credentials]
-        """Each reads a secret again, or raises `CredentialError` and keeps the old one in use."""
+        """Functions that read a secret again, or raise `CredentialError` and keep the old one in use."""
 
     @asynccontextmanager
     async def schedulers(self, storage: Storage | None = None) -> AsyncIterator[list[Scheduler]]:
-        """A scheduler for each account. They continue from `storage`, and are saved at the end."""
+        """A scheduler for each account. Accounts resume from `storage`, and are saved at the end."""
         async with self._clients() as clients:
             pollers = [self._poller(client, storage) for client in clients]
             if storage is not None:
@@ -57,7 +57,7 @@ class Polling:
                 await asyncio.gather(*(poller.close() for poller in pollers))
 
     async def check(self) -> list[Verdict]:
-        """Whether the credential of each account works, and the cost of polling it."""
+        """Check the credential of each account and estimate the cost of polling it."""
         poll, api = self._settings.poll, self._settings.api
         listing = listing_of(poll)
         limits = Limits(poll.interval, api.requests_per_second, api.concurrency)
@@ -80,7 +80,7 @@ class Polling:
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[list[Client]]:
-        """One for each account, each with its own session."""
+        """A client for each account, each with its own session."""
         api = self._settings.api
         async with AsyncExitStack() as sessions:
             yield [

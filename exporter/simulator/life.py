@@ -57,7 +57,7 @@ def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = Tr
     status, updated_at = "scheduled", life.created_at
     counts = [0] * len(STATS)
     counts[TOTAL] = counts[RECIPIENTS] = counts[SCHEDULED] = life.emails
-    for at, source, target, emails, attempts, turned in life.events:
+    for at, source, target, emails, attempts, new_status in life.events:
         if at > now:
             break
         counts[source] -= emails
@@ -65,5 +65,5 @@ def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = Tr
         counts[ATTEMPTS] += attempts
         if updated_moves_after_final or status not in FINAL_STATUSES:
             updated_at = at
-        status = turned or status
+        status = new_status or status
     return Operation(life.id, status, life.created_at, updated_at, Stats(*counts))

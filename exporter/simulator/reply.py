@@ -1,7 +1,6 @@
 """Replies as data: Twilio's JSON for operations and errors, and how a reply is delivered.
 
-Pure. It is written from Twilio's published reference, not from the exporter's protocol module, as a second
-opinion.
+Pure. It is written from Twilio's published reference, independently of the exporter's protocol module.
 """
 
 import json

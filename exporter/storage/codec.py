@@ -1,8 +1,8 @@
-"""What is saved as text and bytes, and the checksums that cover it. Pure; must not know of SQLite.
+"""Encodes the saved state as text and bytes, with checksums. Pure; must not know SQLite.
 
 Every row of an operation has a checksum of its own. The row of an account covers the set of its operations by
-their number and the sum of their checksums, and one row covers the set of accounts in the same way: rows that
-are sound by themselves, but were not saved together, do not add up.
+their number and the sum of their checksums, and one row covers the set of accounts in the same way. This
+detects rows that are valid by themselves but were not saved together.
 """
 
 import json
@@ -20,7 +20,7 @@ _LATEST: Final = 4e9  # the year 2096: no poll has succeeded after it
 
 
 class Digest(NamedTuple):
-    """Of a set of rows, in any order; it changes by difference."""
+    """Covers a set of rows in any order; it is updated by differences."""
 
     rows: int = 0
     checksum: int = 0
@@ -50,7 +50,7 @@ class AccountRow:
         return checksum_of(self.name, self.coverage, self.counts, self.progress, *self.operations)
 
     def decoded(self) -> tuple[Progress, float, Counts]:
-        """Raises `ValueError` for what no exporter can have saved."""
+        """Raises `ValueError` for values that no exporter can have saved."""
         try:
             return _read_progress(self.progress), _finite(self.coverage), _read_counts(self.counts)
         except (TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -65,7 +65,7 @@ class AccountRow:
 def encode_account(
     name: str, coverage: float, counts: Counts, progress: Progress, operations: Digest
 ) -> AccountRow:
-    """Raises `ValueError` for a number that JSON has no word for."""
+    """Raises `ValueError` for a number that JSON cannot represent."""
     return AccountRow(name, coverage, _counts_text(counts), _progress_text(progress), operations)
 
 
@@ -101,9 +101,9 @@ def sealed(account: str, rows: Iterable[Row]) -> list[tuple[str, str, bytes, byt
 def unsealed(
     account: str, rows: Iterable[tuple[bytes, bytes, bytes | None, int]], expected: Digest | None
 ) -> Iterator[Row]:
-    """Rows whose checksums are right, and which add up; `None`: nothing is known about their set.
+    """Yields rows and checks their checksums, and at the end their digest; `None`: the digest is unknown.
 
-    Raises `ValueError` as soon as that is not so. SQLite gives any type in place of another.
+    Raises `ValueError` at the first mismatch. A damaged SQLite file may contain a value of any type.
     """
     start = crc32(account.encode())
     number = total = 0
@@ -127,7 +127,7 @@ def _row_checksum(start: int, operation_id: bytes, packed: bytes, marks: bytes |
 
 
 def _finite(value: Any) -> float:
-    """As it is, so that an integer stays one; `True` is not a number."""
+    """The value unchanged, so that an integer stays one; `True` is not a number."""
     if type(value) not in {int, float} or not math.isfinite(value):
         raise ValueError("not a finite number")
     finite: float = value
@@ -139,7 +139,7 @@ def _counts_text(counts: Counts) -> str:
 
 
 def _read_counts(text: str) -> Counts:
-    """Counters that this version lacks are left out, those that it adds are at zero."""
+    """Counters that this version does not have are dropped; counters that it adds start at zero."""
     counts = {(name, label): _finite(value) for name, label, value in json.loads(text)}
     if any(value < 0 for value in counts.values()):
         raise ValueError("a counter is negative")

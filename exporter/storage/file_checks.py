@@ -1,7 +1,7 @@
-"""Whether a file is ours, before and after SQLite has opened it, and what SQLite's errors mean.
+"""Checks whether a file is a usable state file, before and after SQLite opens it; translates SQLite's errors.
 
-A file of a newer version or of another program is refused and not touched. A file of ours that cannot be read
-is damaged. Must not know what is saved.
+A file of a newer version or of another program is refused and not changed. An unreadable state file is
+damaged. Must not know what is saved.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.storage.schema import APPLICATION_ID, SCHEMA_VERSION, read_contents, version_of
 
 SUFFIXES: Final = ("", "-journal", "-wal", "-shm")
-"""Of the file itself and of what SQLite keeps beside it."""
+"""Suffixes of the state file and of the files that SQLite keeps beside it."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
@@ -30,7 +30,7 @@ _DAMAGED: Final = frozenset(
         sqlite3.SQLITE_LOCKED,  # with one connection only damage can conflict with it
     }
 )
-"""Primary result codes that say something about the content (https://www.sqlite.org/rescode.html)."""
+"""Primary result codes for damaged content (https://www.sqlite.org/rescode.html)."""
 
 
 _WRITE_ERRORS: Final = frozenset(
@@ -39,7 +39,7 @@ _WRITE_ERRORS: Final = frozenset(
 
 
 def check_header(path: Path) -> None:
-    """Look at the file before SQLite does: opening may already write, and a foreign file must not be touched.
+    """Check the file before SQLite opens it: opening may write, and a foreign file must not be changed.
 
     Raises `RefusedError`, `DamagedError`.
     """
@@ -52,9 +52,7 @@ def check_header(path: Path) -> None:
             header = file.read(_HEADER_BYTES)
             file.seek(0)
             chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
-            zeros = all(
-                chunk.count(0) == len(chunk) for chunk in chunks
-            )  # a disk image only begins with them
+            zeros = all(chunk.count(0) == len(chunk) for chunk in chunks)  # a disk image may begin with zeros
     except FileNotFoundError:
         return
     except OSError as error:
@@ -109,7 +107,7 @@ def check_pages(connection: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def opening(path: Path) -> Iterator[None]:
-    """Everything that is raised while a file is opened and checked becomes an error of `translated`."""
+    """Translate every exception that opening and checking a file may raise."""
     try:
         yield
     except sqlite3.Error as error:
@@ -127,7 +125,7 @@ def opening(path: Path) -> Iterator[None]:
 
 
 def translated(error: sqlite3.Error, path: Path) -> RefusedError | DamagedError | StateError:
-    """`StateError`: the file is ours, and cannot be written just now."""
+    """The error for an exception of SQLite; `StateError`: a state file that cannot be written at present."""
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     code = extended & 0xFF
     if code == sqlite3.SQLITE_BUSY:
@@ -168,7 +166,7 @@ def bytes_on_disk(path: Path) -> int:
 
 
 def free_name(path: Path, stamp: str) -> Path:
-    """For a damaged file; what was set aside before is kept."""
+    """A new name for a damaged file; earlier damaged files are kept."""
     first = path.with_name(f"{path.name}.damaged-{stamp}")
     names = (first if number == 0 else first.with_name(f"{first.name}-{number}") for number in count())
     return next(name for name in names if not any(beside(name, suffix).exists() for suffix in SUFFIXES))

@@ -1,4 +1,4 @@
-"""The tables of the state file, of every version, and the steps that lead from one to the next.
+"""The tables of every version of the state file, and the migrations between versions.
 
 A new version adds its tables to `TABLES` and a step to `_STEPS`; `tests/storage/files` keeps a small file of
 each. The layout of packed rows is separate: the file contains it by name, and rows of another layout are
@@ -75,7 +75,7 @@ _V1_LAYOUT: Final = Layout(
 
 
 def version_of(connection: sqlite3.Connection) -> int | None:
-    """The version whose tables the file has, whatever its header says; 0: no tables, `None`: others."""
+    """The version by the tables, not by the header; 0: no tables, `None`: unknown tables."""
     found = connection.execute("SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE type != 'index'").fetchall()
     words = sorted((sql or b"").split() for (sql,) in found)
     if not words:
@@ -87,7 +87,7 @@ def version_of(connection: sqlite3.Connection) -> int | None:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """The tables of this version, without accounts."""
+    """Create the tables of this version, without accounts."""
     for table in TABLES[SCHEMA_VERSION]:
         connection.execute(table)
     write_contents(connection, LAYOUT, Digest(), first=True)
@@ -96,7 +96,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """From an older version to this one, within the caller's transaction. Raises `ValueError` for damage."""
+    """Migrate to this version, within the caller's transaction. Raises `ValueError` for damage."""
     for step in range(version, SCHEMA_VERSION):
         _STEPS[step](connection)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -163,7 +163,7 @@ def digest_of(accounts: Mapping[str, AccountRow]) -> Digest:
 def repack(
     connection: sqlite3.Connection, layout: Layout, accounts: Mapping[str, AccountRow]
 ) -> dict[str, AccountRow]:
-    """Convert every row from the layout of the file to that of this version; gives the new rows of accounts.
+    """Convert every row from the layout of the file to this version's; returns the new rows of accounts.
 
     Raises `ValueError` for a row that is damaged: a new checksum must not hide that.
     """
@@ -192,7 +192,7 @@ def repack(
 def _chunks(
     connection: sqlite3.Connection, account: str
 ) -> Iterator[list[tuple[bytes, bytes, bytes | None, int]]]:
-    """An account's rows by id; rows that are read may be replaced before the next chunk is."""
+    """An account's rows by id; the caller may replace the rows of a chunk before it reads the next one."""
     last = ""
     while chunk := connection.execute(
         "SELECT CAST(id AS BLOB), packed, marks, crc FROM operations WHERE account = ? AND id > ?"
@@ -204,7 +204,7 @@ def _chunks(
 
 
 def _from_1_to_2(connection: sqlite3.Connection) -> None:
-    """Accounts cover the set of their operations, and the file contains its layout."""
+    """Add a digest of its operations to each account, and the layout to the file."""
     accounts = {}
     for name, coverage, counts, progress, checksum in connection.execute(
         "SELECT name, coverage, CAST(counts AS BLOB), CAST(progress AS BLOB), crc FROM accounts"
@@ -228,4 +228,4 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
 
 
 _STEPS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2}
-"""From each version to the next."""
+"""The migration from each version to the next."""

@@ -1,4 +1,4 @@
-"""The state file: what survives a restart, in SQLite.
+"""The state file: stores in SQLite what survives a restart.
 
 One file for all accounts, one process for the file. Must not know what is counted, or when to save.
 
@@ -7,9 +7,9 @@ nothing; on disk before `save` returns (synchronous=FULL: after a power cut an o
 that fell).
 Rule 2: everything runs in one thread of its own, so that a slow disk never stops the event loop.
 Rule 3: the content of a file is never guessed. A file of a newer version or of another program is refused and
-not touched. A damaged file is renamed, and a new one is created.
-Rule 4: nothing is believed that was not saved together: checksums cover every row and every set of rows.
-Rule 5: a file that cannot be written keeps the exporter from saving, not from starting.
+not changed. A damaged file is renamed, and a new one is created.
+Rule 4: only rows that were saved together are loaded: checksums cover every row and every set of rows.
+Rule 5: if the file cannot be written, the exporter starts and cannot save.
 """
 
 import asyncio
@@ -72,32 +72,32 @@ class Storage:
         await self._run(self._open)
 
     async def load(self, account: str, build: Callable[[Saved], T]) -> T | None:
-        """What `build` makes of an account's state, in the file's thread; `None` when there is none.
+        """The result of `build` for an account's state, in the file's thread; `None` without a state.
 
-        Raises `DamagedError`, also for a `ValueError` of `build`; `RefusedError` for what is not a fault of
-        the content, such as a disk that cannot be read.
+        Raises `DamagedError`, also for a `ValueError` of `build`; `RefusedError` for other failures, such as
+        a disk that cannot be read.
         """
         return await self._run(self._load, account, build)
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
-        """All of it, or nothing. Raises `StateError`."""
+        """Save everything or nothing. Raises `StateError`."""
         await self._run(self._save, account, changes, progress)
 
     async def start_new_file(self, now: float) -> Path | None:
-        """Rename a damaged file and open a new one; gives the new name of the old one.
+        """Rename a damaged file and open a new one; returns the new name of the damaged one.
 
-        `None`: another process has done so meanwhile and left a file that can be used; it is open.
+        `None`: another process has already done so and left a usable file, which is now open.
         Raises `RefusedError`, also when another process has done so and uses the file.
         """
         return await self._run(self._start_new_file, now)
 
     async def close(self) -> None:
-        """Waits for a save that is running."""
+        """Close the file, after a save in progress."""
         await self._run(self._close)
         self._thread.shutdown()
 
     def bytes_on_disk(self) -> int:
-        """The file and what SQLite keeps beside it, as of the last save: a scrape waits for no disk."""
+        """Size of the file and its journal as of the last save: a scrape must not wait for the disk."""
         return self._bytes
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -158,7 +158,7 @@ class Storage:
                 del accounts[name]
 
     def _start_new_file(self, now: float) -> Path | None:
-        if self._connection is None:  # it was never ours, and may be another process's new file by now
+        if self._connection is None:  # never opened here; it may now be the new file of another process
             with contextlib.suppress(DamagedError):
                 self._open()
                 return None
@@ -176,15 +176,13 @@ class Storage:
         return aside
 
     def _writable(self) -> sqlite3.Connection:
-        """Tries again to open a file that could not be written at the start."""
+        """The connection; tries again to open a file that could not be written at the start."""
         if self._unwritable is not None:
             with contextlib.suppress(DamagedError, RefusedError):
                 self._open()
             if self._unwritable is not None:
                 raise self._unwritable
-            if (
-                self._accounts
-            ):  # counters have begun at zero without it, and must not replace what it contains
+            if self._accounts:  # counters started at zero without it, and must not overwrite its counters
                 self._close()
                 self._unwritable = StateError(f"{self._path} can be used again; restart the exporter")
                 raise self._unwritable
@@ -220,7 +218,7 @@ def _connect(path: Path, lock_seconds: float) -> sqlite3.Connection:
 
 
 def _made_current(connection: sqlite3.Connection, version: int) -> dict[str, AccountRow]:
-    """Tables and rows of this version, whatever was there; gives the accounts, checked."""
+    """Create, migrate or repack the tables as needed; returns the accounts, checked."""
     if version == schema.SCHEMA_VERSION:
         layout, digest = schema.read_contents(connection)
         accounts = schema.read_accounts(connection, digest)
@@ -245,7 +243,7 @@ def _built(row: AccountRow, build: Callable[[Saved], T], rows: Iterator[Row]) ->
 
 
 def _read_rows(connection: sqlite3.Connection, row: AccountRow) -> Generator[Row, None, None]:
-    """Raises `ValueError` for one that is not as it was saved, and at the end for a set that is not."""
+    """An account's rows. Raises `ValueError` for a wrong checksum, and at the end for a wrong digest."""
     # An open cursor would keep the file locked after `close`, for as long as an exception refers to it.
     with contextlib.closing(connection.cursor()) as rows:
         rows.execute(
@@ -257,7 +255,7 @@ def _read_rows(connection: sqlite3.Connection, row: AccountRow) -> Generator[Row
 def _write_rows(
     connection: sqlite3.Connection, account: str, changes: Changes, before: AccountRow | None
 ) -> Digest:
-    """The digest of all operations of the account afterwards."""
+    """Write the changes of an account; returns the digest of all its operations."""
     digest = before.operations if before else Digest()
     size = min(_CHUNK_ROWS, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 1)
     for forgotten in _chunked(changes.forgotten, size):
@@ -280,7 +278,7 @@ def _write_rows(
 
 
 def _saved_digest(connection: sqlite3.Connection, account: str, ids: Sequence[str]) -> Digest:
-    """Of those of the operations that are saved."""
+    """The digest of those of the operations that are saved."""
     marks = ",".join("?" * len(ids))
     (found,) = connection.execute(
         f"SELECT count(*), ifnull(sum(crc), 0) FROM operations WHERE account = ? AND id IN ({marks})",  # noqa: S608 - marks only

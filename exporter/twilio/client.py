@@ -52,11 +52,11 @@ class Credential(Protocol):
     """User name and secret of an account."""
 
     def pair(self) -> tuple[str, Secret]:
-        """The one in use. Raises `Unauthorized` when no secret could be read."""
+        """The pair in use. Raises `Unauthorized` when no secret could be read."""
         ...
 
     def refuse(self, pair: tuple[str, Secret]) -> None:
-        """Twilio answered 401 or 403 to this one."""
+        """Twilio answered 401 or 403 to this pair."""
         ...
 
     async def renewed(self) -> bool:

@@ -44,7 +44,7 @@ class Page(NamedTuple):
     unreadable: tuple[str, ...] = ()
     """JSON paths of the rows that were left out."""
     clock_skew_seconds: float | None = None
-    """Our clock less the reply's `Date`, as the client found it; `None` without one."""
+    """The local clock minus the reply's `Date`, added by the client; `None` without a `Date`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def read_page(body: bytes) -> Page:
     except (msgspec.ValidationError, UnicodeDecodeError):
         return _read_rows(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Unreadable(_foreign(body) or _reason(error)) from None
+        raise Unreadable(_not_json(body) or _reason(error)) from None
     return Page([_operation(row) for row in page.operations], page.pagination.next or None)
 
 
@@ -125,7 +125,7 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
     try:
         operation = _read_row(body, "$")
     except _UnreadableRowError as error:
-        raise Unreadable(_foreign(body) or str(error)) from None
+        raise Unreadable(_not_json(body) or str(error)) from None
     if operation.id != operation_id:
         raise Unreadable("the reply is about another operation than the requested one - at `$.id`")
     return operation
@@ -284,7 +284,7 @@ _OPERATION = msgspec.json.Decoder(_Operation)
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
-def _foreign(body: bytes) -> str | None:
+def _not_json(body: bytes) -> str | None:
     """What the body of a 200 is, if it is plainly not JSON."""
     start = body[:100].lstrip()
     if start.startswith(b"<"):

@@ -2,7 +2,7 @@
 
 Must not know what is served, nor how a socket becomes a connection.
 
-Rule: a connection counts until the operating system has closed its socket, whatever aiohttp thinks of it.
+Rule: a connection counts until its socket is closed, even if aiohttp has already dropped it.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ READ_SECONDS: Final = 60.0
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One client's."""
+    """The connection of one client."""
 
     address: str
     socket: socket
@@ -41,7 +41,7 @@ class Connection:
     """`None` during the TLS handshake."""
     is_of_scraper: bool = False
     is_answered: bool = True
-    """Whether no request is being worked on."""
+    """Whether no request is being handled."""
 
     @property
     def is_open(self) -> bool:
@@ -84,7 +84,7 @@ class Connections:
 
     @contextmanager
     def answering(self, request: web.Request) -> Iterator[None]:
-        """While a request is being worked on."""
+        """Marks the connection of a request as busy while the request is handled."""
         connection = self._open.get(request.protocol)
         if connection is None:  # not from our listener
             yield

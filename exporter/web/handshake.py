@@ -1,8 +1,8 @@
-"""TLS handshakes that fail: the client receives the reason, and the log has it once an interval.
+"""Reports failed TLS handshakes: the client receives the reason, and the log one line per interval.
 
 asyncio closes such a connection without sending the alert that OpenSSL has written, and logs nothing. Here
-the object that detects the failure sends the alert, on the socket that it finds in the context of the task
-that opens the connection.
+the SSL object that detects the failure sends the alert. A context variable of the task that opens the
+connection gives it the socket.
 
 Must not know HTTP beyond two fixed replies, nor who accepts connections.
 
@@ -24,10 +24,10 @@ from exporter.logs import line
 from exporter.web.connections import is_local
 
 FAILURE_LOG_SECONDS: Final = 60.0
-"""One failed handshake is logged in this time; a port that everyone can reach sees many."""
+"""At most one failed handshake is logged in this time; a public port has many."""
 
 _PLAIN_REQUEST: Final = "Client sent an HTTP request to an HTTPS server.\n"
-"""As Go's server words it: people search for it."""
+"""The wording of Go's server, which people search for."""
 
 
 class ClientRefusedError(ssl.SSLError):
@@ -40,7 +40,7 @@ class ClientRefusedError(ssl.SSLError):
 
 @dataclass(eq=False, slots=True)
 class _Handshake:
-    """Of one connection."""
+    """The handshake of one connection."""
 
     socket: socket
     is_local: bool
@@ -59,7 +59,7 @@ _current: ContextVar[_Handshake | None] = ContextVar("handshake", default=None)
 
 
 class ServerObject(ssl.SSLObject):
-    """One connection's TLS, server side."""
+    """The server side of one TLS connection."""
 
     outgoing: ssl.MemoryBIO
     handshake: _Handshake | None
@@ -74,13 +74,13 @@ class ServerObject(ssl.SSLObject):
             raise
         except ssl.SSLError as error:
             if self.handshake:
-                self.handshake.send(self._last_words(error))
+                self.handshake.send(self._final_bytes(error))
             raise
 
     def check_client(self) -> None:
         """Raises `ClientRefusedError` for a client that may not connect."""
 
-    def _last_words(self, error: ssl.SSLError) -> bytes:
+    def _final_bytes(self, error: ssl.SSLError) -> bytes:
         if error.reason == "HTTP_REQUEST":
             return _reply("400 Bad Request", _PLAIN_REQUEST)
         if isinstance(error, ClientRefusedError):
@@ -92,7 +92,7 @@ class ServerObject(ssl.SSLObject):
 
 
 def server_object(context: ssl.SSLContext, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-    """Of a context whose `sslobject_class` is `ServerObject` or a subclass of it."""
+    """A TLS object for one connection; `ServerObject` if the context's `sslobject_class` is one."""
     wrapped = context.wrap_bio(incoming, outgoing, server_side=True)
     if isinstance(wrapped, ServerObject):
         wrapped.outgoing, wrapped.handshake = outgoing, _current.get()
@@ -100,7 +100,7 @@ def server_object(context: ssl.SSLContext, incoming: ssl.MemoryBIO, outgoing: ss
 
 
 class Handshakes:
-    """Those of a listener."""
+    """The handshakes of one listener."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -109,7 +109,7 @@ class Handshakes:
 
     @contextmanager
     def watched(self, connection: socket, address: str) -> Iterator[None]:
-        """While the handshake with the client of this address is under way, in one task."""
+        """Logs the failure of the handshake that runs inside, and gives its socket to the TLS object."""
         handshake = _Handshake(connection, is_local(address, connection.getsockname()[0]))
         token = _current.set(handshake)
         try:
@@ -131,7 +131,9 @@ class Handshakes:
 
 
 def _is_probe(error: OSError, handshake: _Handshake) -> bool:
-    """Load balancers connect and close; the health check of the same machine has no certificate."""
+    """Whether the failure is expected: load balancers connect and close, and local health checks have no
+    certificate.
+    """
     if not isinstance(error, ssl.SSLError):
         return isinstance(error, ConnectionResetError) and not handshake.has_begun
     return error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE" and handshake.is_local

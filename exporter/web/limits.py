@@ -1,4 +1,4 @@
-"""How many connections may be open, and which one is closed when there are too many: decisions over values.
+"""Decides how many connections may be open, and which one is closed when there are too many.
 
 Must not know of sockets, HTTP or the event loop.
 
@@ -60,7 +60,7 @@ def allowed_files() -> int | None:
 
 
 class Held(Protocol):
-    """What the choice depends on."""
+    """The properties of a connection that the choice depends on."""
 
     @property
     def address(self) -> str: ...
@@ -74,6 +74,6 @@ H = TypeVar("H", bound=Held)
 
 
 def least_worthy(connections: Collection[H]) -> H:
-    """The one to close: of the address that has the most, idle before busy, the longest unchanged first."""
+    """The connection to close: from the address with the most, idle before busy, longest unchanged first."""
     by_address = Counter(each.address for each in connections)
     return min(connections, key=lambda each: (-by_address[each.address], each.is_busy, each.since))

@@ -1,4 +1,4 @@
-"""Who may cause a reload over HTTP, and how often one happens.
+"""Reloads over HTTP: which requests may cause one, and how often.
 
 Must not know what is reloaded.
 """
@@ -23,7 +23,7 @@ class SpacedReloads:
         self._next: asyncio.Task[Sequence[str]] | None = None
 
     async def __call__(self) -> Sequence[str]:
-        """What is wrong, one line each. What was written before the call has been read when it returns."""
+        """The problems, one line each. Files written before the call have been read when it returns."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
         return await asyncio.shield(self._next)  # a client that leaves must not cancel it for the others
@@ -49,7 +49,7 @@ def is_cross_site(headers: Mapping[str, str]) -> bool:
 
 
 def _host(origin: str) -> str | None:
-    """Host and port; `None` for `null` and for what is no origin."""
+    """Host and port; `None` for `null` and for an invalid origin."""
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:

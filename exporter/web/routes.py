@@ -31,12 +31,12 @@ class Health:
     """What `/-/healthy` and `/-/ready` report."""
 
     dead: Callable[[], str | None]
-    """Why the process should be restarted; `None` if its poll loops run. Called only once `loaded` is set."""
+    """Why the process should be restarted; `None` if its schedulers run. Called only once `loaded` is set."""
     ready: bool = False
     loaded: bool = False
-    """The counters have been restored from the state, and the poll loops run.
+    """The counters have been restored from the state, and the schedulers run.
 
-    Until then a scrape would see counters fall to zero, and poll loops that are not running are no failure.
+    Until then a scrape would see counters fall to zero, and stopped schedulers are not a failure.
     """
 
 

@@ -32,14 +32,14 @@ MAINTENANCE_SECONDS: Final = 5.0
 
 
 class WebService:
-    """`reloads` read files of other parts again; each raises what is wrong and keeps the previous content."""
+    """`reloads` read the files of other parts again; if one raises an error, the previous content is kept."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
         hub: Hub,
-        tasks: Supervisor,
+        supervisor: Supervisor,
         reloads: Iterable[Callable[[], None]],
     ) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class WebService:
         self._connections = Connections(limits_for(allowed_files(), poll_connections), clock)
         self._reloads = [self._authenticator.reload, *reloads]
         self.exposition = exposition_of(hub.metrics, clock)
-        self.health = Health(dead=lambda: tasks.dead() or hub.watchdog.reason())
+        self.health = Health(dead=lambda: supervisor.dead() or hub.watchdog.reason())
         self.application = build(
             self.exposition,
             self.health,

@@ -398,7 +398,9 @@ def test_base_urls(text: str, url: str) -> None:
 
 NO_ADDRESS = "is not an address; write host:port, :port or [::1]:port, separated by commas"
 NO_URL = "is not a URL; write one such as https://comms.twilio.com/v1"
-NOT_PLAIN = "must hold no credentials, query or fragment; write one such as https://comms.twilio.com/v1"
+NOT_PLAIN = (
+    "must not contain credentials, a query or a fragment; write one such as https://comms.twilio.com/v1"
+)
 IN_THE_CLEAR = "would send credentials in the clear; write https (http is for loopback addresses only)"
 NO_SHARD = "is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"
 TAKEN = "is taken; write one such as /metrics"
