@@ -66,8 +66,8 @@ lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list 
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: lock-check
-lock-check: ## check that every bundled pip of a supported Python can install the lock files
-	@$(PYTHON) -m tools.check_locks
+lock-check: $(VENV)/python.stamp ## check that every bundled pip of a supported Python can install the lock files
+	@$(BIN)/python -m tools.check_locks
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## fix what ruff can fix
