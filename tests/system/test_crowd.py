@@ -89,11 +89,11 @@ async def test_twenty_accounts() -> None:
 async def healthy_ones_are_on_time(exporter: Whole) -> None:
     accounts = list(exporter.simulators)
     for number, account in enumerate(accounts[len(SICK) + 1 :], start=len(SICK) + 1):
-        starts = [each.started_at - SATURDAY for each in exporter.reported(PollStarted, account)]
+        starts = [each.started_at - SATURDAY for each in exporter.emitted(PollStarted, account)]
         assert len(starts) == MINUTES
         assert starts[0] == pytest.approx(INTERVAL * number / 20, abs=0.1)
         assert all(abs(later - earlier - INTERVAL) < 0.1 * INTERVAL for earlier, later in pairwise(starts))
-        assert {each.outcome for each in exporter.reported(PollFinished, account)} == {"success"}
+        assert {each.outcome for each in exporter.emitted(PollFinished, account)} == {"success"}
     scrape = await exporter.scrape()
     up = {labels[0]: value for labels, value in scrape.values("twilio_email_up").items()}
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
@@ -105,8 +105,8 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
 async def the_mistake_is_told(exporter: Whole) -> None:
     """Each is logged with its place and counted, and the next poll comes."""
     account = STUMBLING
-    crashed = exporter.reported(PollCrashed, account)
-    assert len(crashed) == MINUTES == len(exporter.reported(PollStarted, account))
+    crashed = exporter.emitted(PollCrashed, account)
+    assert len(crashed) == MINUTES == len(exporter.emitted(PollStarted, account))
     value = (await exporter.scrape()).value("twilio_email_exporter_internal_errors_total", account=account)
     assert value == MINUTES
     lines = exporter.logged("internal error")
