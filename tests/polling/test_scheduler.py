@@ -117,7 +117,7 @@ async def test_next_poll_is_announced_rightly_while_polls_are_rare() -> None:
 
 
 async def test_internal_error_ends_only_the_poll() -> None:
-    """It is reported, and the next poll comes."""
+    """The error is reported, and polling continues."""
     script = Script(ManualClock(), KeyError("oops"), None)
     await script.run(119)
     assert [type(each.error) for each in script.events if isinstance(each, PollCrashed)] == [KeyError]

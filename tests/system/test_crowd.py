@@ -80,7 +80,7 @@ async def crowd() -> AsyncIterator[Whole]:
 
 
 async def test_twenty_accounts() -> None:
-    """Healthy accounts poll on time among sick ones, and a mistake of ours ends a poll but no loop."""
+    """Healthy accounts poll on time beside failing ones; an internal error ends a poll, not the scheduler."""
     async with crowd() as exporter:
         await healthy_ones_are_on_time(exporter)
         await the_mistake_is_told(exporter)
@@ -117,7 +117,7 @@ async def the_mistake_is_told(exporter: Whole) -> None:
 
 
 async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
+    """/-/healthy names a scheduler that hangs or has ended, with 503; a failing account has no effect."""
     async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
         client = TestClient(TestServer(exporter.web_service.application))

@@ -178,7 +178,7 @@ async def test_retry_after_holds_every_request_of_the_account(rig: Rig) -> None:
 
 @pytest.mark.parametrize("code", [429, 503])
 async def test_retry_after_beyond_the_poll_ends_it_as_throttled(rig: Rig, code: int) -> None:
-    """Nothing leaves before the hold is over, whoever asks; afterwards all is well."""
+    """No request of the account is sent before the pause is over; afterwards requests succeed."""
     rig.simulator.faults.add(faults.status(code, retry_after=300))
     with pytest.raises(Throttled, match="300 s"):
         await list_page(rig)
@@ -256,7 +256,7 @@ async def test_ceilings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_rows_that_were_left_out_are_reported(rig: Rig) -> None:
-    """By their JSON path, once for each page; a page without any reports nothing."""
+    """Unreadable rows are reported by JSON path, once for each page that has any."""
     rig.simulator.faults.add(faults.wrong_type(("operations", 0, "stats", "failed"), "5"))
     assert await list_page(rig) == Page([], None, ("$.operations[0].stats.failed",), 0.0)
     assert rig.emitted(RowsUnreadable) == [
@@ -305,7 +305,7 @@ async def test_no_error_tells_a_secret_a_token_or_a_body(rig: Rig) -> None:
 
 
 async def test_unreachable_host_and_refused_connection_are_told_apart_from_time_outs() -> None:
-    """The message helps whoever has a firewall."""
+    """The message names what a firewall may block."""
     async with rigged(World.empty(), ManualClock(), base_url="http://127.0.0.1:1/v1") as rig:
         with pytest.raises(Unreachable, match="no connection") as caught:
             await list_page(rig)

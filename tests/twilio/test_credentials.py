@@ -188,15 +188,15 @@ async def test_unreadable_file_leaves_the_old_secret(secret: Path, content: str 
         assert problem in told
 
 
-async def test_mended_file_ends_the_stretch(secret: Path) -> None:
-    """Without a signal: at the next tick, which reads the file again as long as the old one is refused."""
+async def test_fixed_file_ends_the_longer_waits(secret: Path) -> None:
+    """While the old secret is refused, the file is read again at each interval, without a signal."""
     async with whole([a_world()], account=lambda _: from_file(secret)) as exporter:
         exporter.simulator.rotate_credential("another")
 
-        async def mend() -> None:
+        async def fix() -> None:
             await exporter.clock.sleep(8 * 60 + 30)
             put(secret, "another")
 
-        await asyncio.gather(mend(), exporter.run_for(9 * 60 + 30))
+        await asyncio.gather(fix(), exporter.run_for(9 * 60 + 30))
         assert statuses(exporter) == [401] * 3 + [200]
         assert (await exporter.scrape()).value("twilio_email_up") == 1
