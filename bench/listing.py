@@ -149,8 +149,8 @@ def steady(sizes: Sequence[int], polls: int) -> list[Row]:
         requests = statistics.median(each.requests for each in measured)
         turn = statistics.median(each.longest_turn_seconds for each in measured)
         what = f"steady poll, {size:,} known"
-        told = f"{requests:.0f} requests, {listed:,.0f} listed"
-        beside = f"the first row of these; {told}"
+        figures = f"{requests:.0f} requests, {listed:,.0f} listed"
+        beside = f"the first row of these; {figures}"
         rows += [
             Row(SECTION, f"{what}: CPU per listed operation", cost / least, TIMES, beside, 1.5),
             Row(

@@ -24,9 +24,9 @@ ACCOUNT = "bench"
 @dataclass
 class Program:
     hub: Hub
-    loop: Scheduler
+    scheduler: Scheduler
     clock: ManualClock
-    reports: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def tracked(self) -> int:
@@ -36,12 +36,12 @@ class Program:
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
         """Runs the next poll; returns its outcome and its requests."""
         self.clock.advance(-self.clock.monotonic() % interval)
-        self.reports.clear()
-        await self.loop.attempt()
-        (finished,) = (each for each in self.reports if isinstance(each, PollFinished))
+        self.events.clear()
+        await self.scheduler.attempt()
+        (finished,) = (each for each in self.events if isinstance(each, PollFinished))
         if finished.error:
             raise finished.error
-        return finished, sum(isinstance(each, RequestFinished) for each in self.reports)
+        return finished, sum(isinstance(each, RequestFinished) for each in self.events)
 
 
 @asynccontextmanager
@@ -60,9 +60,9 @@ async def program(
     polling = Polling(settings, clock, hub)
     async with (
         resume.open_storage(settings, [ACCOUNT], clock) as storage,
-        polling.schedulers(storage) as (loop,),
+        polling.schedulers(storage) as (scheduler,),
     ):
         gc.freeze()  # as the program does
-        made = Program(hub, loop, clock)
-        hub.observers.append(made.reports.append)
+        made = Program(hub, scheduler, clock)
+        hub.observers.append(made.events.append)
         yield made

@@ -184,11 +184,11 @@ async def steady(polls: int) -> Fetches:
             clock.advance(POLL.interval)
             rig.simulator.journal.clear()
             await rig.poll()
-            asked.append(_told_apart(rig.simulator.requests))
+            asked.append(_fetches_of(rig.simulator.requests))
     return Fetches(*(sum(column) / polls for column in zip(*asked, strict=True)))
 
 
-def _told_apart(requests: Sequence[RequestRecord]) -> Fetches:
+def _fetches_of(requests: Sequence[RequestRecord]) -> Fetches:
     lists = [each for each in requests if each.call == "list"]
     fetched = [created_ms(each.operation_id or "") or 0 for each in requests if each.call == "fetch"]
     ranges = {(_unix(each.query["startDate"]), _unix(each.query["endDate"])) for each in lists}

@@ -243,10 +243,10 @@ async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: floa
                 pool, storm, f"http://127.0.0.1:{here[0][1]}/metrics", seconds
             )
     storming = f"storm of {STORM} scrapers for {seconds:.0f} s"
-    told = f"{answered:,} scrapes, {refused:,} rejected"
+    figures = f"{answered:,} scrapes, {refused:,} rejected"
     late = max(polls.late) / polls.interval * 100
     return [
-        Row(SECTION, f"{storming}: longest poll delay, share of the interval", late, "%", told, 5.0),
+        Row(SECTION, f"{storming}: longest poll delay, share of the interval", late, "%", figures, 5.0),
         Row(
             SECTION,
             f"{storming}: longest callback",

@@ -161,12 +161,12 @@ async def soak(plan: Plan, tell: Callable[[Measured], None] = lambda _: None) ->
     """Runs the plan."""
     measured: list[Measured] = []
 
-    def measure_and_tell(month: Month) -> None:
+    def measure_and_print(month: Month) -> None:
         measured.append(measure(month))
         tell(measured[-1])
 
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, unsynced():
-        async with played(plan, Path(folder), measure_and_tell) as month:
+        async with played(plan, Path(folder), measure_and_print) as month:
             handles_before, tasks_before = handles(), len(asyncio.all_tasks())
             logging.disable(logging.CRITICAL)  # thousands of failures, all on purpose
             try:

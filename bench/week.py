@@ -54,8 +54,8 @@ def measure(operations_an_hour: int, days: int, polls_a_day: int = 24) -> list[R
         measured: list[Day] = elsewhere(live, base_url, days, polls_a_day)
     first, middle, last = (measured[day].resident_bytes for day in (0, days // 2, -1))
     what = f"{days} days of {operations_an_hour:,} operations an hour: memory on the last day"
-    told = f"day 1: {first / 1e6:.0f} MB, {measured[0].tracked:,} operations"
+    figures = f"day 1: {first / 1e6:.0f} MB, {measured[0].tracked:,} operations"
     return [
-        Row(SECTION, what, last / first, TIMES, told, 1.05),
+        Row(SECTION, what, last / first, TIMES, figures, 1.05),
         Row(SECTION, "the same", last / middle, TIMES, f"day {days // 2 + 1}: {middle / 1e6:.0f} MB", 1.05),
     ]

@@ -10,6 +10,7 @@ from logging import ERROR, INFO
 from typing import Final, Protocol, TextIO
 
 from exporter.clock import SystemClock
+from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
 from exporter.events import Event, ListingProgressed, RequestFinished
@@ -50,7 +51,7 @@ async def run(
             ),
         ):
             for host, port in bound:
-                line(INFO, "listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+                line(INFO, "listening", address=ListenAddress(host, port))
             if on_listening is not None:
                 on_listening(bound)
             gc.freeze()  # all these live as long as the process; collecting them took 40 ms

@@ -198,7 +198,7 @@ async def _serve_simulator(address: ListenAddress, scenario: str) -> int:
 def _url(host: str, port: int) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - the wildcard address
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{ListenAddress(host, port)}"
 
 
 class _Command(NamedTuple):

@@ -1,7 +1,6 @@
-"""Tests that want a real program say so, and are skipped in plain sight where it is missing.
+"""Skips tests whose real program is missing, and runs long tests first.
 
-Long ones come first, so that none is left over when all others are done. Coverage does not watch them:
-it would make them three times as long, and they run no line that others miss.
+Long tests run without coverage: it would take three times as long, and they reach no line that others miss.
 """
 
 import os

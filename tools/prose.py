@@ -168,7 +168,7 @@ def unwrapped(prose: str) -> str:
 
 
 def blank(match: re.Match[str]) -> str:
-    """Spaces in place of what is not prose, so that lines keep their numbers."""
+    """Replace text that is not prose by spaces, so that line numbers stay the same."""
     return re.sub(r"[^\n]", " ", match[0])
 
 

@@ -1,8 +1,8 @@
-"""`make release-check`: what would be released, made, installed and run; and whether its versions agree.
+"""`make release-check`: builds, installs and runs a release, and checks that all versions agree.
 
-Rule of the changelog: while `Unreleased` stands on top, the version in `exporter/__init__.py` is the one to
-come, and must be above the newest that was released. A release puts version and date in place of that word.
-`--tag=v1.2.3` asks for a release, and that the tag is its version.
+Rule of the changelog: while the first heading is `Unreleased`, the version in `exporter/__init__.py` is the
+next one, and must be above the newest released one. A release replaces that word by version and date.
+`--tag=v1.2.3` checks a release whose version must match the tag.
 """
 
 import argparse
@@ -30,7 +30,7 @@ UNRELEASED: Final = "Unreleased"
 
 
 class ReleaseError(Exception):
-    """Something that must be mended before a release; the message says what."""
+    """A problem that must be fixed before a release; the message names it."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def disagreements(held: Mapping[str, str]) -> list[str]:
-    """A line for each that has another version than the program."""
+    """A line for each version that differs from the program's."""
     return [
         f"{what} says {version}, not {__version__}"
         for what, version in held.items()
@@ -75,7 +75,7 @@ def disagreements(held: Mapping[str, str]) -> list[str]:
 
 
 def wrong_changelog(text: str, tag: str, version: str = __version__) -> list[str]:
-    """What is wrong by the rule above; `tag` is empty when nothing is released."""
+    """Violations of the changelog rule; `tag` is empty when nothing is released."""
     headings = re.findall(r"^## \[([^\]]+)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
     newest, date = headings[0] if headings else ("", "")
     released = [number(name) for name, _ in headings if name != UNRELEASED]
@@ -99,7 +99,7 @@ def number(version: str) -> tuple[int, ...]:
 
 
 def run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
-    """What it prints. Without anything of ours in its environment but what is named."""
+    """Run a command without inherited settings; returns its output."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXPORTER_", "TWILIO_", "PYTHON"))}
     done = subprocess.run(
         command, cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=300, check=False
@@ -110,7 +110,7 @@ def run(*command: str, cwd: Path = ROOT, **variables: str) -> str:
 
 
 def build(out: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel made of it; a wheel made of the checkout must be the same file."""
+    """Build the sdist and the wheel; a wheel built from the checkout must be identical."""
     make = (sys.executable, "-m", "build", "--no-isolation", "--outdir")
     run(*make, str(out), ".")
     run(*make, str(out / "again"), "--wheel", ".")
@@ -188,7 +188,7 @@ def chart_versions(out: Path, image: str) -> dict[str, str]:
 
 
 def image_version() -> str:
-    """What `make image` would hand to the Dockerfile, which puts it into the label."""
+    """The version that `make image` passes to the Dockerfile for the label."""
     command = run("make", "--no-print-directory", "image", "IMAGE_BUILDER=echo")
     (version,) = re.findall(r"--build-arg VERSION=(\S+)", command)
     if 'org.opencontainers.image.version="$VERSION"' not in (ROOT / "Dockerfile").read_text():
@@ -200,7 +200,7 @@ def image_version() -> str:
 
 
 def installed_and_run(wheel: Path, folder: Path) -> None:
-    """In an environment of exactly what the lock names; far from the checkout."""
+    """Install the wheel with the locked dependencies outside of the checkout, and run the demo."""
     run(sys.executable, "-m", "venv", str(folder / "venv"))
     python = str(folder / "venv" / "bin" / "python")
     install = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")
@@ -208,9 +208,9 @@ def installed_and_run(wheel: Path, folder: Path) -> None:
     run(*install, "--no-index", str(wheel))
     run(python, "-m", "pip", "check")
     program = str(folder / "venv" / "bin" / NAME)
-    said = run(program, "--version", cwd=folder)
-    if said != f"{NAME} {__version__}\n":
-        raise ReleaseError(f"the installed program says it is {said}")
+    printed = run(program, "--version", cwd=folder)
+    if printed != f"{NAME} {__version__}\n":
+        raise ReleaseError(f"the installed program prints {printed}")
     log = folder / "demo.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

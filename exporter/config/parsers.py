@@ -100,7 +100,7 @@ def parse_listen_addresses(value: object) -> tuple[ListenAddress, ...]:
     return tuple(map(parse_listen_address, str(value).split(",")))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -121,7 +121,7 @@ def check_base_url(text: str) -> str:
         raise ValueError(
             "must not contain credentials, a query or a fragment; write one such as https://comms.twilio.com/v1"
         )
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
             "would send credentials in the clear; write https (http is for loopback addresses only)"
         )

@@ -4,11 +4,11 @@ Rule: no problem shows the address of a proxy, which may contain a password.
 """
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
+from exporter.config.parsers import is_loopback
 from exporter.config.problems import Problem
 
 _EXAMPLE: Final = "write one such as http://proxy.example:3128"
@@ -17,7 +17,8 @@ _EXAMPLE: Final = "write one such as http://proxy.example:3128"
 def proxy_for(url: str) -> str | None:
     """`NO_PROXY` is obeyed. Never a proxy to loopback, so that the demo works everywhere."""
     parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
     return proxies.get(parts.scheme, proxies.get("all"))
@@ -25,22 +26,15 @@ def proxy_for(url: str) -> str | None:
 
 def proxy_problem(url: str, environ: Mapping[str, str]) -> Problem | None:
     """The problem of the proxy for this URL; `None` if there is no proxy, or no problem."""
-    name = None if is_loopback(url) or _is_exempt(url, environ) else _variable(url, environ)
+    host = urlsplit(url).hostname or ""
+    name = None if is_loopback(host) or _is_exempt(host, environ) else _variable(url, environ)
     message = _wrong(environ[name]) if name else None
     return Problem("api.base_url", f"{name}:", message) if message else None
 
 
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_exempt(url: str, environ: Mapping[str, str]) -> bool:
+def _is_exempt(host: str, environ: Mapping[str, str]) -> bool:
     exempt = environ.get("no_proxy", environ.get("NO_PROXY", ""))
-    return bool(proxy_bypass_environment(urlsplit(url).hostname or "", {"no": exempt}))
+    return bool(proxy_bypass_environment(host, {"no": exempt}))
 
 
 def _variable(url: str, environ: Mapping[str, str]) -> str | None:

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError  # noqa: TID251 - home o
 from aiohttp.log import server_logger  # noqa: TID251 - home of aiohttp
 
 from exporter.clock import Clock
+from exporter.config.parsers import ListenAddress
 from exporter.errors import ListenError
 from exporter.web.acceptor import Acceptor
 from exporter.web.connections import Connections, is_local
@@ -99,7 +100,7 @@ async def _listening(addresses: Iterable[tuple[str | None, int]]) -> AsyncIterat
             try:
                 sockets += await _bound(host, port)
             except OSError as error:
-                raise ListenError(f"cannot listen on {_shown(host)}:{port}: {_why(error)}") from error
+                raise ListenError(f"cannot listen on {ListenAddress(host, port)}: {_why(error)}") from error
         yield sockets
     finally:
         for each in sockets:
@@ -128,10 +129,6 @@ async def _running(coroutines: Iterable[Coroutine[None, None, None]]) -> AsyncIt
 
 
 _CLIENT_FAULTS: Final = _ClientFaults()
-
-
-def _shown(host: str | None) -> str:
-    return f"[{host}]" if host and ":" in host else host or ""
 
 
 def _why(error: OSError) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 
-from exporter.config.problems import Problem, SettingsError
+from exporter.config.problems import Problem, SettingsError, why
 from exporter.web.handshake import ClientRefusedError, ServerObject, server_object
 from exporter.web.web_config import TLS12_SUITES, Pem, Tls
 
@@ -61,7 +61,7 @@ def server_context(tls: Tls, file: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.sslobject_class = ServerObject
     steps: tuple[_Step, ...] = (_versions, _identity, _clients, _ciphers, _curves)
-    wrong = {key: why for step in steps for key, why in step(context, tls)}
+    wrong = {key: message for step in steps for key, message in step(context, tls)}
     if wrong:
         raise SettingsError(
             Problem(f"tls_server_config.{key}", f"{file}:", message) for key, message in wrong.items()
@@ -182,10 +182,8 @@ def _unreadable(key: str, pem: Pem | None) -> Iterator[tuple[str, str]]:
     if isinstance(pem, Path):
         try:
             pem.open("rb").close()
-        except FileNotFoundError:
-            yield key, f"{pem} does not exist"
         except OSError as error:
-            yield key, f"{pem} cannot be read: {error.strerror}"
+            yield key, f"{pem} {why(error)}"
         except ValueError:  # the name has a zero byte
             yield key, "is not a valid file name"
 

@@ -1,4 +1,4 @@
-"""Sums that move by differences, against sums made anew."""
+"""Rolling totals, checked against totals that are computed from scratch."""
 
 from hypothesis import given
 from hypothesis import strategies as st

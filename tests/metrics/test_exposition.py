@@ -1,4 +1,4 @@
-"""The page: its text, its parts, and that nobody waits for it."""
+"""The page: its text, its parts, and that writing it does not block the event loop."""
 
 import asyncio
 import gzip
@@ -28,7 +28,7 @@ formats = pytest.mark.parametrize("format_", [TEXT, OPENMETRICS], ids=["text", "
 
 
 class Families(Collector):
-    """A registry's whole content, whoever asks for it."""
+    """The whole content of a registry, as text."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self.families = list(families)
@@ -71,7 +71,7 @@ def whole(registry: CollectorRegistry) -> CollectorRegistry:
 
 @cases
 async def test_page_is_the_golden_one(name: str, format_: Format) -> None:
-    """The text is what was agreed on; `python -m tests.metrics.golden` writes it anew."""
+    """The text equals the golden pages; `python -m tests.metrics.golden` regenerates them."""
     assert (await golden.page(name, format_)).decode() == golden.path(name, format_).read_text(
         encoding="utf-8"
     )
@@ -136,7 +136,7 @@ def test_any_text_and_number_is_written_the_same(
     ("lines", "expected"), [(0, 1), (1, 1), (SLICE_LINES - 1, 2), (10 * SLICE_LINES, 11)]
 )
 def test_slices_are_short(lines: int, expected: int) -> None:
-    """However large a family is, whoever writes it pauses after every slice."""
+    """A large family is written in slices as well."""
     family = GaugeMetricFamily("g", "Help.", labels=("n",))
     for number in range(lines):
         family.add_metric((str(number),), number)
@@ -213,7 +213,7 @@ async def test_gzipped_page_is_one_stream(format_: Format, size: int) -> None:
 
 
 async def test_others_get_their_turn() -> None:
-    """A large page is written in slices, between which the loop turns."""
+    """A large page is written in slices; other tasks run in between."""
     exposition = Exposition([Source("g", size=10 * SLICE_LINES).part])
     task = asyncio.create_task(exposition.page(TEXT))
     turns = 0

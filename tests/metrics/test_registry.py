@@ -1,4 +1,4 @@
-"""The families: snapshots and reports in, series out."""
+"""The metrics: snapshots and events in, series out."""
 
 from prometheus_client import CollectorRegistry
 
@@ -105,7 +105,7 @@ def test_age_of_the_numbers_is_that_of_the_snapshot() -> None:
     assert seen.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
 
 
-def test_reports_are_counted() -> None:
+def test_events_are_counted() -> None:
     """A good poll, a bad one, requests and retries."""
     seen = metrics()
     seen.observe(RequestFinished("a", "list", "200", 0.2, clock_skew_seconds=-3.0))
@@ -143,7 +143,7 @@ def test_reference_is_written_from_the_table() -> None:
 
 
 async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
-    """Each family once, whatever the number of accounts; a publish and a report show on the next page."""
+    """Each family is written once for all accounts; a publish and an event show on the next page."""
     filled = metrics("a", "b")
     exposition = exposition_of(filled)
     filled.publish("a", snapshot_of(operation(failed=1)))

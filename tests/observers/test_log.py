@@ -1,11 +1,107 @@
-"""What the log shows of a whole exporter's polls."""
+"""What the log observer logs of events, and of the polls of a whole exporter."""
 
+import io
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from exporter.errors import Malformed, Throttled, TwilioError
+from exporter.events import (
+    ListingProgressed,
+    PollFinished,
+    PollScheduled,
+    PollStarted,
+    RequestRetried,
+    RowsUnreadable,
+)
+from exporter.observers.log import LogObserver
+from exporter.observers.status import AccountStatuses
 from exporter.simulator import faults
 from tests.simulator.ask import a_world, an_operation
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.whole import whole
+from tests.support.whole import logging_to, whole
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    with logging_to("info", "json") as stream:
+        yield stream
+
+
+def entries(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(text) for text in stream.getvalue().splitlines()]
+
+
+def ended(at: float, error: TwilioError | None = None) -> PollFinished:
+    return PollFinished("a", SATURDAY + at, 1.0, error, listed_operations=5)
+
+
+def test_only_changes_are_logged(log: io.StringIO) -> None:
+    """Logged are the first success, a failure, another kind of failure and the recovery."""
+    observer = LogObserver(AccountStatuses(["a"]))
+    throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
+    for at, error in (
+        (0, None),
+        (60, None),
+        (120, throttled),
+        (180, throttled),
+        (240, malformed),
+        (300, None),
+    ):
+        observer.observe(PollStarted("a", SATURDAY + at))
+        observer.observe(ended(at, error))
+    logged = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
+    assert logged == [
+        ("info", "first poll succeeded", None),
+        ("warning", "poll failed; the last values are kept", "throttled"),
+        ("warning", "poll failed; the last values are kept", "malformed"),
+        ("info", "poll recovered", None),
+    ]
+    assert entries(log)[1]["request_id"] == "RQ1"
+    assert entries(log)[2]["error"] == "at `$.operations`"
+    assert (entries(log)[3]["failed_polls"], entries(log)[3]["failed_seconds"]) == (3, 180)
+
+
+def test_account_that_starts_failing_is_logged_once(log: io.StringIO) -> None:
+    """Repeated failures are one line, and the recovery is one line."""
+    observer = LogObserver(AccountStatuses(["a"]))
+    for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
+        observer.observe(ended(at, error))
+    assert [each["level"] for each in entries(log)] == ["warning", "info"]
+
+
+def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
+    """Once for each field of an account, wherever the row is in the page."""
+    observer = LogObserver(AccountStatuses(["a", "b"]))
+    for index in range(3):
+        for account in ("a", "b"):
+            observer.observe(RowsUnreadable(account, (f"$.operations[{index}].stats.failed",)))
+    observer.observe(RowsUnreadable("a", ("$.operations[9]",)))
+    first, *_ = entries(log)
+    assert (first["level"], first["path"]) == ("warning", "$.operations[0].stats.failed")
+    assert [each["account"] for each in entries(log)] == ["a", "b", "a"]
+
+
+def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
+    """Progress is logged every 20 pages."""
+    observer = LogObserver(AccountStatuses(["a"]))
+    for pages in range(1, 101):
+        observer.observe(ListingProgressed("a", pages, pages * 1000))
+    assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
+
+
+def test_debug_logs_every_poll_and_retry() -> None:
+    """At debug level each poll and each retry is a line."""
+    observer = LogObserver(AccountStatuses(["a"]))
+    with logging_to("debug", "logfmt") as stream:
+        observer.observe(RequestRetried("a", "timeout", 1.23456))
+        observer.observe(ended(0))
+        observer.observe(PollScheduled("a", SATURDAY + 60))
+    text = stream.getvalue()
+    assert 'level=debug msg="request retried" account=a reason=timeout wait_seconds=1.235' in text
+    assert "outcome=success" in text
 
 
 async def test_first_success_shows_the_operations_that_the_gauges_show() -> None:

@@ -155,8 +155,8 @@ async def test_odd_row_leaves_the_others_and_its_own_last_numbers(fault: Fault) 
         rig.simulator.faults.add(fault, call="list", times=None)
         rig.clock.advance(60)
         assert (await rig.poll()).window == before.window
-        (report,) = rig.reported(RowsUnreadable)
-        assert report.paths[0].startswith("$.operations[0].")
+        (unreadable,) = rig.emitted(RowsUnreadable)
+        assert unreadable.paths[0].startswith("$.operations[0].")
         assert rig.published[-1].counts["unknown", "row"] == 1
 
 
@@ -303,10 +303,10 @@ async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
     """A person who watches the first listing of a large account sees it move."""
     rig.simulator.world.put(*(operation(n) for n in range(2500)))
     await rig.poll()
-    progress = rig.reported(ListingProgressed)
+    progress = rig.emitted(ListingProgressed)
     assert [each.pages for each in progress] == [1, 2, 3]
     assert progress[-1].operations == 2500
-    assert rig.reported(PollStarted)[0].account == ACCOUNT
+    assert rig.emitted(PollStarted)[0].account == ACCOUNT
 
 
 async def test_polls_start_at_every_interval() -> None:
@@ -314,19 +314,19 @@ async def test_polls_start_at_every_interval() -> None:
     async with rigged(World.empty(), ManualClock(), interval=60.0) as rig:
         rig.simulator.faults.add(faults.status(500), call="list")
         polling = asyncio.create_task(rig.scheduler.run())
-        while len(rig.reported(PollStarted)) < 4:
+        while len(rig.emitted(PollStarted)) < 4:
             await asyncio.sleep(0)
         rig.simulator.latency_seconds = 70.0
-        while len(rig.reported(PollStarted)) < 6:
+        while len(rig.emitted(PollStarted)) < 6:
             await asyncio.sleep(0)
         polling.cancel()
         await asyncio.wait([polling])
         assert polling.cancelled(), "cancellation passes through"
-        starts = [round(each.started_at - SATURDAY) for each in rig.reported(PollStarted)]
+        starts = [round(each.started_at - SATURDAY) for each in rig.emitted(PollStarted)]
         assert starts[:4] == [0, 60, 120, 180]
         assert all(start % 60 == 0 for start in starts)
-        assert [each.outcome for each in rig.reported(PollFinished)][:2] == ["unavailable", "success"]
-        planned = [round(each.next_poll_at - SATURDAY) for each in rig.reported(PollScheduled)]
+        assert [each.outcome for each in rig.emitted(PollFinished)][:2] == ["unavailable", "success"]
+        planned = [round(each.next_poll_at - SATURDAY) for each in rig.emitted(PollScheduled)]
         assert planned[:4] == starts[:4], "every poll was announced"
 
 

@@ -22,8 +22,8 @@ class Script:
         self.ends = list(ends)
         self.began: list[float] = []
         self.renewed = False
-        self.reports: list[Event] = []
-        self.listen: Observer = self.reports.append
+        self.events: list[Event] = []
+        self.listen: Observer = self.events.append
 
     async def poll(self) -> None:
         self.began.append(self.clock.monotonic())
@@ -110,17 +110,17 @@ async def test_next_poll_is_announced_rightly_while_polls_are_rare() -> None:
     await script.run(13 * 60)
     announced = [
         round((each.next_poll_at - SATURDAY) / 60)
-        for each in script.reports
+        for each in script.events
         if isinstance(each, PollScheduled)
     ]
     assert announced == [0, 2, 2, 6, 6, 6, 6, *[14] * 7]
 
 
 async def test_internal_error_ends_only_the_poll() -> None:
-    """It is reported, and the next poll comes."""
+    """The error is reported, and polling continues."""
     script = Script(ManualClock(), KeyError("oops"), None)
     await script.run(119)
-    assert [type(each.error) for each in script.reports if isinstance(each, PollCrashed)] == [KeyError]
+    assert [type(each.error) for each in script.events if isinstance(each, PollCrashed)] == [KeyError]
     assert len(script.began) == 2
 
 

@@ -1,4 +1,4 @@
-"""JSON Schema of the two calls, from Twilio's published reference, for whoever gets such JSON in a test."""
+"""JSON Schema of the two calls, from Twilio's published reference, for tests that check such JSON."""
 
 from typing import Any, Final
 

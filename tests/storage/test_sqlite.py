@@ -150,7 +150,7 @@ async def test_size_is_that_of_the_last_save(
 async def test_file_that_was_removed_or_replaced_is_told(
     path: Path, storage: Storage, replaced: bool
 ) -> None:
-    """SQLite itself would write on to where nobody finds it. Put back, it is written again."""
+    """SQLite would continue to write to the deleted file. After it is put back, saves succeed again."""
     await storage.save("a", changes(), PROGRESS)
     aside = path.rename(path.with_name("aside"))
     if replaced:
@@ -273,7 +273,7 @@ async def test_database_of_another_program_is_refused(path: Path, mark: int) -> 
 
 
 async def test_file_of_another_kind_is_refused(path: Path) -> None:
-    """A mistyped path must cost nobody their file."""
+    """A mistyped path must not damage another program's file."""
     path.write_text("127.0.0.1 localhost\n")
     assert "another program" in await refused(path)
 
@@ -398,7 +398,7 @@ async def test_nothing_that_was_set_aside_is_overwritten(path: Path) -> None:
     assert [each.stat().st_size for each in names] == [8192, 4096, 100]
 
 
-async def test_file_that_another_process_began_anew_is_its_own(path: Path) -> None:
+async def test_file_that_another_process_replaced_is_not_renamed(path: Path) -> None:
     """Both found the damage; the slower one must not take the new file away."""
     path.write_bytes(bytes(8192))
     first, second = storage_at(path), storage_at(path)
@@ -504,7 +504,7 @@ async def test_flipped_bit_is_damage(path: Path, bit: int) -> None:
         "[" * 100_000,
     ],
 )
-async def test_counters_that_nobody_counted_are_damage(path: Path, counts: str) -> None:
+async def test_impossible_counters_are_damage(path: Path, counts: str) -> None:
     """Even with the right checksum."""
     await saved_at(path)
     reseal(path, counts=counts)
@@ -562,14 +562,14 @@ def reseal(path: Path, **columns: Any) -> None:
         Row(IDS[0], ROWS[0].packed, b""),
     ],
 )
-async def test_operation_that_nobody_packed_is_damage(path: Path, row: Row) -> None:
+async def test_impossible_operation_is_damage(path: Path, row: Row) -> None:
     """Even with the right checksum."""
     await saved_at(path, [row])
     await load_damaged(path)
 
 
 async def test_only_what_is_wrong_with_the_content_is_damage(path: Path) -> None:
-    """A disk that fails is to be looked after, a mistake of ours to be mended: both leave the file alone."""
+    """A failing disk and an internal error do not change the file."""
 
     def disk_fails(_: Saved) -> None:
         error = sqlite3.OperationalError("disk I/O error")

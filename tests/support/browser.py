@@ -1,4 +1,4 @@
-"""Chromium, and what it thinks of a page: driven by its own DevTools protocol."""
+"""Controls Chromium with the DevTools protocol, and collects its errors for a page."""
 
 import asyncio
 import json
@@ -42,20 +42,20 @@ class Tab:
         return result
 
     async def open(self, url: str) -> None:
-        """Until everything is loaded."""
+        """Open a page and wait until it is loaded."""
         self.events.clear()
         await self.call("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(await self._message())
 
     async def value(self, expression: str) -> Any:
-        """Of JavaScript in the page."""
+        """The value of a JavaScript expression in the page."""
         answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"]["value"]
 
     def complaints(self) -> list[str]:
-        """What the console says: errors, warnings, and what the page's policy forbade."""
+        """Console messages: errors, warnings and violations of the Content-Security-Policy."""
         kinds = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
         return [json.dumps(event["params"]) for event in self.events if event.get("method") in kinds]
 

@@ -1,4 +1,4 @@
-"""Certificates made by openssl, as an operator would make them."""
+"""Creates certificates with openssl, as an operator does."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A clock that tests move; sleepers move it too, the earliest first, so nothing waits in real time."""
+"""A clock that moves when a test or a sleeping task moves it, so that no test waits in real time."""
 
 import asyncio
 import heapq
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 SATURDAY = 1_772_841_600.0
-"""2026-03-07T00:00:00Z: where simulated time begins unless a test says otherwise."""
+"""2026-03-07T00:00:00Z: the default start of simulated time."""
 
 
 @dataclass(order=True)
@@ -20,19 +20,18 @@ class _Sleeper:
 
 
 class ManualClock:
-    """Time stands still until someone sleeps or a test calls `advance`.
+    """Time stands still until a task sleeps or a test calls `advance`.
 
-    A sleeper jumps the clock to its own deadline, but only when no other sleeper is due before it: two
-    tasks that sleep 1 s and 2 s wake after 1 s and 2 s, not after 3.
+    The sleeping task with the earliest deadline moves the clock to it: two tasks that sleep 1 s and 2 s wake
+    after 1 s and 2 s, not after 3.
 
-    `settle_turns`: so many turns of the event loop must pass without anyone beginning or ending to sleep
-    before the clock jumps. With enough of them a request over a socket is answered before time moves on,
-    whoever else sleeps; without, those in flight see time pass. `is_busy` may hold it for longer, and so may
-    `held`.
+    `settle_turns`: event loop iterations without a task that starts or stops sleeping before the clock moves.
+    With enough of them a request over a socket is answered before time moves on. `is_busy` and `held` can
+    stop the clock for longer.
     """
 
     def __init__(self, now: float = SATURDAY, settle_turns: int = 0) -> None:
-        # Elapsed time is what is kept: beside 1.8e9 seconds of Unix time a short wait would be lost.
+        # Elapsed time is stored, not Unix time: a float of 1.8e9 seconds would lose a short wait.
         self._elapsed = 0.0
         self._started = now
         self._settle_turns = settle_turns
@@ -42,7 +41,7 @@ class ManualClock:
         self._holders = 0
         self._released = asyncio.Event()
         self.is_busy: Callable[[], bool] = lambda: False
-        """Asked at each turn of the loop, so for what the loop itself has to do."""
+        """While it returns true, the clock does not move; called at each event loop iteration."""
 
     def now(self) -> float:
         return self._started + self._elapsed
@@ -55,7 +54,7 @@ class ManualClock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """For the work of another thread, which takes real time: nobody moves the clock meanwhile."""
+        """Stop the clock during the work of another thread, which takes real time."""
         self._holders += 1
         self._released.clear()
         try:
@@ -70,7 +69,7 @@ class ManualClock:
         heapq.heappush(self._sleepers, me)
         self._quiet_turns = 0
         try:
-            await asyncio.sleep(0)  # let others go to sleep, too, before time moves
+            await asyncio.sleep(0)  # other tasks may sleep, too, before time moves
             while self._elapsed < me.deadline:
                 await self._wait(me)
         finally:
@@ -84,7 +83,7 @@ class ManualClock:
             me.turn = asyncio.get_running_loop().create_future()
             await me.turn
         elif self._holders:
-            await self._released.wait()  # turning in circles would keep the other thread from its work
+            await self._released.wait()  # a busy loop would slow the other thread
             self._quiet_turns = 0
         elif self._quiet_turns < self._settle_turns or self.is_busy():
             self._quiet_turns += 1
@@ -98,7 +97,7 @@ class ManualClock:
 
 
 class SkewedClock:
-    """Another machine's clock: the same time passes, but it was set wrong."""
+    """The clock of another machine, set wrong by a constant."""
 
     def __init__(self, clock: ManualClock, seconds_ahead: float) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Simulated days wait for no disk: a test that ends a process does not cut the power."""
+"""Turns off syncing of state files: no test simulates a power cut, and syncs are slow."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from exporter.storage import sqlite as storage
 
 @contextmanager
 def unsynced() -> Iterator[None]:
-    """State files opened in this process leave it to the system when they reach the disk.
+    """State files opened in this process are written without waiting for the disk.
 
     A month of polls commits some ten thousand times. Where a disk takes 20 ms for each of a commit's four
     syncs, that alone is a quarter of an hour.

@@ -1,10 +1,10 @@
 """A month of the whole exporter: accounts, faults, stops, kills and rotations, on a clock that jumps.
 
-The exporter as `run` wires it (listener, state file, loops, counters that wait for a scrape) polls seven
-simulated accounts over real HTTP. Every number that it publishes is held against `witness`.
+The exporter as `run` wires it (listener, state file, schedulers, counters that wait for a scrape) polls
+seven simulated accounts over real HTTP. Every published counter is checked against `witness`.
 
-Left out: signals, and the watch that looks every five seconds whether files or visitors have changed.
-A kill drops what is not committed; one in the middle of a commit is the affair of test_restarts.py.
+Left out: signals, and the periodic maintenance of files and connections. A kill drops what is not committed;
+test_restarts.py covers a kill during a commit.
 """
 
 import asyncio
@@ -50,13 +50,13 @@ from tests.support.witness import Witness
 
 DAY: Final = 86400.0
 SWEEP_POLLS: Final = 6
-"""Of a sweep; enough for the three slices of the large account."""
+"""Polls in a sweep; enough for the three slices of the large account."""
 
 TIMEOUT_SECONDS: Final = 1.0
-"""Of a request, by the machine's clock: as long as a reply that never comes holds up the soak."""
+"""Timeout of a request in real time: a hanging reply delays the soak by this."""
 
 HELD_HOURS: Final = 8 * 24
-"""Of each world, so that the simulator itself does not grow."""
+"""Hours that each world keeps, so that the simulator does not grow."""
 
 LOOPBACK: Final = Web(listen_address=(ListenAddress("127.0.0.1", 0),))
 
@@ -75,7 +75,7 @@ class Cast(NamedTuple):
 
     @property
     def lag(self) -> int:
-        """How many polls its listing takes to come round."""
+        """Polls until its whole window has been listed."""
         return 0 if self.scenario.operations_per_hour * RETENTION_SECONDS / 3600 < 900 else SWEEP_POLLS
 
 
@@ -126,7 +126,7 @@ FAULTS: Final[Mapping[str, tuple[Callable[[], Fault], Sequence[int]]]] = {
     "missing stat": (lambda: faults.missing_stat("queued"), (1, 3)),
     "unknown fields": (faults.unknown_fields, (1, 3)),
 }
-"""Of each kind, and how many requests it may meet."""
+"""Each kind of fault, and the numbers of requests that it may affect."""
 
 ONLY_LISTS: Final = {
     "empty page",
@@ -147,7 +147,7 @@ class Plan:
     seed: int = 1
     cast: tuple[Cast, ...] = CAST
     faults: tuple[str, ...] = tuple(FAULTS)
-    """Scripted ones; the scenarios have trouble of their own."""
+    """Scripted faults; scenarios have their own."""
 
 
 class Standstill:
@@ -188,9 +188,9 @@ class Player:
     operations: int = 0
     last_seen_at: float = 0.0
     is_polled: bool = False
-    """At this moment."""
-    has_odd_rows: bool = False
-    """In this poll."""
+    """Whether a poll is running."""
+    has_unreadable_rows: bool = False
+    """Whether this poll has left out rows."""
 
     def __post_init__(self) -> None:
         self.standstill = Standstill(self.clock)
@@ -199,10 +199,10 @@ class Player:
         world = World(scenario, started=self.clock.now(), seed=self.number, held_operations=held)
         self.simulator = Simulator(world, self.standstill, credential=(sid(self.number), ""))
         self.exchange_secret()
-        self.tell_secret()
+        self.write_secret()
 
     def is_answering(self) -> bool:
-        """Whether a request waits for something else than the clock, as one that hangs does."""
+        """Whether a request waits for something other than the clock, such as a hanging one."""
         return self.simulator.journal.in_flight > self.standstill.sleepers
 
     @property
@@ -221,15 +221,15 @@ class Player:
         self.secrets += 1
         self.simulator.rotate_credential(f"secret-{self.number}-{self.secrets}")
 
-    def tell_secret(self) -> None:
-        """Ours."""
+    def write_secret(self) -> None:
+        """The operator's side of a rotation."""
         self.secret_file.write_text(self.simulator.credential[1], encoding="utf-8")
 
     def leave(self) -> None:
         self.last_seen_at = self.clock.now()
 
     def come_back(self) -> None:
-        """Its state is kept for the length of the window; after that it begins anew, and without trouble."""
+        """Its state is kept for the length of the window; then coverage begins again, without faults."""
         self.simulator.faults.clear()
         if self.witness and self.clock.now() - self.last_seen_at > RETENTION_SECONDS:
             self.past.append(self.witness)
@@ -237,7 +237,7 @@ class Player:
 
 
 class Exporter:
-    """One process of it, as far as others see."""
+    """One process of the exporter, seen from outside."""
 
     def __init__(self, url: str, storage: Storage, clock: ManualClock) -> None:
         self.is_dead = False
@@ -267,22 +267,22 @@ class Exporter:
 async def exporting(
     settings: Settings,
     clock: ManualClock,
-    on_report: Callable[[Event], None],
+    on_event: Callable[[Event], None],
     on_publish: Callable[[str, Snapshot], None],
 ) -> AsyncIterator[Exporter]:
-    tasks = Supervisor()
+    supervisor = Supervisor()
     hub = Hub(settings, clock)
-    hub.observers.append(on_report)
+    hub.observers.append(on_event)
     hub.snapshot_observers.append(on_publish)
     polling = Polling(settings, clock, hub)
     hold_credentials(clock, polling)
-    web_service = WebService(settings, clock, hub, tasks, polling.reloads)
+    web_service = WebService(settings, clock, hub, supervisor, polling.reloads)
     async with (
         web_service.opened() as bound,
         resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
         polling.schedulers(storage) as schedulers,
         web_service.counters_released_in_time(),
-        tasks.running({loop.account: loop.run() for loop in schedulers}),
+        supervisor.running({each.account: each.run() for each in schedulers}),
     ):
         assert storage is not None
         web_service.health.loaded = web_service.health.ready = True
@@ -299,7 +299,7 @@ class Happening(NamedTuple):
 
 
 class Month:
-    """Drives the accounts, the faults and the process; notes what came of it."""
+    """Drives the accounts, the faults and the process, and records the results."""
 
     def __init__(
         self,
@@ -324,49 +324,49 @@ class Month:
         self._exporter: Exporter
         self._configured: list[Player] = []
         self._process = AsyncExitStack()
-        self._standing = False
-        self._reports_to_kill = 0
+        self._is_standing = False
+        self._events_to_kill = 0
         self._killing = asyncio.Event()
         self.polls = self.failed_polls = self._published = 0
         self.happened: Counter[str] = Counter()
 
-    # What the exporter tells.
+    # Observers of the exporter.
 
-    def _hear(self, report: Event) -> None:
-        player = self.players[report.account]
-        if isinstance(report, PollStarted):
-            player.is_polled, player.has_odd_rows = True, False
-            if not self._standing:
-                player.standstill.at = report.started_at
+    def _observe(self, event: Event) -> None:
+        player = self.players[event.account]
+        if isinstance(event, PollStarted):
+            player.is_polled, player.has_unreadable_rows = True, False
+            if not self._is_standing:
+                player.standstill.at = event.started_at
             if player.witness:
-                player.witness.began(player.standstill.at, report.started_at)
-        elif isinstance(report, RowsUnreadable):
-            player.has_odd_rows = True
-        elif isinstance(report, PollFinished):
+                player.witness.began(player.standstill.at, event.started_at)
+        elif isinstance(event, RowsUnreadable):
+            player.has_unreadable_rows = True
+        elif isinstance(event, PollFinished):
             player.is_polled = False
             self.polls += 1
-            if report.error:
+            if event.error:
                 self.failed_polls += 1
-                if player.witness and report.listed_operations:
+                if player.witness and event.listed_operations:
                     player.witness.failed()
-        if self._reports_to_kill:
-            self._reports_to_kill -= 1
-            if not self._reports_to_kill:
+        if self._events_to_kill:
+            self._events_to_kill -= 1
+            if not self._events_to_kill:
                 self._killing.set()
 
-    def _see(self, account: str, snapshot: Snapshot) -> None:
+    def _on_publish(self, account: str, snapshot: Snapshot) -> None:
         self._published += 1
         player = self.players[account]
         player.operations = snapshot.tracked_operations
         if player.witness is None:
             player.witness = Witness(player.simulator.world, player.standstill.at, player.cast.lag)
-        elif player.has_odd_rows:
+        elif player.has_unreadable_rows:
             player.witness.left_rows_out()
         else:
             player.witness.succeeded()
         player.witness.judge({stat: snapshot.counts["stat", stat] for stat in COUNTED})
 
-    # What happens.
+    # The plan.
 
     async def run(self) -> None:
         started = self.clock.now()
@@ -408,11 +408,11 @@ class Month:
             yield Happening(self._dice.uniform(calm, end), self._vanish)
 
     def is_busy(self) -> bool:
-        """Whether something is under way that takes no time of the clock."""
+        """Whether a request is being answered that takes no simulated time."""
         return any(player.is_answering() for player in self.players.values())
 
     def witnesses(self) -> Iterator[tuple[str, Witness]]:
-        """With the names of their accounts; one that began anew has several."""
+        """With the names of their accounts; one that was restarted without state has several."""
         for name, player in self.players.items():
             for witness in (*player.past, player.witness):
                 if witness:
@@ -448,7 +448,7 @@ class Month:
             accounts=tuple(player.account for player in self._configured),
         )
         self._exporter = await self._process.enter_async_context(
-            exporting(settings, self.clock, self._hear, self._see)
+            exporting(settings, self.clock, self._observe, self._on_publish)
         )
 
     async def _stop(self) -> None:
@@ -458,36 +458,36 @@ class Month:
             player.is_polled = False
         await self._process.aclose()
 
-    async def _started_anew(self, down: float) -> None:
+    async def _start_again(self, down: float) -> None:
         await self._stop()
         await self.clock.sleep(down)
         await self._start()
 
     async def _coverage(self) -> None:
-        """Wait until it has begun for every account: when, shows in nothing but its first success."""
+        """Wait until coverage has begun for every account, which is with its first success."""
         while any(player.witness is None for player in self._configured):
             await self.clock.sleep(self._interval / 10)
 
     async def _restart(self, down: float) -> None:
         await self._coverage()
         self.happened["clean restarts"] += 1
-        await self._started_anew(down)
+        await self._start_again(down)
 
     async def _kill(self, down: float) -> None:
-        """In the midst of work: after any of the reports that polls make."""
+        """Kill the process after a random event of a poll."""
         await self._coverage()
         self.happened["kills"] += 1
         self._killing.clear()
-        self._reports_to_kill = self._dice.randint(1, 60)
+        self._events_to_kill = self._dice.randint(1, 60)
         await self._killing.wait()
         self._exporter.is_dead = True
-        await self._started_anew(down)
+        await self._start_again(down)
 
     async def _rotate(self) -> None:
-        """Accounts come and go: the settings have changed, so the process is started anew."""
+        """Restart the process with changed accounts."""
         await self._coverage()
         self.happened["rotations of accounts"] += 1
-        await self._started_anew(0.0)
+        await self._start_again(0.0)
 
     async def _spoil(self, name: str) -> None:
         await self._coverage()
@@ -498,14 +498,14 @@ class Month:
         player.simulator.faults.add(fault(), call=call, times=self._dice.choice(times))
 
     async def _exchange(self, player: Player) -> None:
-        """Of a secret: Twilio takes the new one at once, we have it at once or after some polls."""
+        """Rotate a secret: Twilio accepts the new one at once, the file has it then or some polls later."""
         self.happened["secrets exchanged"] += 1
         player.exchange_secret()
         await self.clock.sleep(self._dice.choice((0.0, 2.5)) * self._interval)
-        player.tell_secret()
+        player.write_secret()
 
     async def _vanish(self) -> None:
-        """An operation answers 404 for a while, then comes back; neither in the midst of a poll."""
+        """An operation answers 404 for a while and is then restored; both happen between polls."""
         self.happened["operations that answered 404"] += 1
         player = next(iter(self.players.values()))
         world = player.simulator.world
@@ -522,19 +522,19 @@ class Month:
             await self.clock.sleep(1.0)
 
     async def _come_to_rest(self) -> None:
-        """Nothing fails any more, and the worlds stand still until all of each has been listed."""
+        """Clear all faults, and stop the worlds until the whole of each has been listed."""
         for player in self.players.values():
             self.happened["faults that met no request"] += len(player.simulator.faults)
             player.simulator.faults.clear()
             player.simulator.world.scenario = replace(player.cast.scenario, trouble=None)
-        await self.clock.sleep(3 * self._interval)  # what Twilio asked us to wait is over
-        self._standing = True
+        await self.clock.sleep(3 * self._interval)  # longer than any pause
+        self._is_standing = True
         await self.clock.sleep((SWEEP_POLLS + 2) * self._interval)
 
     async def _end_day(self) -> None:
-        await self._exporter.scrape()  # lets the counters go on after a start
+        await self._exporter.scrape()  # releases the counters after a start
         published = -1
-        while published != self._published:  # else the page is older than what the witnesses know
+        while published != self._published:  # otherwise the page is older than the witnesses
             published = self._published
             page = await self._exporter.scrape()
         for player in self._configured:
@@ -559,7 +559,7 @@ def shown(page: Scrape, account: str) -> dict[str, float]:
 async def played(
     plan: Plan, folder: Path, on_day: Callable[[Month], None] = lambda _: None
 ) -> AsyncIterator[Month]:
-    """Everything but the exporter; `Month.run` is what happens."""
+    """Everything but the exporter, which `Month.run` starts."""
     clock = ManualClock(settle_turns=40)
     simulators: dict[str, Simulator] = {}
     async with switchboard(simulators) as origin:

@@ -1,4 +1,4 @@
-"""The real program as a user starts it, and the real tools that look at it."""
+"""Runs the program as a user does, and the real tools that check it."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from typing import Final, TypeVar
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 60.0
-"""For a slow machine; whatever is waited for takes a second or two elsewhere."""
+"""For a slow machine; usually a wait takes one or two seconds."""
 
 T = TypeVar("T")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Ours without what a developer may have set for the exporter."""
+    """The environment without variables that configure the exporter."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXPORTER_", "TWILIO_"))}
     return {**kept, "PYTHONPATH": str(ROOT), **variables}
 
@@ -31,7 +31,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def finish(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
+    """Run a command until it ends."""
     return subprocess.run(
         command(*arguments),
         env=environment(**variables),
@@ -46,7 +46,7 @@ def finish(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
 def running(
     log: Path, arguments: Sequence[str], env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start, and end it whatever happens; its output goes to `log`."""
+    """Run a process, and kill it at the end; its output goes to `log`."""
     with log.open("wb") as out:
         process = subprocess.Popen(arguments, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
@@ -57,12 +57,12 @@ def running(
 
 
 def started(log: Path, *arguments: str, **variables: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """The program itself."""
+    """Run the exporter in the background."""
     return running(log, command(*arguments), environment(**variables))
 
 
 def tool(name: str) -> str | None:
-    """Where a real program is, under the name that it has here."""
+    """The path of a program, also if Debian has renamed it; `None` if it is missing."""
     return shutil.which(name) or shutil.which(_DEBIANS_NAMES.get(name, name))
 
 
@@ -70,7 +70,7 @@ _DEBIANS_NAMES: Final = {"alertmanager": "prometheus-alertmanager"}
 
 
 def eventually(look: Callable[[], T | None], what: str, patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """Ask again and again until there is an answer: other processes have clocks of their own."""
+    """Call `look` until it returns a result: other processes run in real time."""
     deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         found = look()
@@ -85,7 +85,7 @@ def found_in(log: Path, pattern: str) -> Callable[[], re.Match[str] | None]:
 
 
 def fetch(url: str, **headers: str) -> str | None:
-    """The body of a 200; `None` while nobody answers."""
+    """The body of a 200; `None` for any other reply, or none."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as reply:
             body: bytes = reply.read()
@@ -95,7 +95,7 @@ def fetch(url: str, **headers: str) -> str | None:
 
 
 def free_port() -> int:
-    """Free a moment ago; for programs that cannot tell the port they chose."""
+    """A port that was free a moment ago; for programs that do not print the port they chose."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -104,6 +104,6 @@ def free_port() -> int:
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """Takes connections and never answers; gives a base URL."""
+    """A server that accepts connections and never replies; yields its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"

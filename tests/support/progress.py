@@ -1,7 +1,7 @@
-"""A line every 15 seconds that says how far a parallel test run is.
+"""Prints the progress of a parallel test run every 15 seconds.
 
-Long tests come first, and pytest shows a percentage only at the end of a line of dots: on a busy machine
-there would be none for minutes.
+Long tests run first, and pytest prints a percentage only at the end of a line of dots: on a busy machine not
+for minutes.
 """
 
 import time
@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES: Final = 15.0
 
 
 class Progress:
-    """A plugin of the process that hands tests to workers; it runs none itself."""
+    """A plugin of the process that distributes tests to workers."""
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal

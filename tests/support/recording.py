@@ -1,7 +1,7 @@
-"""What Prometheus would have stored of an exporter on the simulated clock, and what our alerts make of it.
+"""Records scrapes on a simulated clock and evaluates the alerts on them.
 
-Pages are scraped at simulated instants, hours of them in seconds, and handed to promtool as the input of a
-rule test: real rules, evaluated by Prometheus' own engine, without a minute of real time.
+The recorded series become the input of a promtool rule test: the real rules, evaluated by Prometheus' own
+engine, hours in seconds.
 """
 
 import re
@@ -41,7 +41,7 @@ class Recording:
         return (self._scrapes - 1) * self.step
 
     def add(self, page: str | None, process_started: float = 0.0) -> None:
-        """A page as it was served; None: nobody answered."""
+        """Add a scraped page; `None`: the scrape failed."""
         found: dict[str, float] = {f"up{{{TARGET}}}": 0.0}
         if page is not None:
             found |= {f"up{{{TARGET}}}": 1.0, f"process_start_time_seconds{{{TARGET}}}": process_started}
@@ -91,7 +91,7 @@ class Recording:
             text=True,
             check=False,
         )
-        # promtool tells what it found where that is not what was expected.
+        # promtool prints the result only if it differs from the expected one.
         got = re.search(r"^\s+got: (.*)$", done.stdout + done.stderr, re.MULTILINE)
         assert got, done.stdout + done.stderr
         return {

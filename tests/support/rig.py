@@ -62,13 +62,13 @@ def poller_of(
 class Rig:
     simulator: Simulator
     clock: ManualClock
-    """Twilio's; the exporter's may be set wrong."""
+    """Twilio's clock; the exporter's may be set wrong."""
     own_clock: Clock
     client: Client
     rate_limiter: RateLimiter
     credential: Credential
     changes: dict[str, Any]
-    reports: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     published: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Rig:
             ACCOUNT,
             self.client,
             self.own_clock,
-            emit=self.reports.append,
+            emit=self.events.append,
             publish=lambda _, snapshot: self.published.append(snapshot),
             **self.changes,
         )
@@ -85,7 +85,7 @@ class Rig:
             self.poller.poll,
             self.credential.renewed,
             self.own_clock,
-            self.reports.append,
+            self.events.append,
             interval=self.changes.get("interval", POLL.interval),
         )
 
@@ -102,15 +102,15 @@ class Rig:
             return error
         raise AssertionError("the poll succeeded")
 
-    def reported(self, kind: type[R]) -> list[R]:
-        return [report for report in self.reports if isinstance(report, kind)]
+    def emitted(self, kind: type[R]) -> list[R]:
+        return [each for each in self.events if isinstance(each, kind)]
 
     @property
     def last_poll(self) -> PollFinished:
-        return self.reported(PollFinished)[-1]
+        return self.emitted(PollFinished)[-1]
 
     def requests(self) -> dict[str, int]:
-        """Since the last call."""
+        """Requests since the last call, by API call."""
         counted = self.simulator.requests_by_call
         self.simulator.journal.by_call.clear()
         return counted
@@ -141,16 +141,16 @@ async def rigged(
         )
         async with open_transport(wanted) as transport:
             rate_limiter = RateLimiter(requests_per_second)
-            reports: list[Event] = []
+            events: list[Event] = []
             pair = (simulator.credential[0], SecretStr(secret or simulator.credential[1]))
-            credential = Credential(ACCOUNT, lambda: pair, reports.append)
+            credential = Credential(ACCOUNT, lambda: pair, events.append)
             client = Client(
                 ACCOUNT,
                 transport,
                 credential,
                 rate_limiter,
                 own_clock,
-                reports.append,
+                events.append,
                 concurrency=concurrency,
             )
-            yield Rig(simulator, clock, own_clock, client, rate_limiter, credential, changes, reports)
+            yield Rig(simulator, clock, own_clock, client, rate_limiter, credential, changes, events)

@@ -1,4 +1,4 @@
-"""What the exporter may find itself in, as filled metrics: for golden pages, status page and bench."""
+"""States of the exporter as filled metrics: for golden pages, the status page and benchmarks."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -39,15 +39,15 @@ def snapshot_of(operations: Iterable[Operation], *, top_failing: int = 20) -> Sn
 
 
 class State:
-    """Metrics and board of some accounts, told the same things."""
+    """Metrics and statuses of some accounts, which observe the same events."""
 
     def __init__(self, *accounts: str) -> None:
         self.metrics = Metrics(accounts, version="1.2.3", interval=60.0)
         self.statuses = AccountStatuses(accounts)
         self.rate_limiters = {account: RateLimitStatus(5.0, 0.0) for account in accounts}
 
-    def report(self, *reports: Event) -> None:
-        for each in reports:
+    def observe(self, *events: Event) -> None:
+        for each in events:
             self.metrics.observe(each)
             self.statuses.observe(each)
 
@@ -57,7 +57,7 @@ class State:
 
     def succeed(self, account: str, operations: Iterable[Operation]) -> None:
         self.publish(account, snapshot_of(operations))
-        self.report(
+        self.observe(
             RequestFinished(account, "list", "200", 0.2, 0.5),
             PollFinished(account, SATURDAY, 0.25, None, listed_operations=4),
             PollScheduled(account, SATURDAY + 60),
@@ -66,7 +66,7 @@ class State:
 
 def before_the_first_poll() -> State:
     state = State("shop")
-    state.report(PollStarted("shop", SATURDAY), ListingProgressed("shop", 7, 7000))
+    state.observe(PollStarted("shop", SATURDAY), ListingProgressed("shop", 7, 7000))
     return state
 
 
@@ -85,10 +85,10 @@ def several_accounts() -> State:
 
 
 def failing() -> State:
-    """One fails after it succeeded, one has never succeeded."""
+    """One account fails after a success; another has never succeeded."""
     state = State("shop", "newsletter")
     state.succeed("shop", SHOP)
-    state.report(
+    state.observe(
         RequestFinished("shop", "list", "timeout", 30.0, None),
         RequestRetried("shop", "timeout", 1.5),
         PollFinished("shop", SATURDAY + 90, 30.0, Unreachable("no reply within 30 s", reason="timeout")),

@@ -1,4 +1,4 @@
-"""The tests' own clock: who wakes when, without waiting."""
+"""The clock of the tests: when sleeping tasks wake, without waiting."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from tests.support.clock import ManualClock
 
 @pytest.mark.parametrize("settle_turns", [0, 20])
 async def test_sleepers_wake_in_order_at_their_own_time(settle_turns: int) -> None:
-    """Not when others wake, and whoever begins to sleep in between is counted in."""
+    """Each task wakes at its own deadline, also if it starts to sleep while others do."""
     clock = ManualClock(settle_turns=settle_turns)
     woke: list[tuple[float, str]] = []
 
@@ -23,8 +23,8 @@ async def test_sleepers_wake_in_order_at_their_own_time(settle_turns: int) -> No
     assert woke == [(1, "b"), (2, "a"), (3.5, "b"), (4, "a"), (9, "c")]
 
 
-async def test_whoever_is_cancelled_holds_nobody_up() -> None:
-    """The next one takes its place."""
+async def test_cancelled_sleeper_does_not_stop_the_clock() -> None:
+    """After a cancellation the next sleeper moves the clock."""
     clock = ManualClock(settle_turns=3)
     first, second = (asyncio.create_task(clock.sleep(seconds)) for seconds in (5, 7))
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_whoever_is_cancelled_holds_nobody_up() -> None:
 
 
 async def test_work_between_two_sleepers_is_not_overtaken() -> None:
-    """With turns to settle, what takes some of them ends before time moves on."""
+    """Work that takes fewer iterations than `settle_turns` ends before time moves on."""
     clock = ManualClock(settle_turns=20)
 
     async def work() -> float:
@@ -48,7 +48,7 @@ async def test_work_between_two_sleepers_is_not_overtaken() -> None:
 
 
 async def test_work_of_another_thread_is_not_overtaken() -> None:
-    """However long it takes by the machine's clock, whoever begins to sleep meanwhile."""
+    """Simulated time waits for a thread, also if another task sleeps meanwhile."""
     clock = ManualClock(settle_turns=3)
     may_end = threading.Event()
 

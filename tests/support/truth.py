@@ -1,4 +1,4 @@
-"""What the gauges must show, summed from scratch from the simulator's own operations."""
+"""Computes what the gauges must show from the simulator's operations, without the ledger."""
 
 from collections.abc import Iterable
 

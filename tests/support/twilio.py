@@ -1,6 +1,6 @@
-"""A Twilio without a network, for properties that need thousands of polls: pages in, no sockets.
+"""A Twilio without a network, for property tests with thousands of polls.
 
-The simulator is the one for everything else; this one only answers a poller, and fails when told to.
+It answers the calls of a poller directly, and fails on request. All other tests use the simulator.
 """
 
 from collections.abc import Iterable
@@ -11,20 +11,20 @@ from exporter.twilio.protocol import Page
 
 
 class PlainTwilio:
-    """`operations` is the truth; `replies` is all that was ever told of it, in order."""
+    """`operations` are the current states; `replies` are all states that were sent, in order."""
 
     def __init__(self) -> None:
         self.operations: dict[str, Operation] = {}
         self.hidden: set[str] = set()
         self.stale: dict[str, Operation] = {}
-        """What the next replies say instead, once each."""
+        """Older states that the next replies contain instead, once each."""
         self.failures: list[TwilioError] = []
         self.replies: list[Operation] = []
 
-    def tell(self, operations: Iterable[Operation]) -> list[Operation]:
-        told = [self.stale.pop(each.id, each) for each in operations]
-        self.replies += told
-        return told
+    def reply(self, operations: Iterable[Operation]) -> list[Operation]:
+        sent = [self.stale.pop(each.id, each) for each in operations]
+        self.replies += sent
+        return sent
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         inside = [
@@ -34,15 +34,15 @@ class PlainTwilio:
         ]
         half = len(inside) // 2
         if page_token is None and half:
-            return Page(self.tell(inside[:half]), "next")
+            return Page(self.reply(inside[:half]), "next")
         if self.failures:
             raise self.failures.pop()
-        return Page(self.tell(inside[half:] if page_token else inside), None)
+        return Page(self.reply(inside[half:] if page_token else inside), None)
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
         if self.failures:
             raise self.failures.pop()
         if operation_id in self.hidden or operation_id not in self.operations:
             return None
-        (told,) = self.tell([self.operations[operation_id]])
-        return told
+        (sent,) = self.reply([self.operations[operation_id]])
+        return sent

@@ -1,6 +1,6 @@
-"""The exporter as the program wires it, all accounts behind one address, on a clock that tests move.
+"""The whole exporter except the listener, on a clock that tests move.
 
-Each account has a simulated Twilio of its own; nothing is missing but the listener.
+Each account has its own simulated Twilio; all of them share one address.
 """
 
 import asyncio
@@ -41,31 +41,31 @@ R = TypeVar("R", bound=Event)
 class Whole:
     hub: Hub
     polling: Polling
-    tasks: Supervisor
+    supervisor: Supervisor
     web_service: WebService
     clock: ManualClock
     simulators: Mapping[str, Simulator]
     log: io.StringIO
     storage: Storage | None = None
     schedulers: Mapping[str, Scheduler] = field(default_factory=dict)
-    reports: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def simulator(self) -> Simulator:
-        """Of the only account."""
+        """The simulated Twilio of the only account."""
         (simulator,) = self.simulators.values()
         return simulator
 
     async def poll(self) -> bool:
-        """Of the only account; whether it succeeded."""
-        (loop,) = self.schedulers.values()
-        return await loop.attempt()
+        """Poll the only account; returns whether the poll succeeded."""
+        (scheduler,) = self.schedulers.values()
+        return await scheduler.attempt()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        """Every account's loop turns; none ends by itself."""
-        async with self.tasks.running(
-            {loop.account: loop.run() for loop in self.schedulers.values()}
+        """Run the schedulers of all accounts; none may end by itself."""
+        async with self.supervisor.running(
+            {each.account: each.run() for each in self.schedulers.values()}
         ) as tasks:
             yield tasks
         assert all(task.cancelled() for task in tasks), tasks
@@ -78,15 +78,15 @@ class Whole:
         text = (await self.web_service.exposition.page(TEXT)).decode()
         return Scrape(text)
 
-    def reported(self, kind: type[R], account: str | None = None) -> list[R]:
-        return [each for each in self.reports if isinstance(each, kind) and account in {None, each.account}]
+    def emitted(self, kind: type[R], account: str | None = None) -> list[R]:
+        return [each for each in self.events if isinstance(each, kind) and account in {None, each.account}]
 
     def logged(self, message: str) -> list[str]:
         return [line for line in self.log.getvalue().splitlines() if message in line]
 
 
 class Scrape:
-    """A page as Prometheus would read it."""
+    """A page as Prometheus reads it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -95,7 +95,7 @@ class Scrape:
         ]
 
     def value(self, name: str, **labels: str) -> float:
-        """Of the only series with these labels among its own."""
+        """The value of the only series with these labels."""
         (value,) = self.values(name, **labels).values()
         return value
 
@@ -107,7 +107,7 @@ class Scrape:
         }
 
     def polled(self) -> str:
-        """What Twilio said."""
+        """The lines with data from Twilio."""
         lines = self.text.splitlines()
         return "\n".join(
             line for line in lines if line.startswith(("twilio_email_window", "twilio_email_top"))
@@ -132,7 +132,7 @@ async def whole(
     on_publish: Callable[[str, Snapshot], None] = lambda *_: None,
     **simulator: Any,
 ) -> AsyncIterator[Whole]:
-    """Accounts `a0`, `a1`, …, one for each world."""
+    """An exporter with accounts `a0`, `a1`, …, one for each world."""
     clock = clock or ManualClock(settle_turns=40)
     simulators = {
         sid(n): Simulator(world, clock, credential=(sid(n), f"secret-{n}"), **simulator)
@@ -149,15 +149,15 @@ async def whole(
             ),
         )
         with logging_to(level, log_format) as log:
-            tasks = Supervisor()
+            supervisor = Supervisor()
             hub = Hub(settings, clock)
             hub.snapshot_observers.append(on_publish)
             polling = Polling(settings, clock, hub)
             hold_credentials(clock, polling)
-            web_service = WebService(settings, clock, hub, tasks, polling.reloads)
+            web_service = WebService(settings, clock, hub, supervisor, polling.reloads)
             by_name = {f"a{n}": simulators[sid(n)] for n in range(len(worlds))}
-            made = Whole(hub, polling, tasks, web_service, clock, by_name, log)
-            hub.observers.append(made.reports.append)
+            made = Whole(hub, polling, supervisor, web_service, clock, by_name, log)
+            hub.observers.append(made.events.append)
             async with (
                 resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
                 polling.schedulers(storage) as schedulers,
@@ -170,7 +170,7 @@ async def whole(
 
 
 def hold_credentials(clock: ManualClock, polling: Polling) -> None:
-    """While a secret's file is read in a thread."""
+    """Stop the clock while a secret's file is read in a thread."""
     for credential in polling._credentials:
         credential.renewed = partial(_held, clock, credential.renewed)  # type: ignore[method-assign]
 
@@ -181,7 +181,7 @@ async def _held(clock: ManualClock, work: Callable[[], Awaitable[bool]]) -> bool
 
 
 def _hold(clock: ManualClock, storage: Storage) -> None:
-    """While the file's thread works: it does so in real time, and simulated time must wait for it."""
+    """Stop the clock while the thread of the state file works, because it takes real time."""
     run = storage._run
 
     async def held(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -193,7 +193,7 @@ def _hold(clock: ManualClock, storage: Storage) -> None:
 
 @asynccontextmanager
 async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]:
-    """One address for all: the user name tells whose Twilio is meant."""
+    """One address for all simulators; the user name of a request selects one."""
 
     def whose(request: web.Request) -> Simulator:
         return simulators[BasicAuth.decode(request.headers["Authorization"]).login]
@@ -216,7 +216,7 @@ async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]
 
 @contextmanager
 def logging_to(level: str, format_: str) -> Iterator[io.StringIO]:
-    """Send the log to a stream, and back where it was."""
+    """Send the log to a stream, and restore the configuration afterwards."""
     root = logging.getLogger()
     handlers, root_level, own_level = root.handlers[:], root.level, logs.LOG.level
     stream = io.StringIO()

@@ -1,9 +1,9 @@
-"""What an account's counters must show, from the simulated world alone: no replies and no ledger.
+"""Computes what an account's counters must show, from the simulated world only: no replies, no ledger.
 
-The rule is the contract's: of each operation and stat the highest value seen counts, less what a baseline
-showed at first. What was seen cannot always be known from outside, so there are two answers: what the polls
-that succeeded must have seen, and what those that broke off may have seen besides. A counter below the first
-has lost mail, one above the second has invented some. Where no value falls, both end up the same.
+Of each operation and stat the highest observed value counts, minus the first value of a baseline. It is
+unknown which values a failed poll observed, so there are two bounds: what successful polls must have
+observed, and what failed polls may have observed in addition. A counter below the first bound has lost
+emails, one above the second has invented some. If no value falls, both bounds become equal.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ class _Watched:
 
 
 class Sight:
-    """Who looks at a world now and then, beginning at `coverage`, and counts."""
+    """Observes a world at certain instants, from `coverage` on, and counts."""
 
     def __init__(self, world: World, coverage: float) -> None:
         self._world = world
@@ -42,9 +42,9 @@ class Sight:
         self.counts = dict.fromkeys(COUNTED, 0)
 
     def look(self, instants: Sequence[float], now: float) -> None:
-        """See what the world showed at one of these instants, nobody knows at which: so the least of it.
+        """Count what the world showed at one of these instants; which one is unknown, so the lowest values.
 
-        What is older than the window by `now` is not seen any more.
+        Operations that are older than the window at `now` are dropped.
         """
         self.draw(instants[0])
         for operation_id, watched in list(self._watched.items()):
@@ -77,9 +77,9 @@ class Sight:
 
 
 class Witness:
-    """Of one account, from its first poll on.
+    """Observes one account from its first poll on.
 
-    `lag` is how many polls it takes until all of the window has been listed: none for a small account.
+    `lag`: polls until the whole window has been listed; 0 for a small account.
     """
 
     def __init__(self, world: World, coverage: float, lag: int) -> None:
@@ -94,18 +94,18 @@ class Witness:
         self.invented = dict.fromkeys(COUNTED, 0.0)
 
     def summary(self) -> Iterator[tuple[str, int, int]]:
-        """By stat: what a counter must have reached, and how much higher it may stand."""
+        """By stat: the lower bound of the counter, and how much higher the upper bound is."""
         for stat in COUNTED:
             yield stat, self._must.counts[stat], self._may.counts[stat] - self._must.counts[stat]
 
     def began(self, at: float, now: float) -> None:
-        """A poll begins at `now`, and is told how the world was at `at`."""
+        """A poll starts at `now`; its replies show the world at `at`."""
         self._at, self._now = at, now
         for sight in (self._must, self._may):  # before anything that was created answers 404
             sight.draw(at)
 
     def succeeded(self) -> None:
-        """The poll that began last was published."""
+        """The last poll was published."""
         self._may.look([self._at], self._now)
         self._waiting.append(self._at)
         if len(self._waiting) > self._lag:
@@ -113,16 +113,16 @@ class Witness:
             self._waiting.popleft()
 
     def left_rows_out(self) -> None:
-        """The poll that began last was published without some rows: nothing must have been seen since."""
+        """The last poll was published without some rows, so the lower bound does not rise."""
         self._may.look([self._at], self._now)
         self._waiting.clear()
 
     def failed(self) -> None:
-        """The poll that began last broke off, but what it saw may be remembered."""
+        """The last poll failed; the ledger may still contain what it observed."""
         self._may.look([self._at], self._now)
 
     def judge(self, shown: dict[str, float]) -> None:
-        """Keeps the worst: what was lost once and invented later does not cancel out."""
+        """Record the largest deviations; a loss and a later excess do not cancel out."""
         for stat, value in shown.items():
             self.lost[stat] = max(self.lost[stat], self._must.counts[stat] - value)
             self.invented[stat] = max(self.invented[stat], value - self._may.counts[stat])

@@ -80,7 +80,7 @@ async def crowd() -> AsyncIterator[Whole]:
 
 
 async def test_twenty_accounts() -> None:
-    """Healthy accounts poll on time among sick ones, and a mistake of ours ends a poll but no loop."""
+    """Healthy accounts poll on time beside failing ones; an internal error ends a poll, not the scheduler."""
     async with crowd() as exporter:
         await healthy_ones_are_on_time(exporter)
         await the_mistake_is_told(exporter)
@@ -89,11 +89,11 @@ async def test_twenty_accounts() -> None:
 async def healthy_ones_are_on_time(exporter: Whole) -> None:
     accounts = list(exporter.simulators)
     for number, account in enumerate(accounts[len(SICK) + 1 :], start=len(SICK) + 1):
-        starts = [each.started_at - SATURDAY for each in exporter.reported(PollStarted, account)]
+        starts = [each.started_at - SATURDAY for each in exporter.emitted(PollStarted, account)]
         assert len(starts) == MINUTES
         assert starts[0] == pytest.approx(INTERVAL * number / 20, abs=0.1)
         assert all(abs(later - earlier - INTERVAL) < 0.1 * INTERVAL for earlier, later in pairwise(starts))
-        assert {each.outcome for each in exporter.reported(PollFinished, account)} == {"success"}
+        assert {each.outcome for each in exporter.emitted(PollFinished, account)} == {"success"}
     scrape = await exporter.scrape()
     up = {labels[0]: value for labels, value in scrape.values("twilio_email_up").items()}
     broken = {account for account, sickness in zip(accounts, SICK, strict=False) if sickness not in MILD}
@@ -105,8 +105,8 @@ async def healthy_ones_are_on_time(exporter: Whole) -> None:
 async def the_mistake_is_told(exporter: Whole) -> None:
     """Each is logged with its place and counted, and the next poll comes."""
     account = STUMBLING
-    crashed = exporter.reported(PollCrashed, account)
-    assert len(crashed) == MINUTES == len(exporter.reported(PollStarted, account))
+    crashed = exporter.emitted(PollCrashed, account)
+    assert len(crashed) == MINUTES == len(exporter.emitted(PollStarted, account))
     value = (await exporter.scrape()).value("twilio_email_exporter_internal_errors_total", account=account)
     assert value == MINUTES
     lines = exporter.logged("internal error")
@@ -117,7 +117,7 @@ async def the_mistake_is_told(exporter: Whole) -> None:
 
 
 async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop that hangs, or has ended, turns /-/healthy to 503 and is named; a failing account does not."""
+    """/-/healthy names a scheduler that hangs or has ended, with 503; a failing account has no effect."""
     async with whole([a_world(), a_world()], poll={"interval": INTERVAL}) as exporter:
         exporter.simulators["a1"].faults.add(faults.status(500), times=None)
         client = TestClient(TestServer(exporter.web_service.application))

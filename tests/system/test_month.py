@@ -18,7 +18,7 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 STEADY: Final = replace(SCENARIOS["steady"], operations_per_hour=6.0)
 
-# What a process lives through, and how long nobody answers after it. Together 30 days and a few hours.
+# How a process ends, and how long none runs afterwards. Together 30 days and a few hours.
 LIVES: Final[tuple[tuple[Trouble | None, Episode, float, float, bool], ...]] = (
     # scenario's trouble, its episode, days, hours down, keeps its state
     (None, Episode(0, 0, DAY), 2.0, 0.05, True),

@@ -90,7 +90,7 @@ def a_world() -> World:
 
 def everything_told(exporter: Whole, pages: list[str]) -> str:
     errors = [
-        each.error for each in exporter.reports if isinstance(each, PollFinished) and each.error is not None
+        each.error for each in exporter.events if isinstance(each, PollFinished) and each.error is not None
     ]
     return "\n".join(
         [
@@ -98,10 +98,10 @@ def everything_told(exporter: Whole, pages: list[str]) -> str:
             *pages,
             *("".join(traceback.format_exception(error)) for error in errors),
             *(repr(error) + str(vars(error)) for error in errors),
-            *(repr(each) for each in exporter.reports if not isinstance(each, PollCrashed)),
+            *(repr(each) for each in exporter.events if not isinstance(each, PollCrashed)),
             *(
                 repr(part) + str(part)
-                for wired in (exporter.hub, exporter.polling, exporter.tasks, exporter.web_service)
+                for wired in (exporter.hub, exporter.polling, exporter.supervisor, exporter.web_service)
                 for part in (wired, *vars(wired).values())
             ),
             *map(repr, exporter.schedulers.values()),

@@ -89,7 +89,7 @@ async def _has_recovered(exporter: Whole) -> None:
     assert sum(each.at < first + 1 for each in after) < CEILING
     assert all(later.at > earlier.at for earlier, later in pairwise(after))
     assert {each.status for each in after[3:]} == {200}
-    polls = [poll for poll in exporter.reported(PollFinished) if poll.finished_at >= ENDS + 120]
+    polls = [poll for poll in exporter.emitted(PollFinished) if poll.finished_at >= ENDS + 120]
     assert {poll.outcome for poll in polls} == {"success"}
     assert polls[-1].fetched_operations == 40
     scrape = await exporter.scrape()

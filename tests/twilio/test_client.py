@@ -62,7 +62,7 @@ async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) ->
     for request in rig.simulator.requests:
         assert request.user_agent == f"twilio-email-exporter/{__version__}"
         assert request.authorized
-    codes = [(each.call, each.code) for each in rig.reported(RequestFinished)]
+    codes = [(each.call, each.code) for each in rig.emitted(RequestFinished)]
     assert codes == [("list", "200"), ("fetch", "200")]
 
 
@@ -113,7 +113,7 @@ async def test_what_a_retry_would_not_mend_is_asked_once(
     with pytest.raises(kind) as caught:
         await list_page(rig)
     assert type(caught.value) is kind
-    assert [each.code for each in rig.reported(RequestFinished)] == [code]
+    assert [each.code for each in rig.emitted(RequestFinished)] == [code]
     assert len(rig.simulator.requests) == 1
     assert rig.clock.monotonic() == 0
 
@@ -132,8 +132,8 @@ async def test_what_may_pass_is_retried_with_back_off(
     assert len(requests) == MAX_ATTEMPTS
     gaps = [later.at - earlier.at for earlier, later in pairwise(requests)]
     assert all(0.5 * 2**n <= gap <= 0.5 * 2**n + 0.6 for n, gap in enumerate(gaps))
-    assert {each.code for each in rig.reported(RequestFinished)} == {code}
-    assert [each.reason for each in rig.reported(RequestRetried)] == [reason] * (MAX_ATTEMPTS - 1)
+    assert {each.code for each in rig.emitted(RequestFinished)} == {code}
+    assert [each.reason for each in rig.emitted(RequestRetried)] == [reason] * (MAX_ATTEMPTS - 1)
     assert reason in RETRY_REASONS
 
 
@@ -142,7 +142,7 @@ async def test_one_broken_connection_is_one_retry(rig: Rig) -> None:
     rig.simulator.faults.add(faults.reset())
     assert (await list_page(rig)).operations == [OPERATION]
     assert len(rig.simulator.requests) == 2
-    assert len(rig.reported(RequestRetried)) == 1
+    assert len(rig.emitted(RequestRetried)) == 1
 
 
 async def test_time_out_covers_the_whole_request() -> None:
@@ -153,7 +153,7 @@ async def test_time_out_covers_the_whole_request() -> None:
             await list_page(rig)
         assert caught.value.reason == "timeout"
         # On a slow machine an attempt may be over before it has reached the server.
-        assert [each.code for each in rig.reported(RequestFinished)] == ["timeout"] * MAX_ATTEMPTS
+        assert [each.code for each in rig.emitted(RequestFinished)] == ["timeout"] * MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("code", [429, 503])
@@ -178,7 +178,7 @@ async def test_retry_after_holds_every_request_of_the_account(rig: Rig) -> None:
 
 @pytest.mark.parametrize("code", [429, 503])
 async def test_retry_after_beyond_the_poll_ends_it_as_throttled(rig: Rig, code: int) -> None:
-    """Nothing leaves before the hold is over, whoever asks; afterwards all is well."""
+    """No request of the account is sent before the pause is over; afterwards requests succeed."""
     rig.simulator.faults.add(faults.status(code, retry_after=300))
     with pytest.raises(Throttled, match="300 s"):
         await list_page(rig)
@@ -256,14 +256,14 @@ async def test_ceilings_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_rows_that_were_left_out_are_reported(rig: Rig) -> None:
-    """By their JSON path, once for each page; a page without any reports nothing."""
+    """Unreadable rows are reported by JSON path, once for each page that has any."""
     rig.simulator.faults.add(faults.wrong_type(("operations", 0, "stats", "failed"), "5"))
     assert await list_page(rig) == Page([], None, ("$.operations[0].stats.failed",), 0.0)
-    assert rig.reported(RowsUnreadable) == [
+    assert rig.emitted(RowsUnreadable) == [
         RowsUnreadable(rig.client.account, ("$.operations[0].stats.failed",))
     ]
     await list_page(rig)
-    assert len(rig.reported(RowsUnreadable)) == 1
+    assert len(rig.emitted(RowsUnreadable)) == 1
 
 
 @pytest.mark.parametrize("fault", [faults.status(200, body="html"), faults.wrong_type(("stats",), None)])
@@ -278,7 +278,7 @@ async def test_clock_skew_is_ours_less_theirs(rig: Rig) -> None:
     """From the `Date` of a reply, which has whole seconds."""
     rig.simulator.date_skew_seconds = -90
     await list_page(rig)
-    assert rig.reported(RequestFinished)[0].clock_skew_seconds == pytest.approx(90, abs=1)
+    assert rig.emitted(RequestFinished)[0].clock_skew_seconds == pytest.approx(90, abs=1)
 
 
 async def test_request_id_of_twilio_is_kept(rig: Rig) -> None:
@@ -305,7 +305,7 @@ async def test_no_error_tells_a_secret_a_token_or_a_body(rig: Rig) -> None:
 
 
 async def test_unreachable_host_and_refused_connection_are_told_apart_from_time_outs() -> None:
-    """The message helps whoever has a firewall."""
+    """The message names what a firewall may block."""
     async with rigged(World.empty(), ManualClock(), base_url="http://127.0.0.1:1/v1") as rig:
         with pytest.raises(Unreachable, match="no connection") as caught:
             await list_page(rig)

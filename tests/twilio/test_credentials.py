@@ -20,7 +20,7 @@ class Source:
 
     def __init__(self, content: str | CredentialError) -> None:
         self.content = content
-        self.reports: list[Event] = []
+        self.events: list[Event] = []
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.asked = threading.Semaphore(0)
@@ -33,7 +33,7 @@ class Source:
         return "user", SecretStr(self.content)
 
     def credential(self) -> Credential:
-        credential = Credential("a", self.read, self.reports.append)
+        credential = Credential("a", self.read, self.events.append)
         self.asked.acquire()
         return credential
 
@@ -46,7 +46,7 @@ def test_secret_is_read_at_the_start_and_when_told_to() -> None:
     assert credential.pair() == ("user", SecretStr("old"))
     credential.reload()
     assert credential.pair() == ("user", SecretStr("new"))
-    assert source.reports == [CredentialChanged("a")]
+    assert source.events == [CredentialChanged("a")]
 
 
 async def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
@@ -62,9 +62,9 @@ async def test_old_secret_stays_when_the_new_one_cannot_be_read() -> None:
     credential.reload()
     source.content = CredentialError("empty")
     assert await credential.renewed(), "the old one is not refused"
-    told = [each.problem for each in source.reports if isinstance(each, CredentialUnreadable)]
+    told = [each.problem for each in source.events if isinstance(each, CredentialUnreadable)]
     assert told == ["gone", "empty", "empty"]
-    assert CredentialChanged("a") not in source.reports
+    assert CredentialChanged("a") not in source.events
 
 
 async def test_without_any_secret_requests_are_refused_by_us() -> None:
@@ -121,7 +121,7 @@ async def test_slow_read_does_not_undo_a_later_one() -> None:
     source.may_answer.set()
     assert await renewing
     assert credential.pair() == ("user", SecretStr("new"))
-    assert source.reports == [CredentialChanged("a")]
+    assert source.events == [CredentialChanged("a")]
 
 
 @pytest.fixture
@@ -188,15 +188,15 @@ async def test_unreadable_file_leaves_the_old_secret(secret: Path, content: str 
         assert problem in told
 
 
-async def test_mended_file_ends_the_stretch(secret: Path) -> None:
-    """Without a signal: at the next tick, which reads the file again as long as the old one is refused."""
+async def test_fixed_file_ends_the_longer_waits(secret: Path) -> None:
+    """While the old secret is refused, the file is read again at each interval, without a signal."""
     async with whole([a_world()], account=lambda _: from_file(secret)) as exporter:
         exporter.simulator.rotate_credential("another")
 
-        async def mend() -> None:
+        async def fix() -> None:
             await exporter.clock.sleep(8 * 60 + 30)
             put(secret, "another")
 
-        await asyncio.gather(mend(), exporter.run_for(9 * 60 + 30))
+        await asyncio.gather(fix(), exporter.run_for(9 * 60 + 30))
         assert statuses(exporter) == [401] * 3 + [200]
         assert (await exporter.scrape()).value("twilio_email_up") == 1

@@ -86,7 +86,7 @@ def test_the_ceiling_is_reached_again(ceiling: float, refusals: int) -> None:
     assert rate_limiter.requests_per_second == ceiling
 
 
-class PaceMachine(RuleBasedStateMachine):
+class RateLimiterMachine(RuleBasedStateMachine):
     """Whatever Twilio answers, in any order: bounds and holds stand."""
 
     @initialize(ceiling=st.floats(0.05, 100))
@@ -135,7 +135,7 @@ class PaceMachine(RuleBasedStateMachine):
             )
 
 
-TestPaceMachine = PaceMachine.TestCase
+TestRateLimiterMachine = RateLimiterMachine.TestCase
 
 
 def test_rate_is_what_was_asked_for() -> None:

@@ -1,4 +1,4 @@
-"""A resolver that takes its time holds up nobody but who asked."""
+"""A slow DNS server delays only the requests that need it."""
 
 import asyncio
 import socket
@@ -65,7 +65,7 @@ def refuse() -> Any:
 
 
 async def test_all_who_ask_for_one_name_wait_for_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gives up leaves the others waiting; whoever comes later asks anew."""
+    """A cancelled caller does not end the lookup of the others; a later call starts a new lookup."""
     names = Resolver()
     with resolver(monkeypatch, lambda: ANSWER) as slow:
         waiting = [asyncio.create_task(names.resolve("a.example", 443)) for _ in range(60)]
@@ -134,8 +134,8 @@ async def test_failure_reaches_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> 
     assert [type(error) for error in ended] == [socket.gaierror] * 2
 
 
-def test_nobody_waits_for_a_lookup_that_is_not_wanted_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a request beyond its time, nor the end of the program, nor work for the loop's own threads."""
+def test_abandoned_lookup_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It delays neither a request beyond its timeout, nor the exit, nor the event loop's own threads."""
 
     async def exchange() -> None:
         async with open_transport(Api(base_url="https://comms.example", timeout=0.05)) as transport:

@@ -70,13 +70,13 @@ async def test_probes() -> None:
         assert (await ask(web_service.port, "/-/ready")).status == 503
         health.ready = True
         assert (await ask(web_service.port, "/-/ready")).body == b"OK\n"
-        health.dead = lambda: "a poll loop has died"
+        health.dead = lambda: "the scheduler has stopped"
         reply = await ask(web_service.port, "/-/healthy")
-        assert (reply.status, reply.body) == (503, b"a poll loop has died\n")
+        assert (reply.status, reply.body) == (503, b"the scheduler has stopped\n")
 
 
 async def test_loading_is_no_death() -> None:
-    """However long it takes: before the loops turn, nobody can tell that one hangs."""
+    """Until the schedulers run, none of them can hang, however long loading takes."""
     health = Health(dead=lambda: "no sign of life")
     async with opened(health=health) as web_service:
         assert (await ask(web_service.port, "/-/healthy")).status == 200
@@ -134,7 +134,7 @@ class Canned(Exposition):
 
 
 async def test_scrapes_beyond_the_limit_are_sent_away() -> None:
-    """With a hint when to come again; when the others are done, the door is open again."""
+    """Further scrapes get 503 with `Retry-After` until an earlier one ends."""
     canned = Canned(awaited=CONCURRENT_SCRAPES)
     async with opened(exposition=canned) as web_service:
         waiting = [asyncio.create_task(ask(web_service.port)) for _ in range(CONCURRENT_SCRAPES)]
@@ -275,7 +275,7 @@ async def test_taken_address_is_told(host: str) -> None:
 
 
 async def test_unknown_host_is_told() -> None:
-    """A name that nobody knows is no address."""
+    """A host name that cannot be resolved is an error."""
     with pytest.raises(ListenError, match=r"^cannot listen on nowhere\.invalid:1: \w+"):
         async with served([("nowhere.invalid", 1)]):
             pass

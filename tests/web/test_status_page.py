@@ -63,7 +63,7 @@ def hostile() -> State:
     assert snapshot
     object.__setattr__(snapshot, "top_failing", (bad,))
     error = Malformed("<svg onload=alert(3)>")
-    state.report(PollFinished("<script>alert(1)</script>", SATURDAY + 60, 1.0, error))
+    state.observe(PollFinished("<script>alert(1)</script>", SATURDAY + 60, 1.0, error))
     return state
 
 
@@ -185,6 +185,6 @@ def test_failing_accounts_come_first() -> None:
     """Then those that wait for their first poll, then the others."""
     state = State("fine", "new", "broken")
     state.succeed("fine", SHOP)
-    state.report(PollFinished("broken", SATURDAY, 1.0, Malformed("no JSON")))
+    state.observe(PollFinished("broken", SATURDAY, 1.0, Malformed("no JSON")))
     page = html(state)
     assert page.index(">broken<") < page.index(">new<") < page.index(">fine<")
