@@ -276,7 +276,7 @@ Credentials: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and
 TWILIO_API_KEY_SECRET; or list several accounts in the settings file.
 """
 _EPILOG: Final = """\
-Each flag is also an environment variable and a key of the settings file:
+Each setting is a flag, an environment variable and a key of the settings file:
 --poll.interval=30s is EXPORTER_POLL__INTERVAL=30s and poll: {interval: 30s}.
 Hyphens are accepted in place of underscores.
 Exit codes: 0 success, 1 runtime failure, 2 invalid configuration.

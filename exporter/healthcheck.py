@@ -31,7 +31,7 @@ from exporter.config.sources import (
 LISTEN_ADDRESS: Final = Setting(
     "web.listen_address",
     default=":10587",
-    description="address of the exporter; of several the first is checked",
+    description="address of the exporter; only the first one is checked",
     metavar="ADDRESS",
     allowed="",
     repeatable=True,
@@ -39,7 +39,7 @@ LISTEN_ADDRESS: Final = Setting(
 WEB_CONFIG_FILE: Final = Setting(
     "web.config_file",
     default="",
-    description="when set, TLS is tried first",
+    description="web config file of the exporter; if set, TLS is tried first",
     metavar="FILE",
     allowed="",
     repeatable=False,

@@ -32,8 +32,8 @@ first of these that has a value is used:
 Flags accept hyphens for underscores (`--web.listen-address`). `--config.file` and `--web.config.file` are
 accepted as Prometheus and exporter-toolkit spell them.
 
-Durations are written `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or as plain seconds. Log level and format
-are accepted in any case, and `warn` for `warning`.
+Durations are written `500ms`, `90s`, `15m`, `2h`, `7d`, `1h30m`, or as a number of seconds. Log level and
+format are accepted in any case, and `warn` for `warning`.
 
 An unknown flag, `EXPORTER_` variable or key is an error, and so is a value out of bounds: the command exits
 with code 2 and prints one line for each problem, with the place of the value and what to write instead.

@@ -38,7 +38,7 @@ def parse_duration(value: object) -> float:
             return float(sum(Fraction(amount) * unit for amount, unit in pairs))
         except (OverflowError, ValueError):  # too many digits for a float, or for Python's limit
             pass
-    raise ValueError("is not a duration; write 90s, 15m, 7d or plain seconds")
+    raise ValueError("is not a duration; write 90s, 15m, 7d or a number of seconds")
 
 
 def duration_text(seconds: float) -> str:

@@ -89,7 +89,7 @@ def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | Non
         return None
     section, key = found[0]
     written = quoted(value).strip('"') if isinstance(value, str) else "…"
-    return f"is not a section; write {section}: {{{key}: {written}}}"
+    return f"is not a top-level key; write {section}: {{{key}: {written}}}"
 
 
 def given_by_file(

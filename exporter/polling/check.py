@@ -47,7 +47,7 @@ async def check_account(
         refused = f"account {account}: the credential does not work: {error}"
         return Verdict(good=False, lines=(refused, tried))
     except TwilioError as error:
-        failed = f"account {account}: the credential could not be tried: {error} ({error.outcome})"
+        failed = f"account {account}: the credential could not be tested: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed, tried))
     cost = estimate(sample, listing, limits)
     lines = (f"account {account}: the credential works", tried, *_lines(sample, cost))

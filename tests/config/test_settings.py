@@ -321,7 +321,7 @@ def test_durations(text: object, seconds: float) -> None:
 )  # fmt: skip
 def test_what_is_no_duration(text: object) -> None:
     """Anything else is refused, and the message says what to write."""
-    with pytest.raises(ValueError, match=r"^is not a duration; write 90s, 15m, 7d or plain seconds$"):
+    with pytest.raises(ValueError, match=r"^is not a duration; write 90s, 15m, 7d or a number of seconds$"):
         parse_duration(text)
 
 
@@ -435,7 +435,7 @@ NO_PATH = "is not a valid path; write one such as /metrics"
         ("api.ca_file", "/dev/null", '"/dev/null" contains no certificates; write the path of a PEM file'),
         ("api.ca_file", "no.pem", '"no.pem" does not exist; write the path of a readable file'),
         ("api.ca_file", "/", '"/" cannot be read: Is a directory; write the path of a readable file'),
-        ("poll.interval", "", '"" is not a duration; write 90s, 15m, 7d or plain seconds'),
+        ("poll.interval", "", '"" is not a duration; write 90s, 15m, 7d or a number of seconds'),
         ("poll.interval", "999ms", '"999ms" must be a duration, at least 1s'),
         ("poll.lookback", "0", '"0" must be a duration, more than 0s, at most 7d'),
         ("poll.lookback", "7d1ms", '"7d1ms" must be a duration, more than 0s, at most 7d'),
@@ -471,7 +471,7 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
     [
         ("poll: 5", "poll: exporter.yaml: must be a mapping of settings"),
         ("poll: [interval]", "poll: exporter.yaml: must be a mapping of settings"),
-        ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or plain seconds"),
+        ("poll: {interval: [60s]}", "poll.interval: exporter.yaml: is not a duration; write 90s, 15m, 7d or a number of seconds"),
         ("api: {base_url: {a: b}}", "api.base_url: exporter.yaml: must be an https URL (http only for loopback addresses)"),
         ("api: {concurrency: true}", 'api.concurrency: exporter.yaml: "true" must be a whole number, at least 1, at most 50'),
         ("web: {listen_address: [{a: b}]}", "web.listen_address: exporter.yaml: is not an address; write host:port, :port or [::1]:port, separated by commas"),
@@ -480,12 +480,12 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("pol: {interval: 5s}", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("pol:", "pol: exporter.yaml: unknown setting; did you mean poll?"),
         ("_env_file: x", "_env_file: exporter.yaml: unknown setting"),
-        ("poll.interval: 5s", "poll.interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
-        ("poll.interval: ['5s']", "poll.interval: exporter.yaml: is not a section; write poll: {interval: …}"),
-        ("poll__interval: 5s", "poll__interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
-        ("EXPORTER_POLL__INTERVAL: 5s", "EXPORTER_POLL__INTERVAL: exporter.yaml: is not a section; write poll: {interval: 5s}"),
-        ("interval: 5s", "interval: exporter.yaml: is not a section; write poll: {interval: 5s}"),
-        ("api.base_url: https://me:pass@x/?token", "api.base_url: exporter.yaml: is not a section; write api: {base_url: …x/…}"),
+        ("poll.interval: 5s", "poll.interval: exporter.yaml: is not a top-level key; write poll: {interval: 5s}"),
+        ("poll.interval: ['5s']", "poll.interval: exporter.yaml: is not a top-level key; write poll: {interval: …}"),
+        ("poll__interval: 5s", "poll__interval: exporter.yaml: is not a top-level key; write poll: {interval: 5s}"),
+        ("EXPORTER_POLL__INTERVAL: 5s", "EXPORTER_POLL__INTERVAL: exporter.yaml: is not a top-level key; write poll: {interval: 5s}"),
+        ("interval: 5s", "interval: exporter.yaml: is not a top-level key; write poll: {interval: 5s}"),
+        ("api.base_url: https://me:pass@x/?token", "api.base_url: exporter.yaml: is not a top-level key; write api: {base_url: …x/…}"),
         ("poll.intervall: 5s", "poll.intervall: exporter.yaml: unknown setting"),
         ("shard: {index: 1}", "shard: exporter.yaml: is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"),
         ("shards: 1/2", "shards: exporter.yaml: unknown setting; did you mean shard?"),
@@ -526,8 +526,8 @@ def test_all_problems_at_once() -> None:
         "pol: EXPORTER_POL: unknown setting",
         "pol: exporter.yaml: unknown setting; did you mean poll?",
         "accounts[0].api_key_secret: exporter.yaml: is missing; set it or api_key_secret_file",
-        'poll.interval: --poll.interval="soon" is not a duration; write 90s, 15m, 7d or plain seconds',
-        'poll.recent: exporter.yaml: "never" is not a duration; write 90s, 15m, 7d or plain seconds',
+        'poll.interval: --poll.interval="soon" is not a duration; write 90s, 15m, 7d or a number of seconds',
+        'poll.recent: exporter.yaml: "never" is not a duration; write 90s, 15m, 7d or a number of seconds',
         'log.level: EXPORTER_LOG__LEVEL="loud" must be one of debug, info, warning, error',
         "accounts[0].name: exporter.yaml: must be 1 to 64 characters of a-z, A-Z, 0-9, _ . -",
         "accounts[0].api_key: exporter.yaml: must be SK followed by 32 hex digits",

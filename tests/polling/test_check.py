@@ -153,12 +153,12 @@ async def test_other_shards_accounts_are_not_asked() -> None:
 
 
 async def test_outage_is_not_blamed_on_the_credential() -> None:
-    """It could not be tried."""
+    """It could not be tested."""
     async with Simulator(fresh(), SystemClock()) as simulator:
         simulator.faults.add(faults.status(500))
         code, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("a")]})
     assert code == 1
-    assert "the credential could not be tried: Twilio answered 500 (unavailable)" in said
+    assert "the credential could not be tested: Twilio answered 500 (unavailable)" in said
 
 
 async def test_poll_that_does_not_fit_says_what_to_change() -> None:
