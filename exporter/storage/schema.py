@@ -7,7 +7,7 @@ repacked, so that a new stat or status needs no new version.
 
 import json
 import sqlite3  # noqa: TID251 - home of sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 from zlib import crc32
 
@@ -156,6 +156,15 @@ def write_account(connection: sqlite3.Connection, row: AccountRow) -> None:
     )
 
 
+def write_operations(connection: sqlite3.Connection, account: str, rows: Iterable[Row]) -> Digest:
+    """Insert or replace them; returns their digest."""
+    new = sealed(account, rows)
+    connection.executemany(
+        "INSERT OR REPLACE INTO operations (account, id, packed, marks, crc) VALUES (?, ?, ?, ?, ?)", new
+    )
+    return Digest(len(new), sum(each[-1] for each in new))
+
+
 def digest_of(accounts: Mapping[str, AccountRow]) -> Digest:
     return Digest(len(accounts), sum(row.checksum for row in accounts.values()))
 
@@ -170,20 +179,15 @@ def repack(
     convert = repacker(layout)
     repacked = {}
     for name, row in accounts.items():
-        total = Digest()
+        found = written = Digest()
         for chunk in _chunks(connection, name):
-            new = sealed(
-                name,
-                (Row(each.id, *convert(each.packed, each.marks)) for each in unsealed(name, chunk, None)),
-            )
-            connection.executemany(
-                "INSERT OR REPLACE INTO operations (account, id, packed, marks, crc) VALUES (?, ?, ?, ?, ?)",
-                new,
-            )
-            total = total.plus(Digest(len(new), sum(each[-1] for each in new)))
-        if total.rows != row.operations.rows:
-            raise ValueError(f"account {name}: {total.rows} operations are not those that were saved")
-        repacked[name] = AccountRow(name, row.coverage, row.counts, row.progress, total)
+            rows = list(unsealed(name, chunk, None))
+            found = found.plus(Digest(len(rows), sum(each[-1] for each in chunk)))
+            converted = [Row(each.id, *convert(each.packed, each.marks)) for each in rows]
+            written = written.plus(write_operations(connection, name, converted))
+        if found != row.operations:
+            raise ValueError(f"account {name}: {found.rows} operations are not those that were saved")
+        repacked[name] = AccountRow(name, row.coverage, row.counts, row.progress, written)
         write_account(connection, repacked[name])
     write_contents(connection, LAYOUT, digest_of(repacked))
     return repacked

@@ -28,7 +28,7 @@ from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.packing import LAYOUT
 from exporter.ledger.saved import Changes, Progress, Row, Saved
 from exporter.storage import schema
-from exporter.storage.codec import AccountRow, Digest, encode_account, sealed, unsealed
+from exporter.storage.codec import AccountRow, Digest, encode_account, unsealed
 from exporter.storage.file_checks import (
     SUFFIXES,
     beside,
@@ -269,11 +269,7 @@ def _write_rows(
         rows.sort(key=attrgetter("id"))
         if has_rows:
             digest = digest.minus(_saved_digest(connection, account, [row.id for row in rows]))
-        new = sealed(account, rows)
-        connection.executemany(
-            "INSERT OR REPLACE INTO operations (account, id, packed, marks, crc) VALUES (?, ?, ?, ?, ?)", new
-        )
-        digest = digest.plus(Digest(len(new), sum(each[-1] for each in new)))
+        digest = digest.plus(schema.write_operations(connection, account, rows))
     return digest
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from exporter.errors import DamagedError
 from exporter.ledger.counters import ZERO
-from exporter.ledger.packing import pack, pack_marks
+from exporter.ledger.packing import LAYOUT, Layout, pack, pack_marks
 from exporter.ledger.saved import Changes, ListedInterval, Progress, Row, Saved
+from exporter.storage import schema
 from exporter.storage.schema import APPLICATION_ID
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY
@@ -178,6 +179,17 @@ def test_rows_that_were_not_saved_together_are_damage(path: Path, statement: str
     database = sqlite3.connect(path)
     database.execute(statement)
     database.commit()
+    database.close()
+    assert isinstance(loaded(path), DamagedError)
+
+
+def test_row_of_another_commit_is_found_before_rows_are_repacked(path: Path) -> None:
+    """The row is sound by itself; a new checksum must not make it part of the set."""
+    fill(path)._close()
+    database = sqlite3.connect(path, isolation_level=None)
+    older = Layout(LAYOUT.statuses, tuple(reversed(LAYOUT.stats)), LAYOUT.counted)
+    schema.write_contents(database, older, schema.read_contents(database)[1])
+    schema.write_operations(database, "shop", [Row(IDS[0], pack(operation(0, failed=77)), None)])
     database.close()
     assert isinstance(loaded(path), DamagedError)
 
