@@ -8,7 +8,9 @@ Rule: a value stays text until `settings` gives it a type, whatever its source.
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from exporter.config.problems import Problem, quoted, shown, unknown
@@ -81,7 +83,9 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message.removeprefix('argument ')}; see --help\n")
+        with suppress(OSError):  # the exit code does not depend on standard error
+            sys.stderr.write(f"{message.removeprefix('argument ')}; see --help\n")
+        sys.exit(2)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:

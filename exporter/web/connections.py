@@ -59,7 +59,7 @@ class Connection:
     def abort(self) -> None:
         if self.transport is None:
             self.cancel_handshake()
-        else:
+        elif self.is_open:  # before Python 3.11.3 a TLS transport that is closed cannot be aborted
             self.transport.abort()
 
 

@@ -138,7 +138,10 @@ def _ciphers(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
 def _curves(context: ssl.SSLContext, tls: Tls) -> Iterator[tuple[str, str]]:
     names = [_CURVES[curve] for curve in tls.curve_preferences]
     if len(names) == 1:
-        context.set_ecdh_curve(names[0])
+        try:
+            context.set_ecdh_curve(names[0])
+        except (ssl.SSLError, ValueError):  # X25519 in Debian's Python 3.11.2
+            yield "curve_preferences", "is a curve that this version of Python cannot set"
     elif names and hasattr(context, "set_groups"):  # from Python 3.15 on
         context.set_groups(":".join(names))
     elif names:

@@ -95,7 +95,7 @@ INCIDENTS: Final = (
         alerts=("TwilioEmailUndeliveredSpike",),
     ),
     Incident(
-        "an operation never gets out of PROCESSING",
+        "an operation never leaves PROCESSING",
         strike=get_stuck,
         lasts=3 * HOUR,
         alerts=("TwilioEmailOperationStuck",),
