@@ -58,19 +58,33 @@ def on_hangup(call: Callable[[], object]) -> None:
 
 def ignore_signals() -> None:
     """Ignore further signals until the process ends: they must not change the exit code."""
-    for number in (*_STOP_SIGNALS, getattr(signal, "SIGHUP", None)):
-        if number is not None:
-            signal.signal(number, signal.SIG_IGN)
+    numbers = [*_STOP_SIGNALS, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        # Python reports a signal that arrives just before it is ignored as an error.
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
+    """Signals that arrive before `call` has run count as one."""
     # Not `add_signal_handler`: closing the loop would restore the default action, and a second SIGTERM would
     # kill the process before it has ended.
     loop = asyncio.get_running_loop()
+    pending = False
 
     def handle(*_: object) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(call)
+        nonlocal pending
+        # A signal that arrives meanwhile calls this handler within itself, so it must return at once.
+        if not pending:
+            pending = True
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(run)
+
+    def run() -> None:
+        nonlocal pending
+        pending = False
+        call()
 
     signal.signal(number, handle)
 
