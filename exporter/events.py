@@ -68,6 +68,13 @@ class RowsUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusFilterIgnored:
+    """Listings filtered by status showed every status; emitted once, because none is made afterwards."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialChanged:
     """A new secret is in use."""
 
@@ -149,6 +156,7 @@ Event: TypeAlias = (
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatusFilterIgnored
     | CredentialChanged
     | CredentialUnreadable
     | PollStarted

@@ -19,6 +19,7 @@ from exporter.events import (
     RequestsResumed,
     RowsUnreadable,
     StateSaved,
+    StatusFilterIgnored,
 )
 from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
@@ -56,6 +57,12 @@ class LogObserver:
                 self._throttling[event.account].observe(event)
             case RowsUnreadable():
                 self._log_rows(event)
+            case StatusFilterIgnored(account=account):
+                line(
+                    WARNING,
+                    "Twilio ignored the status filter; unfinished operations are fetched until the next start",
+                    account=account,
+                )
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():

@@ -24,6 +24,7 @@ from exporter.ledger.saved import Changes, Progress, Saved
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.polling.current_poll import CurrentPoll
 from exporter.polling.fetcher import FetchApi, Fetcher
+from exporter.polling.filtered import FilteredLister
 from exporter.polling.offload import offload
 from exporter.polling.reader import MAX_PAGES, ListApi, Reader
 from exporter.polling.window import NEVER
@@ -66,13 +67,16 @@ class Poller:
         """`top_failing`: how many operations a snapshot names at most."""
         self.account = account
         self._clock = clock
-        self._lookback = poll.lookback
+        self._poll = poll
         self._emit = emit
         self._publish = publish
         self._store = store
         self._top_failing = top_failing
         self._reader = Reader(account, api, clock, poll, emit, page_size=page_size, max_pages=max_pages)
         self._fetcher = Fetcher(api, clock, interval=poll.interval, concurrency=concurrency)
+        self._filtered = FilteredLister(
+            account, self._reader, clock, emit, interval=poll.interval, page_size=page_size
+        )
         self._ledger = self._empty_ledger(clock.now())
         self._progress = Progress(last_success_at=NEVER, listed_intervals=())
         self._safe_counts = self._ledger.counts()
@@ -84,7 +88,7 @@ class Poller:
         Raises `ValueError` for a row that cannot be read.
         """
         at = saved.progress.last_success_at
-        ledger = Ledger(at, self._lookback, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
+        ledger = Ledger(at, self._poll.lookback, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
         ledger.restore(saved.rows, at)
         return Restored(ledger, saved.progress, saved.counts)
 
@@ -151,13 +155,24 @@ class Poller:
             self._ledger = self._empty_ledger(now)
 
     def _empty_ledger(self, now: float) -> Ledger:
-        return Ledger(now, self._lookback, RECENT_AGES, coverage=inf)
+        return Ledger(now, self._poll.lookback, RECENT_AGES, coverage=inf)
 
     async def _read_account(self, current: CurrentPoll) -> None:
         before = self._progress.listed_intervals
         intervals = await self._reader.list_due(self._ledger, before, current)
         self._progress = replace(self._progress, listed_intervals=intervals)
-        await self._fetcher.fetch_unfinished(self._ledger, current)
+        await self._refresh_unfinished(current)
+
+    async def _refresh_unfinished(self, current: CurrentPoll) -> None:
+        """Refresh what this poll has not listed, as `poll.fetch` says."""
+        match self._poll.fetch:
+            case "all":
+                await self._fetcher.fetch_unfinished(self._ledger, current, with_listed=True)
+            case "fewest":
+                await self._filtered.list_unfinished(self._ledger, current)
+                await self._fetcher.fetch_unfinished(self._ledger, current, with_listed=False)
+            case "none":
+                pass
 
     def _summarise(self, now: float) -> Snapshot:
         return summarise(self._ledger, now, top_failing=self._top_failing, counts=self._safe_counts)

@@ -1,8 +1,8 @@
 """Pages of a listing, and their tokens.
 
 The set of operations in a listing is fixed at its first page, so that pages neither repeat nor lose
-operations while the clock moves; the state of an operation is read with its page. The status is filtered
-after reading, as Twilio's cursor seems to do: pages may be short or empty although more follow.
+operations while the clock moves; the state of an operation is read with its page. By default the status is
+filtered after a page was cut, as Twilio's cursor seems to do: pages may be short or empty although more follow.
 
 It must not know HTTP, JSON or clocks.
 """
@@ -21,6 +21,7 @@ from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, Row, World
 
 Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
+StatusFilter: TypeAlias = Literal["after cutting", "before cutting", "ignored"]
 Key: TypeAlias = tuple[float, str]
 
 KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
@@ -64,6 +65,8 @@ class Rules:
     order: Order = "newest"
     inclusive: bool = True
     """Whether startDate and endDate are included."""
+    status_filter: StatusFilter = "after cutting"
+    """Whether a page is filtered by status before or after it is cut to its size, or not at all."""
     empty_page_every: int | None = None
     """Every n-th page is empty, with `next`; at least 2."""
 
@@ -72,12 +75,14 @@ def read_page(
     world: World, rules: Rules, cursor: Cursor, size: int, now: float
 ) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
+    wanted = None if rules.status_filter == "ignored" else cursor.filters.status
+    filters_first = wanted is not None and rules.status_filter == "before cutting"
     rows: list[tuple[Row, Position]] = []
     for hour in _hours(cursor, rules.order):
-        rows += _rows_of(world, rules, cursor, hour)
+        found = _rows_of(world, rules, cursor, hour)
+        rows += (each for each in found if not filters_first or world.state(each[0], now).status == wanted)
         if len(rows) > size:
             break
-    wanted = cursor.filters.status
     states = (world.state(row, now) for row, _ in rows[:size])
     operations = [operation for operation in states if wanted is None or operation.status == wanted]
     return operations, rows[size - 1][1] if len(rows) > size else None

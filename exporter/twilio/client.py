@@ -94,9 +94,12 @@ class Client:
         self._throttled_since: float | None = None
         self._clock_skew_seconds: float | None = None  # by the last reply
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self, start: float, end: float, page_token: str | None, *, give_up_at: float, status: str | None = None
+    ) -> Page:
         """One page of the operations created between two Unix times; rows left out are reported."""
-        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        request = list_request(start, end, page_token, status)
+        page = read_page(_accepted(await self._send(request, give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
