@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.config.alerts import Alerts
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.errors import OUTCOMES, RETRY_REASONS
@@ -169,6 +170,7 @@ LABELS = {
     "code": "HTTP status, `timeout` or `connection`",
     "reason": ", ".join(RETRY_REASONS),
     "field": "status, row",
+    "setting": ", ".join(Alerts.model_fields),
     "version": "the exporter's version",
 }
 

@@ -18,6 +18,7 @@ from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     Histogram,
 )
 
+from exporter.config.alerts import Alerts
 from exporter.events import Event, PollCrashed, PollFinished, RequestFinished, RequestRetried, StateSaved
 from exporter.metrics import families
 from exporter.metrics.families import OwnCounter, OwnGauge, OwnHistogram
@@ -34,19 +35,25 @@ class OwnMetrics:
         *,
         version: str,
         interval: float,
+        alerts_of: Callable[[str], Alerts],
         registry: CollectorRegistry,
         live: CollectorRegistry,
     ) -> None:
         self.changes = 0
         self._registry = registry
         self._live = live
-        self._known: Final = {"account": tuple(accounts), "version": (version,)}
+        self._known: Final = {
+            "account": tuple(accounts),
+            "version": (version,),
+            "setting": tuple(Alerts.model_fields),
+        }
         self.up = self._gauge(families.UP)
         self.build_info = self._gauge(families.BUILD_INFO)
         self.polls = self._counter(families.POLLS)
         self.poll_duration = self._histogram(families.POLL_DURATION)
         self.last_success = self._gauge(families.LAST_SUCCESS)
         self.poll_interval = self._gauge(families.POLL_INTERVAL)
+        self.alert_threshold = self._gauge(families.ALERT_THRESHOLD)
         self.requests = self._counter(families.REQUESTS)
         self.request_duration = self._histogram(families.REQUEST_DURATION)
         self.retries = self._counter(families.RETRIES)
@@ -63,6 +70,8 @@ class OwnMetrics:
         self.build_info.labels(version).set(1)
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
+            for setting, value in alerts_of(account):
+                self.alert_threshold.labels(account, setting).set(value)
 
     def published(self, account: str, *, as_of: float, tracked_operations: int) -> None:
         """Show the Unix time that the account's gauges are as of, and how many operations they cover."""

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.config.alerts import Alerts
 from exporter.errors import OUTCOMES, Throttled
 from exporter.events import PollFinished, RequestFinished, RequestRetried
 from exporter.ledger.ledger import Ledger
@@ -30,7 +31,7 @@ def snapshot_of(*operations: Operation) -> Snapshot:
 
 
 def metrics(*accounts: str) -> Metrics:
-    return Metrics(accounts or ("a",), version=__version__, interval=60.0)
+    return Metrics(accounts or ("a",), version=__version__, interval=60.0, alerts_of=lambda _: Alerts())
 
 
 def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
