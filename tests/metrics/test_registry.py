@@ -56,6 +56,17 @@ def test_own_metrics_are_there_from_the_first_scrape() -> None:
     assert fresh.own.get_sample_value(last_success, {"account": "a"}) == 0
 
 
+def test_thresholds_of_each_account_are_there_from_the_first_scrape() -> None:
+    """Every setting of `alerts` has its value: ratios as they are, durations in seconds."""
+    tuned = {"a": Alerts(), "b": Alerts(failed_ratio=0.25, stuck_after=21600)}
+    own = Metrics(tuned, version="1", interval=60.0, alerts_of=tuned.__getitem__).own
+    for account, alerts in tuned.items():
+        for setting in Alerts.model_fields:
+            labels = {"account": account, "setting": setting}
+            value = own.get_sample_value("twilio_email_exporter_alert_threshold", labels)
+            assert value == getattr(alerts, setting)
+
+
 def test_polled_data_appears_with_every_known_label_value() -> None:
     """For the account that was published, and no other."""
     published = metrics("a", "b")
