@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.config.alerts import Alerts
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.errors import OUTCOMES, RETRY_REASONS
@@ -172,6 +173,7 @@ LABELS = {
     "field": "status, stats, row",
     "older_than": ", ".join(WAITING_AGES),
     "reading": ", ".join(READINGS),
+    "setting": ", ".join(Alerts.model_fields),
     "version": "the exporter's version",
 }
 

@@ -441,6 +441,11 @@ POLL_INTERVAL: Final = OwnGauge(
     "twilio_email_exporter_poll_interval_seconds",
     "Configured time from the start of one poll to the start of the next.",
 )
+ALERT_THRESHOLD: Final = OwnGauge(
+    "twilio_email_exporter_alert_threshold",
+    "Thresholds that the alerts of the account use: the settings alerts.*, durations in seconds.",
+    labels=("account", "setting"),
+)
 REQUESTS: Final = OwnCounter(
     "twilio_email_exporter_requests_total",
     "Requests sent to Twilio; code is the HTTP status, timeout or connection.",
@@ -525,6 +530,7 @@ OWN: Final[tuple[Own, ...]] = (
     POLL_DURATION,
     LAST_SUCCESS,
     POLL_INTERVAL,
+    ALERT_THRESHOLD,
     REQUESTS,
     REQUEST_DURATION,
     RETRIES,

@@ -18,6 +18,7 @@ from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     Histogram,
 )
 
+from exporter.config.alerts import Alerts
 from exporter.events import Event, PollCrashed, PollFinished, RequestFinished, RequestRetried, StateSaved
 from exporter.ledger.reading import READINGS, Evidence
 from exporter.ledger.snapshot import Snapshot
@@ -36,19 +37,25 @@ class OwnMetrics:
         *,
         version: str,
         interval: float,
+        alerts_of: Callable[[str], Alerts],
         registry: CollectorRegistry,
         live: CollectorRegistry,
     ) -> None:
         self.changes = 0
         self._registry = registry
         self._live = live
-        self._known: Final = {"account": tuple(accounts), "version": (version,)}
+        self._known: Final = {
+            "account": tuple(accounts),
+            "version": (version,),
+            "setting": tuple(Alerts.model_fields),
+        }
         self.up = self._gauge(families.UP)
         self.build_info = self._gauge(families.BUILD_INFO)
         self.polls = self._counter(families.POLLS)
         self.poll_duration = self._histogram(families.POLL_DURATION)
         self.last_success = self._gauge(families.LAST_SUCCESS)
         self.poll_interval = self._gauge(families.POLL_INTERVAL)
+        self.alert_threshold = self._gauge(families.ALERT_THRESHOLD)
         self.requests = self._counter(families.REQUESTS)
         self.request_duration = self._histogram(families.REQUEST_DURATION)
         self.retries = self._counter(families.RETRIES)
@@ -67,6 +74,8 @@ class OwnMetrics:
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
             self.stats_reading.labels(account, Evidence().reading).set(1)
+            for setting, value in alerts_of(account):
+                self.alert_threshold.labels(account, setting).set(value)
 
     def published(self, account: str, snapshot: Snapshot) -> None:
         """Show what the account's gauges are as of, and what they are based on."""

@@ -22,7 +22,12 @@ from exporter.operation import Stats
         (Stats(), False, False),
     ],
     ids=[
-        *("opened above delivered", "delivered above sent", "more states than emails", "nothing happened yet"),
+        *(
+            "opened above delivered",
+            "delivered above sent",
+            "more states than emails",
+            "nothing happened yet",
+        ),
         *("without sent", "both", "without total", "without delivered", "nothing"),
     ],
 )
