@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bench.table import TIMES, Row
 from exporter.operation import Operation, Stats
@@ -50,7 +50,7 @@ class EvenTwilio:
     def spacing(self) -> float:
         return POLL.lookback / self.per_week
 
-    async def list_page(self, start: float, end: float, page_token: str | None, **_: float) -> Page:
+    async def list_page(self, start: float, end: float, page_token: str | None, **_: Any) -> Page:
         self.lists += 1
         numbers = self.numbers(start, min(end, self.clock.now()))
         begin = int(page_token or numbers.start)

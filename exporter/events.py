@@ -75,6 +75,14 @@ class StatusFilterIgnored:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsUnknown:
+    """Stats that this version does not know; emitted for each reply with such stats."""
+
+    account: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialChanged:
     """A new secret is in use."""
 
@@ -157,6 +165,7 @@ Event: TypeAlias = (
     | RequestsResumed
     | RowsUnreadable
     | StatusFilterIgnored
+    | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable
     | PollStarted

@@ -2,8 +2,8 @@
 
 Uses the reader and leaves the rest to the fetcher, in the same poll. Must not contain HTTP or publishing.
 
-Rule 1: an operation that a listing does not show has another status by now, or is gone. It is looked for under
-the next status or fetched, so that nothing arrives in a later poll than with fetches.
+Rule 1: an operation that a listing does not show has another status by now, or is gone. It is looked for
+under the next status or fetched, so that nothing arrives in a later poll than with fetches.
 Rule 2: a listing ends when it has shown all that it was made for, or when fetches of the rest take fewer
 requests.
 Rule 3: a listing that failed, or that time ended, keeps its rows and is not repeated in the next poll, which
@@ -101,9 +101,7 @@ class FilteredLister:
         """List if that saves requests; returns whether the listing reached its end."""
         stop_at = current.started + self._seconds
         unseen, pages_read = planned.stale, 0
-        reading = self._reader.read(
-            planned.span, ledger, current, status=planned.status, give_up_at=stop_at
-        )
+        reading = self._reader.read(planned.span, ledger, current, status=planned.status, give_up_at=stop_at)
         async with aclosing(reading) as pages:
             while planned.counts.saves_requests(len(unseen), pages_read, reads_all=self._reads_all):
                 if self._clock.monotonic() >= stop_at:

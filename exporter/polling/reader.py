@@ -36,7 +36,13 @@ LARGEST_ROUNDING_SECONDS: Final = 2.0
 
 class ListApi(Protocol):
     async def list_page(
-        self, start: float, end: float, page_token: str | None, *, give_up_at: float, status: str | None = None
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
     ) -> Page:
         """Operations created between two Unix times, of one status or of all. Raises `TwilioError`.
 
@@ -99,8 +105,8 @@ class Reader:
     ) -> AsyncGenerator[Page, None]:
         """List a range until there is no next page; each page is in the ledger when it is handed out.
 
-        `status`: list operations of this status only. `give_up_at`: monotonic; `None`: by `PATIENCE_SHARE`. An
-        empty page may have a next one.
+        `status`: list operations of this status only. `give_up_at`: monotonic; `None`: by `PATIENCE_SHARE`.
+        An empty page may have a next one.
         """
         asked = Range(wanted.start - MARGIN_SECONDS, wanted.end + MARGIN_SECONDS)
         guard = ListingGuard(self._max_pages)
@@ -123,7 +129,10 @@ class Reader:
         clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
             raise Malformed(f"the local clock was set by {clock_was_set_by:.0f} s during the poll")
-        api_now = current.as_of - skew if skew is not None and not _is_rounding(skew) else None
+        api_now = None
+        if skew is not None and not _is_rounding(skew):
+            current.clock_skew = skew
+            api_now = current.api_time(current.as_of)
         await offload(ledger, partial(ledger.advance, current.as_of, api_now))
 
     def _give_up_at(self, started: float) -> float:
@@ -135,7 +144,7 @@ class Reader:
         current.pages += 1
         current.listed += len(page.operations)
         ledger.note_unreadable_rows(len(page.unreadable))
-        at = self._clock.now()
+        at = current.api_time(self._clock.now())
         for operation in page.operations:
             if asked.start <= operation.created_at <= asked.end:
                 ledger.absorb(operation, at)

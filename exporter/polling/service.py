@@ -72,6 +72,7 @@ class Polling:
                         Access(ids[client.account], api.base_url),
                         listing,
                         limits,
+                        poll.fetch,
                         api.timeout,
                     )
                     for client in clients
@@ -108,6 +109,7 @@ class Polling:
             storage,
             concurrency=settings.api.concurrency,
             top_failing=settings.metrics.top_operations,
+            alerts=settings.alerts_of(client.account),
         )
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:

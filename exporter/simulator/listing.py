@@ -1,8 +1,8 @@
 """Pages of a listing, and their tokens.
 
 The set of operations in a listing is fixed at its first page, so that pages neither repeat nor lose
-operations while the clock moves; the state of an operation is read with its page. By default the status is
-filtered after a page was cut, as Twilio's cursor seems to do: pages may be short or empty although more follow.
+operations while the clock moves; the state of an operation is read with its page. By default a page is
+filtered by status after it was cut to its size, as Twilio's cursor seems to do.
 
 It must not know HTTP, JSON or clocks.
 """
@@ -11,23 +11,27 @@ import base64
 import secrets
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from exporter.operation import Operation
+from exporter.simulator.readings import Order, Readings
 from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, Row, World
 
-Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
-StatusFilter: TypeAlias = Literal["after cutting", "before cutting", "ignored"]
 Key: TypeAlias = tuple[float, str]
 
 KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
     "newest": lambda row: (-row.created_at, row.id),
     "oldest": lambda row: (row.created_at, row.id),
     "shuffled": lambda row: (zlib.crc32(row.id.encode()), row.id),
+}
+HOUR_KEYS: Final[dict[Order, Callable[[int], tuple[int, int]]]] = {
+    "newest": lambda hour: (-hour, 0),
+    "oldest": lambda hour: (hour, 0),
+    "shuffled": lambda hour: (zlib.crc32(b"%d" % hour), hour),
 }
 
 
@@ -58,28 +62,15 @@ class Cursor:
     after: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Properties of listings that Twilio does not document."""
-
-    order: Order = "newest"
-    inclusive: bool = True
-    """Whether startDate and endDate are included."""
-    status_filter: StatusFilter = "after cutting"
-    """Whether a page is filtered by status before or after it is cut to its size, or not at all."""
-    empty_page_every: int | None = None
-    """Every n-th page is empty, with `next`; at least 2."""
-
-
-def read_page(
-    world: World, rules: Rules, cursor: Cursor, size: int, now: float
-) -> tuple[list[Operation], Position | None]:
+def read_page(world: World, cursor: Cursor, size: int, now: float) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
-    wanted = None if rules.status_filter == "ignored" else cursor.filters.status
-    filters_first = wanted is not None and rules.status_filter == "before cutting"
+    reading, wanted = world.readings.status_filter, cursor.filters.status
+    if reading == "ignored":
+        wanted = None
+    filters_first = wanted is not None and reading == "before_cutting"
     rows: list[tuple[Row, Position]] = []
-    for hour in _hours(cursor, rules.order):
-        found = _rows_of(world, rules, cursor, hour)
+    for hour in _hours(world.readings, cursor):
+        found = _rows_of(world, cursor, hour)
         rows += (each for each in found if not filters_first or world.state(each[0], now).status == wanted)
         if len(rows) > size:
             break
@@ -88,28 +79,25 @@ def read_page(
     return operations, rows[size - 1][1] if len(rows) > size else None
 
 
-def _hours(cursor: Cursor, order: Order) -> Sequence[int]:
+def _hours(readings: Readings, cursor: Cursor) -> list[int]:
     """The remaining hours, in the order of the listing."""
-    first, last = _bounds(cursor)
-    hours: Sequence[int] = range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1)
-    if order == "newest":
-        hours = hours[::-1]
-    elif order == "shuffled":
-        hours = sorted(hours, key=lambda hour: zlib.crc32(b"%d" % hour))
-    return hours[hours.index(cursor.after.hour) :] if cursor.after else hours
+    first, last = _bounds(readings, cursor)
+    key = HOUR_KEYS[readings.order]
+    hours = sorted(range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1), key=key)
+    after = cursor.after
+    return hours if after is None else [hour for hour in hours if key(hour) >= key(after.hour)]
 
 
-def _bounds(cursor: Cursor) -> tuple[float, float]:
+def _bounds(readings: Readings, cursor: Cursor) -> tuple[float, float]:
     start, end = cursor.filters.start, cursor.filters.end
-    oldest = cursor.listed_at - RETENTION_SECONDS
-    first = oldest if start is None else max(start, oldest)
-    return first, cursor.listed_at if end is None else min(end, cursor.listed_at)
+    oldest, newest = cursor.listed_at - RETENTION_SECONDS, cursor.listed_at - readings.listed_after_seconds
+    return oldest if start is None else max(start, oldest), newest if end is None else min(end, newest)
 
 
-def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
-    first, last = _bounds(cursor)
-    outside = () if rules.inclusive else (cursor.filters.start, cursor.filters.end)
-    key = KEYS[rules.order]
+def _rows_of(world: World, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+    first, last = _bounds(world.readings, cursor)
+    outside = () if world.readings.inclusive else (cursor.filters.start, cursor.filters.end)
+    key = KEYS[world.readings.order]
     rows = sorted(
         (key(row), row)
         for row in world.rows(hour)
