@@ -102,8 +102,10 @@ def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
 def _ways(costs: Mapping[Way, Estimate], way: Way) -> Iterator[str]:
     """What each value of `poll.fetch` would cost, and which one is best."""
     for each, cost in costs.items():
-        counts = f"{cost.poll_requests} per poll, {round(cost.requests_per_minute, 1):,} per minute"
+        at_most = cost.poll_requests_at_most
+        bound = f" (at most {at_most})" if at_most > cost.poll_requests else ""
+        counts = f"{cost.poll_requests}{bound} per poll, {round(cost.requests_per_minute, 1):,} per minute"
         fits = "fits" if cost.fits else "does not fit"
-        yield f"  poll.fetch: {each} {counts}, {fits}{' (in use)' if each == way else ''}"
+        yield f"  poll.fetch: {each}: {counts}, {fits}{'; in use' if each == way else ''}"
     best = recommend(costs)
-    yield f"  recommended: poll.fetch {best.way}: {best.reason}"
+    yield f"  recommended: poll.fetch={best.way}: {best.reason}"

@@ -56,7 +56,9 @@ class Estimate:
     list_requests: int
     """Without listings filtered by status."""
     filtered_requests: int
-    """Listings filtered by status."""
+    """Listings filtered by status, if Twilio filters pages before it cuts them to their size."""
+    filtered_requests_at_most: int
+    """With the fetches that follow them, if it filters afterwards."""
     fetch_requests: int
     first_poll_requests: int
     poll_seconds: float
@@ -66,6 +68,12 @@ class Estimate:
     @property
     def poll_requests(self) -> int:
         return self.list_requests + self.filtered_requests + self.fetch_requests
+
+    @property
+    def poll_requests_at_most(self) -> int:
+        return self.list_requests + max(
+            self.filtered_requests_at_most, self.filtered_requests + self.fetch_requests
+        )
 
     @property
     def requests_per_minute(self) -> float:
@@ -103,20 +111,23 @@ def estimate(sample: Sample, listing: Listing, limits: Limits, way: Way = "all")
     """The cost of a poll, if the traffic is as even as in the sample.
 
     Scheduled operations are assumed to be spread over the window, which gives too many rather than too few;
-    processing ones are in its last minutes. A page is assumed to be filtered before it is cut.
+    processing ones are in its last minutes.
     """
     scale = max(1.0, listing.lookback / sample.span_seconds)
     operations = sample.operations * scale
     scheduled = round(sample.scheduled * scale)
     pages, listed_share = _listing(operations, listing, limits.interval)
-    filtered = fetches = 0
+    filtered = at_most = fetches = 0
     if way == "all":
         fetches = scheduled + sample.processing
     elif way == "fewest":
         stale = round(scheduled * (1 - listed_share))
-        filtered_listing = FilteredListing(stale, scheduled, round(operations), listing.page_size)
-        is_listed = filtered_listing.saves_requests(stale)
-        filtered, fetches = (filtered_listing.pages(reads_all=False), 0) if is_listed else (0, stale)
+        filtering = FilteredListing(stale, scheduled, round(operations), listing.page_size)
+        if filtering.saves_requests(stale):
+            filtered = filtering.pages(reads_all=False)
+            at_most = min(filtering.pages(reads_all=True), stale + 1)  # one page, to find that out
+        else:
+            fetches = stale
     seconds = max(
         (pages + filtered + fetches) / limits.requests_per_second,
         _seconds(pages + filtered, fetches, sample.request_seconds, limits.concurrency),
@@ -127,6 +138,7 @@ def estimate(sample: Sample, listing: Listing, limits: Limits, way: Way = "all")
         unfinished=scheduled + sample.processing,
         list_requests=pages,
         filtered_requests=filtered,
+        filtered_requests_at_most=at_most,
         fetch_requests=fetches,
         first_poll_requests=max(1, math.ceil(operations / listing.page_size)) + first_fetches,
         poll_seconds=seconds,
