@@ -95,7 +95,7 @@ class Metrics:
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
-        self._own.published(account, as_of=snapshot.as_of, tracked_operations=snapshot.tracked_operations)
+        self._own.published(account, snapshot)
 
     def release_counters(self) -> bool:
         """Let the counters rise, now that a scrape has seen where they start.

@@ -27,7 +27,7 @@ def snapshot_of(*operations: Operation) -> Snapshot:
     ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, top_failing=20, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=20, waiting_after=3600.0, counts=ledger.counts())
 
 
 def metrics(*accounts: str) -> Metrics:

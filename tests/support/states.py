@@ -38,7 +38,7 @@ def snapshot_of(operations: Iterable[Operation], *, top_failing: int = 20) -> Sn
     ledger = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY - WEEK)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, top_failing=top_failing, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=top_failing, waiting_after=3600.0, counts=ledger.counts())
 
 
 class State:
