@@ -9,7 +9,7 @@ from typing import Final, get_args
 import pytest
 
 from exporter.errors import TwilioError
-from exporter.ledger.counters import DELAY_BUCKETS
+from exporter.ledger.counters import DELAY_BUCKETS, DELAY_LABELS
 from exporter.ledger.snapshot import WAITING_AGES, Snapshot
 from exporter.operation import Operation
 from exporter.simulator.life import Life
@@ -102,7 +102,7 @@ class Follower:
 
 
 def delays_of(snapshot: Snapshot) -> float:
-    return sum(snapshot.counts["delay", str(bound)] for bound in (*DELAY_BUCKETS, "+Inf"))
+    return sum(snapshot.counts["delay", label] for label in DELAY_LABELS)
 
 
 def check(snapshot: Snapshot, follower: Follower, readings: Readings, now: float) -> None:
@@ -139,7 +139,7 @@ async def test_numbers_are_right_or_absent_in_every_reading(
         assert snapshot.evidence.reading == readings.states
 
 
-MONTH_INTERVAL: Final = 900.0
+MONTH_INTERVAL: Final = 1800.0
 MONTH_DAYS: Final = 30
 EXPORTER_IS_DOWN: Final = (11.3 * 24 * HOUR, 11.4 * 24 * HOUR)
 """From and until which second of the month nothing is polled."""
@@ -161,7 +161,7 @@ def true_delays(world: World, since: float, until: float) -> list[float]:
 async def test_delays_of_a_month_are_within_an_interval_of_the_truth() -> None:
     """For 99 of 100 emails, at every edge of the histogram: with scheduled campaigns, slow providers, errors
     of Twilio, and two hours without an exporter."""
-    usual = mixed("slow-providers", 3.0, 100.0)
+    usual = mixed("slow-providers", 2.0, 100.0)
     scenario = replace(usual, trouble="outage", trouble_episode=Episode(7 * HOUR, HOUR, 200 * HOUR))
     readings = Readings("cumulative", "until_final")  # of these, the delivered emails are known exactly
     world = World(scenario, started=SATURDAY, readings=readings, held_operations=1_000_000)
@@ -175,16 +175,8 @@ async def test_delays_of_a_month_are_within_an_interval_of_the_truth() -> None:
     expected = true_delays(world, SATURDAY, snapshot.as_of)
     counted = snapshot.counts
     assert counted["stat", "delivered"] == delays_of(snapshot) == len(expected) > 10_000
-    _report(expected, counted)
     reached, tolerated = 0.0, 0.01 * len(expected)
     for bound in DELAY_BUCKETS:
         reached += counted["delay", str(bound)]
         assert reached <= bisect_right(expected, bound + MONTH_INTERVAL) + tolerated
         assert reached >= bisect_right(expected, bound - MONTH_INTERVAL) - tolerated
-
-
-def _report(expected, counted):
-    reached = 0
-    for bound in DELAY_BUCKETS:
-        reached += counted["delay", str(bound)]
-        print(bound, reached/len(expected), bisect_right(expected, bound)/len(expected))
