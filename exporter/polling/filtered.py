@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from exporter.clock import Clock
-from exporter.errors import Throttled, TwilioError, Unauthorized
+from exporter.errors import TwilioError, Unauthorized
 from exporter.events import Observer, StatusFilterIgnored
 from exporter.ledger.ledger import Ledger
 from exporter.operation import Operation
@@ -73,9 +73,8 @@ class FilteredLister:
             raise
         except TwilioError as error:
             self._skips_poll = True
-            if isinstance(error, Throttled) and not error.retryable:
-                return  # no failure: the pause or the rate leaves no time, and the fetches will be skipped
-            current.note_failure(error)
+            if not error.outlasts_poll:  # else there is no time for fetches either: they are skipped
+                current.note_failure(error)
 
     async def _list_in_turn(self, ledger: Ledger, current: CurrentPoll) -> None:
         moved: Sequence[Operation] = ()
