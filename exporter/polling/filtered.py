@@ -2,19 +2,19 @@
 
 Uses the reader and leaves the rest to the fetcher, in the same poll. Must not contain HTTP or publishing.
 
-Rule 1: an operation that a listing does not show has another status by now, or is gone. It is looked for
-under the next status or fetched, so that nothing arrives in a later poll than with fetches.
+Rule 1: an operation that a listing does not show has another status by now, or no longer exists. It is looked
+for under the next status or fetched, so that nothing arrives in a later poll than with fetches.
 Rule 2: a listing ends when it has shown all that it was made for, or when fetches of the rest take fewer
 requests.
-Rule 3: a listing that failed, or that time ended, keeps its rows and is not repeated in the next poll, which
-only fetches: a listing that never succeeds delays what it would show by one poll at most.
+Rule 3: a listing that failed, or that time cut short, keeps its rows. The next poll only fetches, so that a
+listing that never succeeds does not take the time of all fetches.
 Rule 4: after a listing whose filter was ignored there is no other until the next start.
 """
 
 from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
@@ -33,7 +33,8 @@ from exporter.polling.offload import offload
 from exporter.polling.reader import Reader
 from exporter.polling.window import MARGIN_SECONDS, Range
 
-_MINUTE: float = 60.0
+_MINUTE: Final = 60.0
+"""Precision of `Ledger.count_created_before`."""
 
 
 class _Planned(NamedTuple):
