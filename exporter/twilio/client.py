@@ -96,7 +96,7 @@ class Client:
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         """One page of the operations created between two Unix times; rows left out are reported."""
-        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        page = read_page((await self.ask(list_request(start, end, page_token), give_up_at=give_up_at)).body)
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
@@ -104,7 +104,13 @@ class Client:
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
         """One operation; `None` when Twilio answers 404."""
         decision = await self._send(fetch_request(operation_id), give_up_at)
-        return None if isinstance(decision, NotFound) else read_operation(_accepted(decision), operation_id)
+        if isinstance(decision, NotFound):
+            return None
+        return read_operation(_accepted(decision).body, operation_id)
+
+    async def ask(self, request: Request, *, give_up_at: float) -> Accepted:
+        """The headers and the body of a 200. Raises `TwilioError`; `Refused` has the status of a 4xx."""
+        return _accepted(await self._send(request, give_up_at))
 
     async def _send(self, request: Request, give_up_at: float) -> Decision:
         """The decision about the last reply, after the retries."""
@@ -210,10 +216,10 @@ class Client:
                 self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
-def _accepted(decision: Decision) -> bytes:
-    """The body of an accepted reply. Raises the error of any other decision."""
+def _accepted(decision: Decision) -> Accepted:
+    """Raises the error of any other decision."""
     if isinstance(decision, Accepted):
-        return decision.body
+        return decision
     raise decision.error
 
 
