@@ -126,7 +126,7 @@ def _listed_after(evidence: Evidence) -> Answer:
 
 
 def _errors(evidence: Evidence) -> Answer:
-    question = "Does the call …/{operationId}/Errors exist?"
+    question = "Does GET Emails/Operations/{operationId}/Errors exist?"
     call = evidence.errors_call
     note = ", ".join(f"status {status} {times} times" for status, times in sorted(call.statuses.items()))
     if not call.statuses:

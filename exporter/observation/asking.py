@@ -54,18 +54,19 @@ class Asking:
         self._max_requests = max_requests
         self._skew_seconds = 0.0
 
-    async def watch(self) -> None:
+    async def watch(self) -> bool:
         """One listing of the watched span; the first time, of spans until one fits on a page."""
-        if self.start is not None:
-            self.evidence.saw_listing(await self._list(self.start))
-            return
+        self.evidence.saw_listing(await (self._list(self.start) if self.start else self._list_longest()))
+        return True
+
+    async def _list_longest(self) -> Listing:
         for span in SPANS:
-            start = self._clock.now() - span
+            start = self._now() - span
             listing = await self._list(start)
             if listing.complete and len(listing.operations) <= MAX_ROWS:
                 break
         self.start = start
-        self.evidence.saw_listing(listing)
+        return listing
 
     async def try_bounds(self) -> bool:
         """List from the creation of one operation to that of the next; false: too few operations."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from exporter import __version__
-from exporter.config.settings import Api
 from exporter.ledger import reading
 from exporter.observation.answers import Answer, answers
 from exporter.observation.evidence import Change, Evidence
@@ -25,7 +24,8 @@ SAMPLES: Final = 10
 class Course(NamedTuple):
     """How a watch went."""
 
-    base_url: str
+    base_url: str | None
+    """`None`: another one than Twilio's public one."""
     seconds: float
     interrupted: bool
     codes: Mapping[str, int]
@@ -43,12 +43,15 @@ class Pseudonyms:
         return self._names.setdefault(operation_id, f"operation-{len(self._names) + 1}")
 
 
-def table(evidence: Evidence) -> str:
-    """A question, its answer and the evidence on each line or two."""
-    return "".join(_lines(answers(evidence)))
+def table(evidence: Evidence, course: Course) -> str:
+    """How the watch went, then two lines for each question: its answer follows it."""
+    return "".join(_lines(answers(evidence), course))
 
 
-def _lines(found: list[Answer]) -> Iterator[str]:
+def _lines(found: list[Answer], course: Course) -> Iterator[str]:
+    yield f"watched for {course.seconds:.0f} s with {sum(course.codes.values())} requests\n"
+    if course.failures:
+        yield f"failed: {', '.join(f'{outcome} {times}' for outcome, times in course.failures.items())}\n"
     for each in found:
         counted = f"{each.observations} observation{'' if each.observations == 1 else 's'}"
         note = f"; {each.note}" if each.note else ""
@@ -58,11 +61,10 @@ def _lines(found: list[Answer]) -> Iterator[str]:
 def report(evidence: Evidence, course: Course) -> dict[str, Any]:
     """Values for JSON, none of which identifies the account or its mail."""
     names = Pseudonyms()
-    is_twilio = course.base_url == Api.model_fields["base_url"].default
     return {
         "format": FORMAT,
         "version": __version__,
-        "api": course.base_url if is_twilio else "another address",
+        "api": course.base_url or "another address",
         "seconds": round(course.seconds),
         "interrupted": course.interrupted,
         "requests": dict(sorted(course.codes.items())),

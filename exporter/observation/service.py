@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import Final, NamedTuple, Protocol, TextIO
 
 from exporter.clock import Clock
 from exporter.config.accounts import Account
-from exporter.config.settings import Settings
+from exporter.config.settings import Api, Settings
 from exporter.errors import TwilioError
 from exporter.events import Event, RequestFinished
 from exporter.observation.asking import Asking
+from exporter.observation.evidence import Evidence
 from exporter.observation.report import Course, report, table
 from exporter.observation.watching import Plan, Watch
 from exporter.twilio.client import Client
@@ -36,6 +37,13 @@ class Output(Protocol):
     def write(self, text: str, /) -> object: ...
 
 
+class _Watched(NamedTuple):
+    evidence: Evidence
+    course: Course
+    error: TwilioError | None
+    """What ended the watch early."""
+
+
 async def observe(
     settings: Settings,
     account: Account,
@@ -48,41 +56,45 @@ async def observe(
     output: Path | None = None,
 ) -> int:
     """Watch an account, print what it shows, and write the report; returns the exit code."""
-    plan, codes = Plan(seconds), Counter[str]()
+    if output is not None and not _is_written(output, None, err):
+        return FAILED
+    plan = Plan(seconds)
     out.write(
         f"watching for {seconds:.0f} s with about {plan.expected_requests} requests, at most"
         f" {plan.max_requests} and their retries; Ctrl-C ends it earlier\n"
     )
-    api = settings.api
+    evidence, course, error = await _watch(settings.api, account, plan, clock, stop, err)
+    if evidence.listings:
+        out.write(table(evidence, course))
+    if error is not None:
+        err.write(f"observe: {error} ({error.outcome})\n")
+    text = json.dumps(report(evidence, course), indent=2) + "\n"
+    written = output is None or _is_written(output, text, err)
+    return SUCCESS if written and error is None else FAILED
+
+
+async def _watch(
+    api: Api, account: Account, plan: Plan, clock: Clock, stop: asyncio.Event, err: TextIO
+) -> _Watched:
+    codes: Counter[str] = Counter()
     emit = _counting(codes)
+    credential = Credential(account.name, account.credential, emit)
+    rate_limiter = RateLimiter(api.requests_per_second)
+    error, interrupted = None, False
     async with open_transport(api) as transport:
-        client = Client(
-            account.name,
-            transport,
-            Credential(account.name, account.credential, emit),
-            RateLimiter(api.requests_per_second),
-            clock,
-            emit,
-            concurrency=1,
-        )
+        client = Client(account.name, transport, credential, rate_limiter, clock, emit, concurrency=1)
         asking = Asking(client, clock, patience=api.timeout, max_requests=plan.max_requests)
         watch = Watch(asking, clock, plan, _progress(asking, plan, err))
-        error: TwilioError | None = None
-        interrupted = False
         try:
             interrupted = await _interrupted(watch.run(), stop)
         except TwilioError as failure:
             error = failure
     if err.isatty():
         err.write("\n")
-    out.write(table(asking.evidence))
-    if watch.failures:
-        out.write(f"failed: {', '.join(f'{times} {outcome}' for outcome, times in watch.failures.items())}\n")
-    if error is not None:
-        err.write(f"observe: {error} ({error.outcome})\n")
-    course = Course(api.base_url, watch.seconds, interrupted, codes, watch.failures)
-    written = output is None or _write(output, report(asking.evidence, course), err)
-    return SUCCESS if written and error is None else FAILED
+    public = Api.model_fields["base_url"].default
+    base_url = api.base_url if api.base_url == public else None
+    course = Course(base_url, watch.seconds, interrupted, codes, watch.failures)
+    return _Watched(asking.evidence, course, error)
 
 
 def _counting(codes: Counter[str]) -> Callable[[Event], None]:
@@ -123,9 +135,11 @@ def _progress(asking: Asking, plan: Plan, err: TextIO) -> Callable[[float], None
     return show if err.isatty() else lambda _: None
 
 
-def _write(output: Path, value: dict[str, Any], err: TextIO) -> bool:
+def _is_written(output: Path, text: str | None, err: TextIO) -> bool:
+    """Replace the content of the file; `None`: create it if it does not exist, and change nothing."""
     try:
-        output.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        with output.open("a" if text is None else "w", encoding="utf-8") as file:
+            file.write(text or "")
     except OSError as error:
         err.write(f"cannot write {output}: {error.strerror}\n")
         return False

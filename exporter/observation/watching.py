@@ -1,10 +1,10 @@
-"""Watches an account for some time: a listing in each round, and trials until each was done twice.
+"""Watches an account for some time: a listing in each round, and trials until each was made twice.
 
 Must not know HTTP, what the evidence means, or how it is shown. Time comes from the clock.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from exporter.clock import Clock
@@ -14,10 +14,10 @@ from exporter.observation.asking import BOUND_TRIALS, SPANS, Asking, RequestsSpe
 SHORTEST_ROUND_SECONDS: Final = 30.0
 MAX_ROUNDS: Final = 240
 TIMES: Final = 2
-"""How often each trial is done, in different rounds."""
+"""How often each trial is made, in different rounds."""
 
 TRIAL_REQUESTS: Final = TIMES * (BOUND_TRIALS + 3 + 1)
-"""Of all trials, if each listing fits on its pages: the bounds, the filters of pages, the Errors."""
+"""Of all trials, if pages are full: of the bounds, of the filters of pages, and of the Errors."""
 
 
 class Plan(NamedTuple):
@@ -35,12 +35,12 @@ class Plan(NamedTuple):
 
     @property
     def expected_requests(self) -> int:
-        """With one page for each listing and one span to try."""
-        return self.rounds + TRIAL_REQUESTS
+        """If pages are full."""
+        return self.rounds + len(SPANS) - 1 + TRIAL_REQUESTS
 
     @property
     def max_requests(self) -> int:
-        return 2 * (self.expected_requests + len(SPANS))
+        return 2 * self.expected_requests
 
 
 class Watch:
@@ -66,18 +66,24 @@ class Watch:
             try:
                 await self._round()
             except RequestsSpentError:
+                self.failures["out of requests"] += 1
                 return
             finally:
                 self.seconds = self._clock.monotonic() - started
             self._show(self.seconds)
 
     async def _round(self) -> None:
+        await self._attempt(self._asking.watch)
+        for trial, times in self._trials.items():
+            if times and await self._attempt(trial):
+                self._trials[trial] = times - 1
+
+    async def _attempt(self, attempt: Callable[[], Awaitable[bool]]) -> bool:
+        """False: it was not possible yet. A failure is not repeated, so that a wrong request is not."""
         try:
-            await self._asking.watch()
-            for trial, times in self._trials.items():
-                if times and await trial():
-                    self._trials[trial] = times - 1
+            return await attempt()
         except TwilioError as error:
             if isinstance(error, Unauthorized) or not self._asking.evidence.listings:
                 raise
             self.failures[error.outcome] += 1
+            return True

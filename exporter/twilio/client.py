@@ -11,7 +11,7 @@ Rule 4: `_turn` is the only place that waits.
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -26,6 +26,7 @@ from exporter.events import (
     RequestsPaused,
     RequestsResumed,
     RowsUnreadable,
+    StatsUnknown,
 )
 from exporter.operation import Operation
 from exporter.twilio.decision import Accepted, Decision, GiveUp, NotFound, RetryAfter, decide
@@ -96,9 +97,10 @@ class Client:
 
     async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
         """One page of the operations created between two Unix times; rows left out are reported."""
-        page = read_page((await self.ask(list_request(start, end, page_token), give_up_at=give_up_at)).body)
+        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
+        self._report_unknown_stats(page.operations)
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
@@ -106,11 +108,17 @@ class Client:
         decision = await self._send(fetch_request(operation_id), give_up_at)
         if isinstance(decision, NotFound):
             return None
-        return read_operation(_accepted(decision).body, operation_id)
+        operation = read_operation(_accepted(decision), operation_id)
+        self._report_unknown_stats([operation])
+        return operation
 
     async def ask(self, request: Request, *, give_up_at: float) -> Accepted:
         """The headers and the body of a 200. Raises `TwilioError`; `Refused` has the status of a 4xx."""
-        return _accepted(await self._send(request, give_up_at))
+        return _accept(await self._send(request, give_up_at))
+
+    def _report_unknown_stats(self, operations: Iterable[Operation]) -> None:
+        if names := {name for operation in operations for name in operation.unknown_stats}:
+            self._emit(StatsUnknown(self.account, tuple(sorted(names))))
 
     async def _send(self, request: Request, give_up_at: float) -> Decision:
         """The decision about the last reply, after the retries."""
@@ -216,11 +224,16 @@ class Client:
                 self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
-def _accepted(decision: Decision) -> Accepted:
+def _accept(decision: Decision) -> Accepted:
     """Raises the error of any other decision."""
     if isinstance(decision, Accepted):
         return decision
     raise decision.error
+
+
+def _accepted(decision: Decision) -> bytes:
+    """The body of an accepted reply. Raises the error of any other decision."""
+    return _accept(decision).body
 
 
 def _last_decision(state: RetryCallState) -> Decision | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from exporter.clock import Clock
+from exporter.config.alerts import Alerts
 from exporter.config.settings import Api as ApiSettings
 from exporter.config.settings import Poll
 from exporter.errors import TwilioError
@@ -53,7 +54,7 @@ def poller_of(
         emit,
         publish,
         store,
-        **{"concurrency": CONCURRENCY, "top_failing": TOP_FAILING, **changes},
+        **{"concurrency": CONCURRENCY, "top_failing": TOP_FAILING, "alerts": Alerts(), **changes},
     )
 
 

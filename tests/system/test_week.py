@@ -23,7 +23,14 @@ async def follow(rig: Rig, days: float, step: float) -> int:
         snapshot = await rig.poll()
         now = rig.clock.now()
         truth: list[Operation] = rig.simulator.world.visible(now)
-        expected = snapshot_of(truth, now, lookback=POLL.lookback, count=TOP_FAILING, counts=snapshot.counts)
+        expected = snapshot_of(
+            truth,
+            now,
+            lookback=POLL.lookback,
+            count=TOP_FAILING,
+            counts=snapshot.counts,
+            began=rig.poller._ledger._store.began,
+        )
         assert snapshot == expected
         assert rig.last_poll.skipped_fetches == 0
         seen |= {each.id for each in truth}
