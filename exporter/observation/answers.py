@@ -19,10 +19,15 @@ CLOCKS_AGREE_SECONDS: Final = 2.0
 """A shorter absence of a new operation may be the difference between two clocks."""
 
 
+class Question(NamedTuple):
+    key: str
+    text: str
+
+
 class Answer(NamedTuple):
     """`answer` is `None` when the question is not answered; `note` then gives the reason."""
 
-    question: str
+    question: Question
     answer: str | None
     observations: int
     note: str = ""
@@ -35,7 +40,7 @@ def answers(evidence: Evidence) -> list[Answer]:
 def _states(evidence: Evidence) -> Answer:
     against = [reading.speaks_against(each.stats) for each in evidence.operations.values()]
     found = reading.Evidence(*(sum(side) for side in zip(*against, strict=True)) if against else ())
-    question = "Are the eight states of an email exclusive or cumulative?"
+    question = Question("states", "Are the eight states of an email exclusive or cumulative?")
     note = (
         f"{found.against_cumulative} operations speak against cumulative states, "
         f"{found.against_exclusive} against exclusive ones"
@@ -44,21 +49,23 @@ def _states(evidence: Evidence) -> Answer:
 
 
 def _changes(evidence: Evidence) -> Answer:
-    question = "Do stats change after COMPLETED?"
+    question = Question("stats_after_completed", "Do stats change after COMPLETED?")
     changed, watched = evidence.moved_after_final.of, len(evidence.finished_twice)
     note = f"{changed} changes in {watched} finished operations"
     return Answer(question, "yes" if changed else None, changed, note)
 
 
 def _updated_after(evidence: Evidence) -> Answer:
-    return _moves("Does updatedAt move with changes after COMPLETED?", evidence.moved_after_final)
+    question = Question("updated_at_after_completed", "Does updatedAt move with changes after COMPLETED?")
+    return _moves(question, evidence.moved_after_final)
 
 
 def _updated_before(evidence: Evidence) -> Answer:
-    return _moves("Does updatedAt move with the stats before COMPLETED?", evidence.moved_before_final)
+    question = Question("updated_at_before_completed", "Does updatedAt move with the stats before COMPLETED?")
+    return _moves(question, evidence.moved_before_final)
 
 
-def _moves(question: str, moved: Share) -> Answer:
+def _moves(question: Question, moved: Share) -> Answer:
     note = f"it moved with {moved.positive} of {moved.of} changes"
     return Answer(question, _agreed(moved, "yes", "no", "sometimes"), moved.of, note)
 
@@ -72,7 +79,7 @@ def _agreed(share: Share, all_of_them: str, none: str, some: str) -> str | None:
 
 
 def _order(evidence: Evidence) -> Answer:
-    question, listings = "In which order are operations listed?", evidence.sorted_listings
+    question, listings = Question("order", "In which order are operations listed?"), evidence.sorted_listings
     if listings < ENOUGH:
         return Answer(
             question, None, listings, f"only {listings} listings had {SORTABLE_ROWS} operations or more"
@@ -87,21 +94,21 @@ def _order(evidence: Evidence) -> Answer:
 
 
 def _start(evidence: Evidence) -> Answer:
-    return _bound("startDate", evidence.start_included)
+    return _bound(Question("start_date", "Is startDate inclusive?"), evidence.start_included)
 
 
 def _end(evidence: Evidence) -> Answer:
-    return _bound("endDate", evidence.end_included)
+    return _bound(Question("end_date", "Is endDate inclusive?"), evidence.end_included)
 
 
-def _bound(name: str, included: Share) -> Answer:
+def _bound(question: Question, included: Share) -> Answer:
     note = f"{included.positive} of {included.of} operations created at that instant were listed"
     found = _agreed(included, "inclusive", "exclusive", "sometimes inclusive")
-    return Answer(f"Is {name} inclusive?", found, included.of, note)
+    return Answer(question, found, included.of, note)
 
 
 def _page_filters(evidence: Evidence) -> Answer:
-    question = "Does a page token carry the filters of its listing?"
+    question = Question("page_filters", "Does a page token carry the filters of its listing?")
     words = {
         "carried": "yes",
         "required": "no, without them it is refused",
@@ -115,7 +122,7 @@ def _page_filters(evidence: Evidence) -> Answer:
 
 
 def _listed_after(evidence: Evidence) -> Answer:
-    question, new = "How soon is a new operation listed?", evidence.new_operations
+    question, new = Question("listed_after", "How soon is a new operation listed?"), evidence.new_operations
     if new < ENOUGH:
         return Answer(question, None, new, f"only {new} new operations were seen")
     missing, listed = evidence.missing_seconds, evidence.listed_seconds
@@ -126,7 +133,7 @@ def _listed_after(evidence: Evidence) -> Answer:
 
 
 def _errors(evidence: Evidence) -> Answer:
-    question = "Does GET Emails/Operations/{operationId}/Errors exist?"
+    question = Question("errors", "Does GET Emails/Operations/{operationId}/Errors exist?")
     call = evidence.errors_call
     note = ", ".join(f"status {status} {times} times" for status, times in sorted(call.statuses.items()))
     if not call.statuses:
@@ -138,7 +145,7 @@ def _errors(evidence: Evidence) -> Answer:
 
 
 def _headers(evidence: Evidence) -> Answer:
-    question = "Which headers come with replies?"
+    question = Question("headers", "Which headers come with replies?")
     names = ", ".join(sorted(evidence.headers))
     return Answer(question, names or None, evidence.replies, "" if names else "no reply was received")
 

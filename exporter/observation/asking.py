@@ -69,15 +69,14 @@ class Asking:
         return listing
 
     async def try_bounds(self) -> bool:
-        """List from the creation of one operation to that of the next; false: too few operations."""
-        known = self.evidence.by_creation()
-        pairs = list(pairwise(known))
+        """List from the creation of one operation to that of the next; false: there are no two."""
+        pairs = list(pairwise(self.evidence.by_creation()))
         for first, second in pairs[-BOUND_TRIALS:]:
             listed = (await self._list(first.created_at, second.created_at)).operations
             ids = {operation.id for operation in listed}
             self.evidence.start_included.add(first.id in ids)
             self.evidence.end_included.add(second.id in ids)
-        return len(pairs) >= BOUND_TRIALS
+        return bool(pairs)
 
     async def try_page_filters(self) -> bool:
         """Ask for a second page without the filters; false: too few operations, or no second page."""
@@ -141,7 +140,7 @@ class Asking:
             page = await self._page(_filters(start, end), PAGE_SIZE, token)
             operations += page.operations
             token = page.next_token
-            if token is None:
+            if token is None or len(operations) > MAX_ROWS:
                 break
         return Listing(asked_at, self._now(), operations, complete=token is None)
 

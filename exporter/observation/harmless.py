@@ -28,8 +28,8 @@ _KEYS: Final = frozenset(
 
 def harmless_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
     """Each name once, in lower case, with its value where that is a known word or a limit."""
-    for name in dict.fromkeys(each.lower() for each in headers):
-        yield (name, _value(name, headers[name])) if _NAME.fullmatch(name) else (OTHER, None)
+    for name, value in {name.lower(): value for name, value in headers.items()}.items():
+        yield (name, _value(name, value)) if _NAME.fullmatch(name) else (OTHER, None)
 
 
 def _value(name: str, value: str) -> str | None:

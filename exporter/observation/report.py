@@ -55,7 +55,7 @@ def _lines(found: list[Answer], course: Course) -> Iterator[str]:
     for each in found:
         counted = f"{each.observations} observation{'' if each.observations == 1 else 's'}"
         note = f"; {each.note}" if each.note else ""
-        yield f"{each.question}\n  {each.answer or 'not answered'} ({counted}{note})\n"
+        yield f"{each.question.text}\n  {each.answer or 'not answered'} ({counted}{note})\n"
 
 
 def report(evidence: Evidence, course: Course) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def report(evidence: Evidence, course: Course) -> dict[str, Any]:
         "failures": dict(sorted(course.failures.items())),
         "listings": evidence.listings,
         "operations": dict(Counter(each.status for each in evidence.operations.values())),
-        "answers": [each._asdict() for each in answers(evidence)],
+        "answers": {each.question.key: _answer(each) for each in answers(evidence)},
         "headers": {
             name: {"replies": times, "values": sorted(evidence.header_values.get(name, ()))}
             for name, times in sorted(evidence.headers.items())
@@ -79,6 +79,10 @@ def report(evidence: Evidence, course: Course) -> dict[str, Any]:
         "changes": [_change(each, names) for each in evidence.changes],
         "samples": [_operation(each, names) for each in _samples(evidence)],
     }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {**answer._asdict(), "question": answer.question.text}
 
 
 def _samples(evidence: Evidence) -> Iterator[Operation]:
