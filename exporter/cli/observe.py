@@ -57,7 +57,7 @@ def _duration(text: str) -> float:
 COMMAND: Final = Command(
     _observe,
     "watch an account, and answer open questions about the API",
-    "Says first how many requests it will send. Ctrl-C ends it with what was seen so far.\n"
+    "Prints first how many requests it will send. Ctrl-C ends it and prints what was seen so far.\n"
     "Exit code 1: the account cannot be read, or the report cannot be written.",
     flags=(
         Flag("for", "how long to watch, 1m to 1d (default: 10m)", metavar="DURATION", read=_duration),

@@ -44,8 +44,8 @@ class Pseudonyms:
 
 
 def table(evidence: Evidence, course: Course) -> str:
-    """How the watch went, then two lines for each question: its answer follows it."""
-    return "".join(_lines(answers(evidence), course))
+    """How the watch went, then two lines for each question, unless nothing was listed."""
+    return "".join(_lines(answers(evidence) if evidence.listings else [], course))
 
 
 def _lines(found: list[Answer], course: Course) -> Iterator[str]:

@@ -64,8 +64,7 @@ async def observe(
         f" {plan.max_requests} and their retries; Ctrl-C ends it earlier\n"
     )
     evidence, course, error = await _watch(settings.api, account, plan, clock, stop, err)
-    if evidence.listings:
-        out.write(table(evidence, course))
+    out.write(table(evidence, course))
     if error is not None:
         err.write(f"observe: {error} ({error.outcome})\n")
     text = json.dumps(report(evidence, course), indent=2) + "\n"
