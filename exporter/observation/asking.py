@@ -52,7 +52,7 @@ class Asking:
         self._clock = clock
         self._patience = patience
         self._max_requests = max_requests
-        self._skew_seconds = 0.0
+        self._skew_seconds = 0.0  # the local clock less the `Date` of the last reply
 
     async def watch(self) -> bool:
         """One listing of the watched span; the first time, of spans until one fits on a page."""
@@ -61,7 +61,7 @@ class Asking:
 
     async def _list_longest(self) -> Listing:
         for span in SPANS:
-            start = self._now() - span
+            start = self._clock.now() - self._skew_seconds - span
             listing = await self._list(start)
             if listing.complete and len(listing.operations) <= MAX_ROWS:
                 break
@@ -101,13 +101,15 @@ class Asking:
     ) -> PageFilters | None:
         """How pages after the first one are filtered; `None`: they do not show it."""
         first, last = window
+        rows = 0
         try:
             for _ in range(MAX_PAGES):
                 page = await self._page((), size, token)
                 if any(not first <= each.created_at <= last for each in page.operations):
                     return "forgotten"
+                rows += len(page.operations)
                 if page.next_token is None:
-                    return "carried"
+                    return "carried" if rows else None
                 token = page.next_token
         except Refused:
             await self._page(filters, size, token)  # raises, if it is the token that is refused
@@ -133,7 +135,7 @@ class Asking:
 
     async def _list(self, start: float, end: float | None = None) -> Listing:
         """Raises `TwilioError`."""
-        asked_at = self._now()
+        asked_at = self._clock.now()  # the first reply shows how much the clocks differ
         operations: list[Operation] = []
         token: str | None = None
         for _ in range(MAX_PAGES):
@@ -142,7 +144,9 @@ class Asking:
             token = page.next_token
             if token is None or len(operations) > MAX_ROWS:
                 break
-        return Listing(asked_at, self._now(), operations, complete=token is None)
+        answered_at = self._clock.now()
+        skew = self._skew_seconds
+        return Listing(asked_at - skew, answered_at - skew, operations, complete=token is None)
 
     async def _page(self, filters: Sequence[tuple[str, str]], size: int, token: str | None = None) -> Page:
         query = (*filters, ("pageSize", str(size)), *([("pageToken", token)] if token is not None else []))
@@ -159,10 +163,6 @@ class Asking:
         self._skew_seconds = 0.0 if 0 <= skew < ROUNDING_SECONDS else skew
         self.evidence.saw_headers(reply.headers)
         return reply
-
-    def _now(self) -> float:
-        """By Twilio's clock, as far as a `Date` shows it."""
-        return self._clock.now() - self._skew_seconds
 
 
 def _filters(start: float, end: float | None = None) -> tuple[tuple[str, str], ...]:

@@ -92,9 +92,9 @@ def test_sending_of_a_scheduled_operation_begins_when_it_is_first_seen_begun(
     ledger.absorb(SCHEDULED, SATURDAY - 60)
     begun = SCHEDULED._replace(status="processing", updated_at=SATURDAY - update_ago)
     ledger.absorb(begun._replace(stats=Stats(total=4, scheduled=0, queued=4)), SATURDAY)
-    assert ledger.oldest_processing() == SATURDAY - began_ago
-    assert ledger.waiting_since(SATURDAY - began_ago) == 4
-    assert ledger.waiting_since(SATURDAY - began_ago - 1) == 0
+    assert ledger.oldest_unfinished().processing_since == SATURDAY - began_ago
+    assert ledger.waiting_since([SATURDAY - began_ago]) == [4]
+    assert ledger.waiting_since([SATURDAY - began_ago - 1]) == [0]
 
 
 def test_scheduled_operation_delays_count_from_when_it_was_sent() -> None:
@@ -114,7 +114,7 @@ def test_canceled_and_first_seen_done_have_no_delay_of_their_own() -> None:
     ledger.absorb(SCHEDULED, SATURDAY - 60)
     ledger.absorb(SCHEDULED._replace(status="canceled", stats=Stats(total=4, canceled=4)), SATURDAY)
     assert delayed(ledger.counts()) == 0
-    assert ledger.waiting_since(SATURDAY) == 0
+    assert ledger.waiting_since([SATURDAY]) == [0]
     ledger.absorb(operation(1, age=100_000, updated_after=99_000, delivered=1), SATURDAY)
     assert delays(ledger.counts()) == {"+Inf": 1}
 
@@ -130,7 +130,7 @@ def test_sending_began_is_kept_over_a_restart() -> None:
     saved = former.take_changes()
     later = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
     later.restore(saved.rows, SATURDAY)
-    assert later.oldest_processing() == SATURDAY - 30
+    assert later.oldest_unfinished().processing_since == SATURDAY - 30
     done = begun._replace(updated_at=SATURDAY + 20, stats=Stats(total=4, queued=0, delivered=4))
     later.absorb(done, SATURDAY + 60)
     assert delays(later.counts()) == {"60.0": 4}
@@ -142,8 +142,8 @@ def test_nothing_of_it_remains_when_an_operation_expires() -> None:
     ledger.absorb(SCHEDULED, SATURDAY - 60)
     ledger.absorb(SCHEDULED._replace(status="processing", stats=Stats(total=4, sent=4)), SATURDAY)
     ledger.advance(SATURDAY + WEEK)
-    assert ledger.waiting_since(SATURDAY + WEEK) == 0
-    assert ledger.oldest_processing() is None
+    assert ledger.waiting_since([SATURDAY + WEEK]) == [0]
+    assert ledger.oldest_unfinished().processing_since is None
     assert not ledger._store.began
 
 
@@ -153,9 +153,9 @@ def test_operation_that_is_not_found_does_not_wait() -> None:
     found = operation(status="processing", total=4, sent=4)
     ledger.absorb(found, SATURDAY)
     ledger.mark_not_found(found.id)
-    assert ledger.waiting_since(SATURDAY) == 0
+    assert ledger.waiting_since([SATURDAY]) == [0]
     ledger.absorb(found, SATURDAY)
-    assert ledger.waiting_since(SATURDAY) == 4
+    assert ledger.waiting_since([SATURDAY]) == [4]
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at first", "later"])

@@ -139,6 +139,14 @@ async def test_a_small_account(operations: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ahead", [-600.0, 600.0])
+async def test_a_wrong_clock_and_a_first_listing_that_fits(ahead: float, tmp_path: Path) -> None:
+    """The first listing has the right age, too, although no reply has shown the difference before it."""
+    world = a_world(12, first_at=SATURDAY - 90)
+    found = await watched(world, tmp_path, seconds_ahead=ahead)
+    assert (found.answer("listed_after") or "").startswith("at once")
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 600.0])
 @pytest.mark.parametrize("delay", [0.0, 40.0])
 async def test_a_wrong_clock_changes_nothing(ahead: float, delay: float, tmp_path: Path) -> None:
     """Ages are measured by the `Date` of replies, so that a machine whose clock is wrong finds the same."""
