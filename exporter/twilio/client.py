@@ -122,6 +122,10 @@ class Client:
         self._report_unknown_stats([operation])
         return operation
 
+    async def ask(self, request: Request, *, give_up_at: float) -> Accepted:
+        """The headers and the body of a 200. Raises `TwilioError`; `Refused` has the status of a 4xx."""
+        return _accept(await self._send(request, give_up_at))
+
     def _report_unknown_stats(self, operations: Iterable[Operation]) -> None:
         if names := {name for operation in operations for name in operation.unknown_stats}:
             self._emit(StatsUnknown(self.account, tuple(sorted(names))))
@@ -239,11 +243,16 @@ class Client:
                 self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
+def _accept(decision: Decision) -> Accepted:
+    """Raises the error of any other decision."""
+    if isinstance(decision, Accepted):
+        return decision
+    raise decision.error
+
+
 def _accepted(decision: Decision) -> bytes:
     """The body of an accepted reply. Raises the error of any other decision."""
-    if isinstance(decision, Accepted):
-        return decision.body
-    raise decision.error
+    return _accept(decision).body
 
 
 def _last_decision(state: RetryCallState) -> Decision | None:
