@@ -216,6 +216,7 @@ def test_help_of_demo_shows_its_own_defaults() -> None:
     text = " ".join(finish("demo", "--help").stdout.split())
     assert "next (default: 5s)" in text
     assert "request rate per account (default: 50)" in text
+    assert "address to listen on (default: 127.0.0.1:10587; repeatable)" in text
 
 
 def test_word_behind_an_unknown_flag_is_not_shown() -> None:
