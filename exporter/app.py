@@ -72,18 +72,24 @@ class Output(Protocol):
 
 
 async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) -> int:
-    """Poll each account once and print the result; returns the exit code."""
+    """Poll each account once and print the result, unless all polls failed; returns the exit code.
+
+    The page is for a textfile collector of node_exporter, so it has no metrics of this short process.
+    """
     clock = SystemClock()
     hub = Hub(settings, clock)
     if err.isatty():
         hub.observers.append(_progress_line(err))
     async with Polling(settings, clock, hub).schedulers() as schedulers:
         results = await asyncio.gather(*(each.attempt() for each in schedulers))
+    if not any(results):
+        return FAILED
     if as_table:
         statuses = hub.statuses.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
     else:
-        out.write((await exposition_of(hub.metrics, clock).page(TEXT)).decode())
+        page = exposition_of(hub.metrics, clock, with_process=False)
+        out.write((await page.page(TEXT)).decode())
     return SUCCESS if all(results) else FAILED
 
 

@@ -197,7 +197,7 @@ def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> N
         case Edge.BROKE | Edge.BROKE_OTHERWISE:
             line(
                 WARNING,
-                "poll failed; the last values are kept",
+                "poll failed; the last values are kept" if status.snapshot else "poll failed",
                 account=poll.account,
                 outcome=poll.outcome,
                 error=poll.error,

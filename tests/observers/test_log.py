@@ -21,6 +21,7 @@ from exporter.observers.status import AccountStatuses
 from exporter.simulator import faults
 from tests.simulator.ask import a_world, an_operation
 from tests.support.clock import SATURDAY, ManualClock
+from tests.support.states import snapshot_of
 from tests.support.whole import logging_to, whole
 
 
@@ -40,7 +41,8 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
 
 def test_only_changes_are_logged(log: io.StringIO) -> None:
     """Logged are the first success, a failure, another kind of failure and the recovery."""
-    observer = LogObserver(AccountStatuses(["a"]))
+    statuses = AccountStatuses(["a"])
+    observer = LogObserver(statuses)
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
         (0, None),
@@ -51,6 +53,8 @@ def test_only_changes_are_logged(log: io.StringIO) -> None:
         (300, None),
     ):
         observer.observe(PollStarted("a", SATURDAY + at))
+        if error is None:
+            statuses.publish("a", snapshot_of([]))
         observer.observe(ended(at, error))
     logged = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
     assert logged == [
@@ -65,11 +69,12 @@ def test_only_changes_are_logged(log: io.StringIO) -> None:
 
 
 def test_account_that_starts_failing_is_logged_once(log: io.StringIO) -> None:
-    """Repeated failures are one line, and the recovery is one line."""
+    """Repeated failures are one line, which does not mention values, and the recovery is one line."""
     observer = LogObserver(AccountStatuses(["a"]))
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
         observer.observe(ended(at, error))
-    assert [each["level"] for each in entries(log)] == ["warning", "info"]
+    logged = [(each["level"], each["msg"]) for each in entries(log)]
+    assert logged == [("warning", "poll failed"), ("info", "poll recovered")]
 
 
 def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
