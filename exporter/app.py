@@ -13,10 +13,11 @@ from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
-from exporter.events import Event, ListingProgressed, RequestFinished
+from exporter.events import Event, RequestFinished
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Hub
+from exporter.observers.progress import ProgressLine
 from exporter.polling import resume
 from exporter.polling.service import Polling
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
@@ -79,7 +80,7 @@ async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) 
     clock = SystemClock()
     hub = Hub(settings, clock)
     if err.isatty():
-        hub.observers.append(_progress_line(err))
+        hub.observers.insert(0, ProgressLine(err).observe)
     async with Polling(settings, clock, hub).schedulers() as schedulers:
         results = await asyncio.gather(*(each.attempt() for each in schedulers))
     if not any(results):
@@ -105,14 +106,3 @@ async def check(settings: Settings, *, out: Output) -> int:
     requests = sum(isinstance(event, RequestFinished) for event in events)
     out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
     return SUCCESS if all(verdict.good for verdict in verdicts) else FAILED
-
-
-def _progress_line(err: TextIO) -> Callable[[Event], None]:
-    """Shows the progress of a long listing on one line of a terminal."""
-
-    def show(event: Event) -> None:
-        if isinstance(event, ListingProgressed):
-            err.write(f"\r{event.account}: {event.operations} operations in {event.pages} pages … ")
-            err.flush()
-
-    return show

@@ -24,7 +24,8 @@ from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
-_PAGES_BETWEEN_LINES: Final = 20
+PROGRESS_SECONDS: Final = 30.0
+"""Time between two lines about a listing."""
 
 
 class LogObserver:
@@ -36,6 +37,8 @@ class LogObserver:
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
         self._unreadable_fields: set[tuple[str, str]] = set()
         """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
+        self._next_progress = dict.fromkeys(statuses.accounts, PROGRESS_SECONDS)
+        """Time since the start of the running poll at which its listing is logged next."""
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -48,8 +51,8 @@ class LogObserver:
                 self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
-            case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
-                _log_progress(status)
+            case ListingProgressed():
+                self._log_progress(event)
             case RequestRetried():
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
@@ -69,6 +72,21 @@ class LogObserver:
                 )
             case _:
                 pass
+
+    def _log_progress(self, progress: ListingProgressed) -> None:
+        if progress.pages == 1:
+            self._next_progress[progress.account] = PROGRESS_SECONDS
+        if progress.elapsed_seconds < self._next_progress[progress.account]:
+            return
+        self._next_progress[progress.account] = progress.elapsed_seconds + PROGRESS_SECONDS
+        line(
+            INFO,
+            "listing in progress",
+            account=progress.account,
+            pages=progress.pages,
+            operations=progress.operations,
+            operations_per_second=round(progress.operations_per_second),
+        )
 
     def _log_rows(self, event: RowsUnreadable) -> None:
         for path in event.paths:
@@ -179,16 +197,6 @@ def _log_unreadable(event: CredentialUnreadable) -> None:
         "credential cannot be read" + ("; the old one stays in use" if event.old_one_in_use else ""),
         account=event.account,
         problem=event.problem,
-    )
-
-
-def _log_progress(status: AccountStatus) -> None:
-    line(
-        INFO,
-        "listing in progress",
-        account=status.account,
-        pages=status.listed_pages,
-        operations=status.listed_operations,
     )
 
 

@@ -90,11 +90,14 @@ def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
-    """Progress is logged every 20 pages."""
-    observer = LogObserver(AccountStatuses(["a"]))
-    for pages in range(1, 101):
-        observer.observe(ListingProgressed("a", pages, pages * 1000))
-    assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
+    """Progress is logged every 30 seconds, with a rate; each poll starts at zero."""
+    observer = LogObserver(AccountStatuses(["a", "b"]))
+    for _ in range(2):
+        for pages in range(1, 101):
+            observer.observe(ListingProgressed("a", pages, pages * 1000, pages * 0.7))
+            observer.observe(ListingProgressed("b", 1, 1000, 1.0))
+    logged = [(each["account"], each["pages"], each["operations_per_second"]) for each in entries(log)]
+    assert logged == [("a", 43, 1429), ("a", 86, 1429)] * 2
 
 
 def test_debug_logs_every_poll_and_retry() -> None:
