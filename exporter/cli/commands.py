@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cli import check, demo, healthcheck, once, run, simulator
+from exporter.cli import backup, check, demo, healthcheck, once, run, simulator
 from exporter.cli.command import Command
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -12,5 +12,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "check": check.COMMAND,
     "demo": demo.COMMAND,
     "simulator": simulator.COMMAND,
+    "backup": backup.COMMAND,
     "healthcheck": healthcheck.COMMAND,
 }

@@ -160,7 +160,7 @@ def test_help_shows_every_flag_with_its_default() -> None:
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
-COMMANDS = ("run", "once", "check", "demo", "simulator", "healthcheck")
+COMMANDS = ("run", "once", "check", "demo", "simulator", "backup", "healthcheck")
 
 
 @pytest.mark.parametrize(
