@@ -29,15 +29,24 @@ FAILED: Final = 1
 
 
 async def run(
-    settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
+    settings: Settings,
+    *,
+    on_start: Callable[[], object] = lambda: None,
+    on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None,
+    changed_settings: Callable[[], Sequence[str]] = tuple,
 ) -> int:
-    """Poll and serve until SIGTERM or SIGINT; returns the exit code."""
+    """Poll and serve until SIGTERM or SIGINT; returns the exit code.
+
+    `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
+    reads the settings again and names those that differ.
+    """
     clock, supervisor = SystemClock(), Supervisor()
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
-    web_service = WebService(settings, clock, hub, supervisor, polling.reloads)
+    web_service = WebService(settings, clock, hub, supervisor, polling.reloads, changed_settings)
     stop = stop_on_signals()
     on_hangup(web_service.reload)
+    on_start()
     try:
         async with (
             web_service.opened() as bound,

@@ -84,7 +84,11 @@ def test_pages_of_a_running_exporter(tmp_path: Path, simulator: str) -> None:
         assert "_created" not in text.replace("oldest_created", "").replace("created_within", "")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
-        assert "msg=stopping" in log.read_text()
+        said = log.read_text()
+        assert "msg=stopping" in said
+        started_with = f" msg=starting version={__version__} accounts=1 interval=60s state=none\n"
+        assert started_with in said
+        assert 'level=warning msg="no state: counters start at zero' in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -249,6 +253,34 @@ def test_reload_reads_the_secret_again(tmp_path: Path, simulator: str, how: str)
         told = eventually(found_in(log, r".*the old one stays in use.*"), "the log line").group(0)
         assert str(secret) in told
         assert process.poll() is None
+
+
+def test_reload_names_the_changes_that_need_a_restart(tmp_path: Path, simulator: str) -> None:
+    """In the log and in the reply, without a value; a file that is invalid by now fails the reload."""
+    log, file = tmp_path / "run.log", tmp_path / "settings.yml"
+    account = f"accounts: [{{name: shop, account_sid: {ACCOUNT_SID}, auth_token: %s}}]\n"
+    file.write_text(account % CREDENTIAL[1])
+    settings = {
+        "EXPORTER_CONFIG_FILE": str(file),
+        "EXPORTER_API__BASE_URL": simulator,
+        "EXPORTER_STATE__PATH": str(tmp_path / "state.sqlite"),
+    }
+    with started(log, "--web.listen_address", ANY_PORT, "--poll.interval=90s", **settings):
+        reload = Request(f"{metrics_url(log)}/-/reload", method="POST")
+        assert f" interval=90s state={tmp_path}/state.sqlite\n" in log.read_text()
+        assert "level=warning" not in log.read_text()
+        assert urlopen(reload, timeout=10).read() == b"OK\n"
+        file.write_text(account % "another-token" + "poll: {interval: 30s, recent: 1h}\n")
+        assert urlopen(reload, timeout=10).read() == b"OK\nrestart to apply: poll.recent, accounts.shop\n"
+        said = log.read_text()
+        assert 'msg="changed settings need a restart" settings="poll.recent, accounts.shop"' in said
+        assert "another-token" not in said
+        file.write_text(account % CREDENTIAL[1] + "poll: {recent: soon}\n")
+        with pytest.raises(HTTPError, match="500"):
+            urlopen(reload, timeout=10)
+        assert f'reload failed, keeping the previous configuration" problem="poll.recent: {file}:' in (
+            log.read_text()
+        )
 
 
 def test_check(simulator: str) -> None:
