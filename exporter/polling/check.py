@@ -4,14 +4,14 @@ Requests one page of the whole window. If the window does not fit on it, shorter
 three more pages. Must not contain HTTP, settings or output.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
 from exporter.polling.estimate import Estimate, Limits, Sample, estimate
-from exporter.polling.reader import ListApi
-from exporter.polling.window import Listing
+from exporter.polling.reader import LARGEST_ROUNDING_SECONDS, ListApi
+from exporter.polling.window import MARGIN_SECONDS, Listing
 
 SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
 """Requested one after the other, until one fits on a page."""
@@ -28,6 +28,21 @@ class Access(NamedTuple):
     credential_id: str
     """Account SID or API key SID."""
     base_url: str
+
+
+def clock_text(skews: Sequence[float]) -> str:
+    """The local clock, compared with the `Date` of every reply; skews are local time minus Twilio's.
+
+    A `Date` has whole seconds, and a reply is read some time after it was written: the smallest skew is the
+    most exact one.
+    """
+    if not skews:
+        return "local clock: not compared, because no reply has a date"
+    skew = min(skews, key=abs)
+    if abs(skew) <= LARGEST_ROUNDING_SECONDS:
+        return f"local clock: within {LARGEST_ROUNDING_SECONDS:g} s of Twilio's"
+    remedy = "; synchronise it" if abs(skew) > MARGIN_SECONDS else ""
+    return f"local clock: {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} Twilio's{remedy}"
 
 
 async def check_account(

@@ -1,6 +1,7 @@
 """`check`: whether the credential works, what polling will cost, and what to change."""
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from exporter import app
 from exporter.clock import SystemClock
 from exporter.config.settings import Api, Settings
-from exporter.polling.check import take_sample
+from exporter.polling.check import clock_text, take_sample
 from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, estimate
 from exporter.polling.window import Listing
 from exporter.simulator import faults
@@ -133,6 +134,32 @@ async def test_key_and_base_url_are_shown(secret: str) -> None:
         _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [by_key]})
         assert said.splitlines()[1] == f"  credential: {key} at {simulator.base_url}"
     assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("skews", "text"),
+    [
+        ([], "not compared, because no reply has a date"),
+        ([1.4, 0.6], "within 2 s of Twilio's"),
+        ([-1.2], "within 2 s of Twilio's"),
+        ([5.2, 4.1], "4 s ahead of Twilio's"),
+        ([-4000.0], "4,000 s behind Twilio's; synchronise it"),
+        ([86500.0, -0.0], "within 2 s of Twilio's"),
+    ],
+)
+def test_clock_skew_is_the_smallest_one_measured(skews: list[float], text: str) -> None:
+    """A slow reply makes it look larger."""
+    assert clock_text(skews) == f"local clock: {text}"
+
+
+async def test_error_code_and_clock_skew_are_shown() -> None:
+    """Also when Twilio refuses the credential: a wrong clock has other symptoms, which look like it."""
+    async with Simulator(fresh(), ManualClock(SystemClock().now() - 300.0)) as simulator:
+        settings = {"api": {"base_url": simulator.base_url}, "accounts": [account("bad", "wrong")]}
+        code, said = await check(settings)
+    assert code == 1
+    assert "does not work: Twilio answered 401 (error 20003): " in said
+    assert re.search(r"^local clock: 3\d\d s ahead of Twilio's; synchronise it$", said, re.MULTILINE)
 
 
 async def test_wrong_base_url_is_suspected() -> None:
