@@ -77,6 +77,9 @@ The file can list several accounts; then no account may be set in the environmen
 `name` of 1 to 64 characters of `a-z`, `A-Z`, `0-9`, `_`, `.`, `-`, and one of the two kinds of credential.
 Relative paths of secrets are relative to the directory of the file.
 
+An account may have an `alerts` section with some of the settings `alerts.*`. They are used for this account,
+even where a flag or a variable sets the common threshold ([tuning](tuning.md)).
+
 ```yaml
 poll:
   interval: 30s
@@ -89,6 +92,8 @@ accounts:
   - name: newsletter
     api_key: SK00000000000000000000000000000000
     api_key_secret_file: secrets/newsletter
+    alerts:
+      undelivered_ratio: 0.2
 ```
 """
 
