@@ -6,7 +6,7 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, load_settings, serve
-from exporter.cli.output import OUTPUT
+from exporter.output import OUTPUT
 from exporter.cli.simulator import SCENARIO
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account

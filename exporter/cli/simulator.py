@@ -6,7 +6,7 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, Flag, load_settings, serve
-from exporter.cli.output import OUTPUT, complain
+from exporter.output import OUTPUT, complain
 from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress, parse_listen_address
 from exporter.simulator.scenarios import SCENARIOS

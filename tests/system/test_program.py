@@ -367,7 +367,10 @@ def test_closed_streams_change_nothing(simulator: str, closed: str) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        *((f"{line} >/dev/full", "No space left on device") for line in ("once", "check", "-h", "--version")),
+        *(
+            (f"{line} >/dev/full", "No space left on device")
+            for line in ("once", "check", "-h", "--version", "healthcheck -h")
+        ),
         ("once --format=table >&-", "it is closed"),
     ],
 )
