@@ -6,12 +6,12 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, load_settings, serve
-from exporter.output import OUTPUT
 from exporter.cli.simulator import SCENARIO
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
+from exporter.output import OUTPUT
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
