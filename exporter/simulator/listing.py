@@ -21,6 +21,7 @@ from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, Row, World
 
 Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
+Call: TypeAlias = Literal["operations", "emails", "errors"]
 Key: TypeAlias = tuple[float, str]
 
 KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
@@ -32,11 +33,14 @@ KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The requested filters. `status` is in lower case."""
+    """The requested filters. `status` is in lower case; tokens of one call are invalid for another."""
 
     start: float | None = None
     end: float | None = None
     status: str | None = None
+    call: Call = "operations"
+    operation_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Position:
 
     hour: int
     key: Key
+    number: int = -1
+    """Of an email in its operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,12 @@ def read_page(
 ) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
     rows: list[tuple[Row, Position]] = []
-    for hour in _hours(cursor, rules.order):
-        rows += _rows_of(world, rules, cursor, hour)
+    for hour in hours_of(cursor, rules.order):
+        rows += [
+            (row, place)
+            for row, place in rows_of(world, rules, cursor, hour)
+            if not cursor.after or place.hour != cursor.after.hour or place.key > cursor.after.key
+        ]
         if len(rows) > size:
             break
     wanted = cursor.filters.status
@@ -83,7 +93,7 @@ def read_page(
     return operations, rows[size - 1][1] if len(rows) > size else None
 
 
-def _hours(cursor: Cursor, order: Order) -> Sequence[int]:
+def hours_of(cursor: Cursor, order: Order) -> Sequence[int]:
     """The remaining hours, in the order of the listing."""
     first, last = _bounds(cursor)
     hours: Sequence[int] = range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1)
@@ -101,7 +111,8 @@ def _bounds(cursor: Cursor) -> tuple[float, float]:
     return first, cursor.listed_at if end is None else min(end, cursor.listed_at)
 
 
-def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+def rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+    """All rows of an hour within the bounds, in the order of the listing."""
     first, last = _bounds(cursor)
     outside = () if rules.inclusive else (cursor.filters.start, cursor.filters.end)
     key = KEYS[rules.order]
@@ -110,8 +121,7 @@ def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tupl
         for row in world.rows(hour)
         if first <= row.created_at <= last and row.created_at not in outside
     )
-    after = cursor.after.key if cursor.after and cursor.after.hour == hour else None
-    return [(row, Position(hour, place)) for place, row in rows if after is None or place > after]
+    return [(row, Position(hour, place)) for place, row in rows]
 
 
 class Tokens:
