@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo  # noqa: TID251 - home of pydantic
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict  # noqa: TID251 - home of pydantic_settings
 
 from exporter.config.accounts import Account
+from exporter.config.dimensions import check_distinct, parse_dimension, split_dimensions
 from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
@@ -41,6 +42,13 @@ class _Kind:
 Duration = Annotated[float, BeforeValidator(parse_duration), _Kind("DURATION", "a duration")]
 Number = Annotated[float, _Kind("NUMBER", "a number")]
 Count = Annotated[int, _Kind("COUNT", "a whole number")]
+Switch = Annotated[bool, _Kind("true|false", "true or false")]
+Dimensions = Annotated[
+    tuple[Annotated[str, BeforeValidator(parse_dimension)], ...],
+    BeforeValidator(split_dimensions),
+    AfterValidator(check_distinct),
+    _Kind("DIMENSION", "recipient_domain, sender_domain or tag:KEY, separated by commas"),
+]
 BaseUrl = Annotated[
     str, AfterValidator(check_base_url), _Kind("URL", "an https URL (http only for loopback addresses)")
 ]
@@ -116,6 +124,34 @@ class State(Section):
     )
 
 
+class Breakdown(Section):
+    """What failed and undelivered emails are counted by."""
+
+    by: Dimensions = Field(
+        default=(),
+        description="count failed and undelivered emails by this; none: no breakdown and no request for it",
+    )
+    interval: Duration = Field(
+        default=300.0, ge=60, description="time from the start of one refresh to the start of the next"
+    )
+    lookback: Duration = Field(
+        default=86400.0, gt=0, le=604800, description="emails created within it are counted"
+    )
+    top: Count = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="number of values with their own series; all others are added up in `other`",
+    )
+    max_requests: Count = Field(
+        default=20, ge=1, le=500, description="maximum number of requests per refresh and account"
+    )
+    errors: Switch = Field(
+        default=False,
+        description="also count the errors of the top failing operations; Twilio does not document this call",
+    )
+
+
 class Metrics(Section):
     """Which metrics are exposed."""
 
@@ -166,6 +202,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     poll: Poll = Poll()
     state: State = State()
+    breakdown: Breakdown = Breakdown()
     metrics: Metrics = Metrics()
     web: Web = Web()
     log: Log = Log()
@@ -227,6 +264,8 @@ def _text(kind: _Kind, value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return duration_text(value) if kind.metavar == "DURATION" else str(value).removesuffix(".0")
 
 
