@@ -1,14 +1,17 @@
-"""The values of `breakdown.by`: which properties of emails are counted.
+"""The settings of the breakdown, and the words that `breakdown.by` accepts.
 
-Every error is a `ValueError` with what to write instead in its message. Must not know the settings.
+Must not know how emails are counted. Every error of a dimension is a `ValueError` with what to write instead.
 """
 
 import difflib
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field  # noqa: TID251 - home of pydantic
 
 from exporter.breakdown import DOMAIN_DIMENSIONS, TAG_PREFIX
 from exporter.config.parsers import check_expanded
 from exporter.config.problems import shown
+from exporter.config.values import MAX_LOOKBACK, Count, Duration, Kind, Section
 
 MAX_KEY: Final = 128
 """Characters of a tag's key, by Twilio's reference."""
@@ -57,3 +60,40 @@ def _named(value: str) -> str:
 def _suggestion(value: str) -> str:
     near = difflib.get_close_matches(value.lower().replace("-", "_"), DOMAIN_DIMENSIONS, n=1)
     return f"write {near[0]}" if near else _RIGHT
+
+
+Dimensions = Annotated[
+    tuple[Annotated[str, BeforeValidator(parse_dimension)], ...],
+    BeforeValidator(split_dimensions),
+    AfterValidator(check_distinct),
+    Kind("DIMENSION", "recipient_domain, sender_domain or tag:KEY, separated by commas"),
+]
+Switch = Annotated[bool, Kind("true|false", "true or false")]
+
+
+class Breakdown(Section):
+    """What failed and undelivered emails are counted by."""
+
+    by: Dimensions = Field(
+        default=(),
+        description="count failed and undelivered emails by this; none: no breakdown and no request for it",
+    )
+    interval: Duration = Field(
+        default=300.0, ge=60, description="time from the start of one refresh to the start of the next"
+    )
+    lookback: Duration = Field(
+        default=86400.0, gt=0, le=MAX_LOOKBACK, description="emails created within it are counted"
+    )
+    top: Count = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="number of values with their own series; all others are added up in `other`",
+    )
+    max_requests: Count = Field(
+        default=20, ge=1, le=500, description="maximum number of requests per refresh and account"
+    )
+    errors: Switch = Field(
+        default=False,
+        description="also count the errors of the top failing operations; Twilio does not document this call",
+    )
