@@ -9,8 +9,14 @@ from typing import Final, TypeAlias
 
 from exporter.errors import StateError, TwilioError
 
-CALLS: Final = ("list", "fetch")
-"""Names of the two API calls."""
+POLL_CALLS: Final = ("list", "fetch")
+"""Names of the API calls of a poll."""
+
+BREAKDOWN_CALLS: Final = ("emails", "errors")
+"""Names of the API calls of a breakdown."""
+
+CALLS: Final = POLL_CALLS + BREAKDOWN_CALLS
+"""Names of all API calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator  # noqa: TID251 - home of pydantic
 
+from exporter.config.alerts import Alerts
 from exporter.config.parsers import check_expanded, decode_secret, parse_secret
 from exporter.config.problems import Problem, shown, why
 from exporter.config.sources import ACCOUNT_VARIABLES, account_by_environment
@@ -83,6 +84,8 @@ class Account(BaseModel):
     api_key: ApiKey = None
     api_key_secret: Secret = None
     api_key_secret_file: SecretFile = None
+    alerts: Alerts = Alerts()
+    """Only those that are set count; `Settings.alerts_of` returns all."""
     _expanded = field_validator("*", mode="before")(check_expanded)
 
     def credential(self) -> Credential:
@@ -157,7 +160,7 @@ def _pair_problems(account: Mapping[str, Any], spelled: Mapping[str, str]) -> It
 def read_accounts(
     file: Path, document: Mapping[str, Any], environ: Mapping[str, str], problems: list[Problem]
 ) -> WrittenAccounts:
-    in_file = accounts_by_file(file, document)
+    in_file = accounts_by_file(file, document, Alerts.model_fields)
     if not isinstance(in_file, list):
         problems.append(Problem("accounts", f"{file}:", "must be a list of accounts"))
         in_file = []

@@ -9,13 +9,14 @@ Rule 2: all problems are reported at once, and none shows a credential.
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError  # noqa: TID251 - home of pydantic
 from pydantic_core import ErrorDetails  # noqa: TID251 - home of pydantic_core
 
 from exporter.config import sources as written
 from exporter.config.accounts import WrittenAccounts, read_accounts
-from exporter.config.problems import Problem, SettingsError, shown, unknown
+from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown
 from exporter.config.provenance import (
     DefaultSource,
     EnvironmentSource,
@@ -26,8 +27,11 @@ from exporter.config.provenance import (
 )
 from exporter.config.proxies import proxy_problem
 from exporter.config.settings import SETTINGS, Settings
-from exporter.config.sources import ACCOUNT_VARIABLES
+from exporter.config.sources import ACCOUNT_KEYS
 from exporter.config.yaml_file import read_file
+
+_ALLOWED: Final = {setting.path: setting.allowed for setting in SETTINGS}
+_THRESHOLDS: Final = {path: allowed for path, allowed in _ALLOWED.items() if path.startswith("alerts.")}
 
 
 def add_flags(
@@ -102,14 +106,29 @@ def _file_source(flags: Mapping[str, object], environ: Mapping[str, str]) -> Fil
 def _problem(detail: ErrorDetails, sources: Sequence[WrittenSource], accounts: WrittenAccounts) -> Problem:
     location = tuple(map(str, detail["loc"]))
     if location[0] == "accounts":
-        index, key = int(location[1]), "".join(location[2:3])
-        allowed = "text" if key else "a mapping of name and credential"
-        return accounts.problem(index, key, error_message(detail, allowed, unknown(key, ACCOUNT_VARIABLES)))
+        return _account_problem(detail, int(location[1]), location[2:], accounts)
     path = ".".join(location[:2])
-    settings = {setting.path: setting.allowed for setting in SETTINGS}
     if detail["type"] == "extra_forbidden":
-        return Problem(shown(path), f"{accounts.file}:", unknown(path, settings))
-    return Problem(path, where(sources, location[:2]), error_message(detail, settings[path], ""))
+        return Problem(shown(path), f"{accounts.file}:", _unknown_key(path, detail["input"]))
+    return Problem(path, where(sources, location[:2]), error_message(detail, _ALLOWED[path], ""))
+
+
+def _unknown_key(path: str, value: object) -> str:
+    if path.startswith("alerts.") and isinstance(value, Mapping):
+        return "unknown setting; write the thresholds of an account in its entry of accounts"
+    return unknown(path, _ALLOWED)
+
+
+def _account_problem(
+    detail: ErrorDetails, index: int, keys: Sequence[str], accounts: WrittenAccounts
+) -> Problem:
+    key = ".".join(keys[: 2 if keys[:1] == ("alerts",) else 1])
+    allowed = {"": "a mapping of name and credential", "alerts": "a mapping of settings"} | _THRESHOLDS
+    known = _THRESHOLDS if "." in key else [*ACCOUNT_KEYS, *_THRESHOLDS]
+    message = error_message(detail, allowed.get(key, "text"), unknown(key, known))
+    # A value is shown only where it cannot be a credential.
+    value = f"{quoted(detail['input'])} " if key in _THRESHOLDS and isinstance(detail["input"], str) else ""
+    return accounts.problem(index, key, value + message)
 
 
 def error_message(detail: ErrorDetails, allowed: str, otherwise: str) -> str:

@@ -5,15 +5,16 @@ Must not know what a setting is used for, nor how flags, variables and the file 
 
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator  # noqa: TID251 - home of pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator  # noqa: TID251 - home of pydantic
 from pydantic.fields import FieldInfo  # noqa: TID251 - home of pydantic
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict  # noqa: TID251 - home of pydantic_settings
 
 from exporter.config.accounts import Account
+from exporter.config.alerts import Alerts
+from exporter.config.breakdown import Breakdown
 from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
@@ -23,57 +24,36 @@ from exporter.config.parsers import (
     check_telemetry_path,
     duration_text,
     lower_case,
-    parse_duration,
     parse_listen_addresses,
 )
 from exporter.config.shard import MAX_SHARDS, Shard, parse_shard
 from exporter.config.sources import Setting
+from exporter.config.values import MAX_LOOKBACK, Count, Duration, Kind, Number, Section
 
-
-@dataclass(frozen=True)
-class _Kind:
-    """The words for the values of a type in help, docs and messages."""
-
-    metavar: str
-    words: str
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), _Kind("DURATION", "a duration")]
-Number = Annotated[float, _Kind("NUMBER", "a number")]
-Count = Annotated[int, _Kind("COUNT", "a whole number")]
 BaseUrl = Annotated[
-    str, AfterValidator(check_base_url), _Kind("URL", "an https URL (http only for loopback addresses)")
+    str, AfterValidator(check_base_url), Kind("URL", "an https URL (http only for loopback addresses)")
 ]
 Addresses = Annotated[
     tuple[ListenAddress, ...],
     BeforeValidator(parse_listen_addresses),
-    _Kind("ADDRESS", "host:port, :port or [::1]:port, separated by commas"),
+    Kind("ADDRESS", "host:port, :port or [::1]:port, separated by commas"),
 ]
 UrlPath = Annotated[
     str,
     AfterValidator(check_telemetry_path),
-    _Kind("PATH", "a path that the exporter does not already serve"),
+    Kind("PATH", "a path that the exporter does not already serve"),
 ]
-_READABLE: Final = _Kind("FILE", "a readable file")
+_READABLE: Final = Kind("FILE", "a readable file")
 CaFile = Annotated[Path | None, AfterValidator(check_ca_file), _READABLE]
 WebConfigFile = Annotated[Path | None, AfterValidator(check_readable), _READABLE]
 ShardOf = Annotated[
     Shard | None,
     BeforeValidator(parse_shard),
-    _Kind("INDEX/COUNT", f"index/count with an index from 0, such as 0/3, at most {MAX_SHARDS} shards"),
+    Kind("INDEX/COUNT", f"index/count with an index from 0, such as 0/3, at most {MAX_SHARDS} shards"),
 ]
-File = Annotated[Path | None, _Kind("FILE", "a writable file")]
+File = Annotated[Path | None, Kind("FILE", "a writable file")]
 
 _ANY_CASE: Final = BeforeValidator(lower_case)
-
-_FROZEN: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = _FROZEN
-    _expanded = field_validator("*", mode="before")(check_expanded)
 
 
 class Api(Section):
@@ -95,9 +75,9 @@ class Poll(Section):
         default=60.0, ge=1, description="time from the start of one poll to the start of the next"
     )
     lookback: Duration = Field(
-        default=604800.0,
+        default=MAX_LOOKBACK,
         gt=0,
-        le=604800,
+        le=MAX_LOOKBACK,
         description="length of the window: operations created within it are counted",
     )
     recent: Duration = Field(
@@ -166,6 +146,8 @@ class Settings(BaseSettings):
     api: Api = Api()
     poll: Poll = Poll()
     state: State = State()
+    breakdown: Breakdown = Breakdown()
+    alerts: Alerts = Alerts()
     metrics: Metrics = Metrics()
     web: Web = Web()
     log: Log = Log()
@@ -181,6 +163,11 @@ class Settings(BaseSettings):
     def own_accounts(self) -> tuple[Account, ...]:
         """The accounts of this shard; all accounts when there is no shard."""
         return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
+
+    def alerts_of(self, account_name: str) -> Alerts:
+        """The thresholds of an account: its own where it has some, otherwise the common ones."""
+        own = next((each.alerts for each in self.accounts if each.name == account_name), Alerts())
+        return self.alerts.overridden_by(own)
 
     @classmethod
     def from_sources(cls, sources: Sequence[PydanticBaseSettingsSource], **values: Any) -> "Settings":
@@ -208,10 +195,10 @@ def _settings() -> Iterator[Setting]:
 
 
 def _setting(path: str, field: FieldInfo) -> Setting:
-    kind = next((mark for mark in field.metadata if isinstance(mark, _Kind)), None)
+    kind = next((mark for mark in field.metadata if isinstance(mark, Kind)), None)
     if kind is None:
         choices = get_args(field.annotation)
-        kind = _Kind("|".join(choices), "one of " + ", ".join(choices))
+        kind = Kind("|".join(choices), "one of " + ", ".join(choices))
     return Setting(
         path=path,
         default=_text(kind, field.default),
@@ -222,15 +209,17 @@ def _setting(path: str, field: FieldInfo) -> Setting:
     )
 
 
-def _text(kind: _Kind, value: Any) -> str:
+def _text(kind: Kind, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return duration_text(value) if kind.metavar == "DURATION" else str(value).removesuffix(".0")
 
 
-def _bounds(kind: _Kind, field: FieldInfo) -> Iterator[str]:
+def _bounds(kind: Kind, field: FieldInfo) -> Iterator[str]:
     for name, words in (("gt", "more than"), ("ge", "at least"), ("le", "at most")):
         yield from (
             f"{words} {_text(kind, getattr(mark, name))}" for mark in field.metadata if hasattr(mark, name)

@@ -28,6 +28,8 @@ ACCOUNT_VARIABLES: Final = {
     "api_key_secret_file": "TWILIO_API_KEY_SECRET_FILE",
 }
 """The keys of an account in the file, and the variables with the same meaning."""
+ACCOUNT_KEYS: Final = (*ACCOUNT_VARIABLES, "alerts")
+"""All keys of an account in the file."""
 
 Location: TypeAlias = tuple[str, ...]
 """`("poll", "interval")`, or `("shard",)` for a setting without a section."""

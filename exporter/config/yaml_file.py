@@ -7,14 +7,14 @@ Rule 2: no error quotes the file, because it may contain a credential.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 import yaml  # noqa: TID251 - home of yaml
 
 from exporter.config.problems import Problem, SettingsError, quoted, shown, unknown, why
-from exporter.config.sources import ACCOUNT_VARIABLES, PREFIX, Given, Location, Setting
+from exporter.config.sources import ACCOUNT_KEYS, PREFIX, Given, Location, Setting
 
 UNSET: Final = ("", "~", "null")
 """The scalars that mean no value in YAML, as text."""
@@ -121,21 +121,26 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def accounts_by_file(file: Path, document: Mapping[str, Any]) -> Any:
-    """The accounts of a document, unchecked; keys without a value are left out."""
+def accounts_by_file(file: Path, document: Mapping[str, Any], alerts: Collection[str]) -> Any:
+    """The accounts of a document, unchecked; keys without a value are left out. `alerts`: the known ones."""
     accounts = document.get("accounts", "")
     if accounts in UNSET:
         return []
     if not isinstance(accounts, list):
         return accounts
-    return [_account(file, account) if isinstance(account, dict) else account for account in accounts]
+    return [_account(file, account, alerts) if isinstance(account, dict) else account for account in accounts]
 
 
-def _account(file: Path, account: Mapping[str, Any]) -> dict[str, Any]:
-    given = {}
-    for key, value in account.items():
+def _account(file: Path, account: Mapping[str, Any], alerts: Collection[str]) -> dict[str, Any]:
+    given = _with_values(account, ACCOUNT_KEYS)
+    for key, value in given.items():
         if key.endswith("_file") and isinstance(value, str) and value not in UNSET:
             given[key] = str(file.parent / value)
-        elif key not in ACCOUNT_VARIABLES or value not in UNSET:
-            given[key] = value
+    if isinstance(own := given.get("alerts"), dict):
+        given["alerts"] = _with_values(own, alerts)
     return given
+
+
+def _with_values(content: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Without the known keys that have no value; unknown keys are kept, so that they are reported."""
+    return {key: value for key, value in content.items() if key not in known or value not in UNSET}

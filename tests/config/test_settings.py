@@ -43,6 +43,14 @@ VALUES = {
     "poll.recent": ("1s", "2m", "3h", "1h30m"),
     "poll.sweep_interval": ("1s", "2m", "3h", "1h30m"),
     "state.path": ("/a", "/b", "/c", "/d"),
+    "alerts.failed_ratio": ("0.01", "0.02", "0.5", "1"),
+    "alerts.undelivered_ratio": ("0.01", "0.02", "0.5", "1"),
+    "alerts.bounce_ratio": ("0.01", "0.02", "0.5", "1"),
+    "alerts.late_after": ("1s", "2m", "3h", "7d"),
+    "alerts.late_ratio": ("0.01", "0.02", "0.5", "1"),
+    "alerts.waiting_after": ("1s", "2m", "3h", "7d"),
+    "alerts.waiting_ratio": ("0.01", "0.02", "0.5", "1"),
+    "alerts.stuck_after": ("1s", "2m", "3h", "7d"),
     "metrics.top_operations": ("0", "1", "2", "200"),
     "metrics.first_scrape_timeout": ("1s", "2s", "3s", "0s"),
     "web.listen_address": (":1", "localhost:2", "[::1]:3", "127.0.0.1:0"),
@@ -122,6 +130,16 @@ def test_defaults_are_those_of_the_contract() -> None:
         },
         "poll": {"interval": 60, "lookback": 7 * 86400, "recent": 7200, "sweep_interval": 900},
         "state": {"path": None},
+        "alerts": {
+            "failed_ratio": 0.05,
+            "undelivered_ratio": 0.10,
+            "bounce_ratio": 0.05,
+            "late_after": 15 * 60,
+            "late_ratio": 0.10,
+            "waiting_after": 3600,
+            "waiting_ratio": 0.10,
+            "stuck_after": 2 * 3600,
+        },
         "metrics": {"top_operations": 20, "first_scrape_timeout": 120},
         "web": {
             "listen_address": ({"host": None, "port": 10587},),
@@ -404,6 +422,7 @@ NOT_PLAIN = (
 IN_THE_CLEAR = "would send credentials in the clear; write https (http is for loopback addresses only)"
 NO_SHARD = "is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"
 TAKEN = "is taken; write one such as /metrics"
+OWN_ENTRY = "unknown setting; write the thresholds of an account in its entry of accounts"
 NO_PATH = "is not a valid path; write one such as /metrics"
 
 
@@ -441,6 +460,18 @@ NO_PATH = "is not a valid path; write one such as /metrics"
         ("poll.lookback", "7d1ms", '"7d1ms" must be a duration, more than 0s, at most 7d'),
         ("poll.recent", "0s", '"0s" must be a duration, more than 0s'),
         ("poll.sweep_interval", "0s", '"0s" must be a duration, more than 0s'),
+        *(
+            (f"alerts.{ratio}_ratio", text, f'"{text}" must be a number, more than 0, at most 1')
+            for ratio in ("failed", "undelivered", "bounce", "late", "waiting")
+            for text in ("0", "-0.1", "1.01", "5", "5%", "nan", "inf", "", "a third")
+        ),
+        *(
+            (f"alerts.{age}_after", text, f'"{text}" must be a duration, more than 0s, at most 7d')
+            for age in ("late", "waiting", "stuck")
+            for text in ("0", "7d1ms", "8d")
+        ),
+        ("alerts.stuck_after", "-1s", '"-1s" is not a duration; write 90s, 15m, 7d or a number of seconds'),
+        ("alerts.stuck_after", "2 hours", '"2 hours" is not a duration; write 90s, 15m, 7d or a number of seconds'),
         ("metrics.top_operations", "-1", '"-1" must be a whole number, at least 0, at most 200'),
         ("metrics.top_operations", "201", '"201" must be a whole number, at least 0, at most 200'),
         ("web.telemetry_path", "metrics", f'"metrics" {NO_PATH}'),
@@ -487,6 +518,12 @@ def test_wrong_value(path: str, text: str, message: str) -> None:
         ("interval: 5s", "interval: exporter.yaml: is not a top-level key; write poll: {interval: 5s}"),
         ("api.base_url: https://me:pass@x/?token", "api.base_url: exporter.yaml: is not a top-level key; write api: {base_url: …x/…}"),
         ("poll.intervall: 5s", "poll.intervall: exporter.yaml: unknown setting"),
+        ("alerts: 5", "alerts: exporter.yaml: must be a mapping of settings"),
+        ("alerts: {failed: 0.1}", "alerts.failed: exporter.yaml: unknown setting; did you mean alerts.failed_ratio?"),
+        ("alerts: {failed_ration: 0.1}", "alerts.failed_ration: exporter.yaml: unknown setting; did you mean alerts.failed_ratio?"),
+        ("alerts: {failed_ratio: {shop: 0.1}}", "alerts.failed_ratio: exporter.yaml: must be a number, more than 0, at most 1"),
+        ("alerts: {shop: {failed_ratio: 0.1}}", f"alerts.shop: exporter.yaml: {OWN_ENTRY}"),
+        ("failed_ratio: 0.1", "failed_ratio: exporter.yaml: is not a top-level key; write alerts: {failed_ratio: 0.1}"),
         ("shard: {index: 1}", "shard: exporter.yaml: is not a shard; write index/count with an index from 0, such as 0/3, at most 1000"),
         ("shards: 1/2", "shards: exporter.yaml: unknown setting; did you mean shard?"),
         ("a: 1\na: 2", "config_file: exporter.yaml: line 2: the same key twice"),
