@@ -25,11 +25,16 @@ PROVIDERS: Final = (
 )
 """Of 100 emails, this many go to each; the others go to companies."""
 COMPANIES: Final = 400
-SENDERS: Final = ("orders.shop.example",) * 5 + ("news.shop.example",) * 4 + ("account.shop.example",) * 2
+SENDERS: Final = (
+    *("orders.shop.example",) * 4,
+    *("news.shop.example",) * 3,
+    *("account.shop.example", "support.shop.example") * 2,
+)
 CATEGORIES: Final = {
     "orders.shop.example": "receipt",
     "news.shop.example": "newsletter",
     "account.shop.example": "password-reset",
+    "support.shop.example": "support",
     "offers.shop.example": "promotion",
 }
 CAMPAIGNS: Final = ("spring-sale", "weekly-digest", "new-arrivals", "loyalty")
