@@ -6,7 +6,7 @@ Rule 1: gauges of polled data come from the last published snapshot and appear w
 Rule 2: surviving counters show zero, or their restored values, until one scrape has read them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     CollectorRegistry,
@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 )
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
+from exporter.config.alerts import Alerts
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.families import (
@@ -38,7 +39,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # they would double t
 
 
 class Metrics:
-    def __init__(self, accounts: Iterable[str], *, version: str, interval: float) -> None:
+    def __init__(
+        self,
+        accounts: Iterable[str],
+        *,
+        version: str,
+        interval: float,
+        alerts_of: Callable[[str], Alerts],
+    ) -> None:
+        """`alerts_of` returns the thresholds of an account."""
         names = tuple(accounts)
         self._snapshots: dict[str, Snapshot] = {}
         self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
@@ -55,7 +64,14 @@ class Metrics:
         ProcessCollector(registry=self.live)
         PlatformCollector(registry=self.live)
         GCCollector(registry=self.live)
-        self._own = OwnMetrics(names, version=version, interval=interval, registry=self.own, live=self.live)
+        self._own = OwnMetrics(
+            names,
+            version=version,
+            interval=interval,
+            alerts_of=alerts_of,
+            registry=self.own,
+            live=self.live,
+        )
         self.observe = self._own.observe
         self.reloaded = self._own.reloaded
         self.watch_rate_limiter = self._own.watch_rate_limiter
@@ -79,7 +95,7 @@ class Metrics:
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
-        self._own.published(account, as_of=snapshot.as_of, tracked_operations=snapshot.tracked_operations)
+        self._own.published(account, snapshot)
 
     def release_counters(self) -> bool:
         """Let the counters rise, now that a scrape has seen where they start.

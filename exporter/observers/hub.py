@@ -27,7 +27,7 @@ class Hub:
         self._clock = clock
         names = [account.name for account in settings.own_accounts]
         interval, api = settings.poll.interval, settings.api
-        self.metrics = Metrics(names, version=__version__, interval=interval)
+        self.metrics = Metrics(names, version=__version__, interval=interval, alerts_of=settings.alerts_of)
         self.metrics.reloaded(clock.now(), successful=True)  # the configuration read at the start
         self.statuses = AccountStatuses(names)
         patience = api.timeout + longest_spacing_seconds(api.requests_per_second)

@@ -108,6 +108,7 @@ class Polling:
             storage,
             concurrency=settings.api.concurrency,
             top_failing=settings.metrics.top_operations,
+            alerts=settings.alerts_of(client.account),
         )
 
     async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:

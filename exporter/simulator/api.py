@@ -12,7 +12,7 @@ from exporter.operation import ID_PATTERN
 from exporter.simulator.email_listing import read_email_page
 from exporter.simulator.emails import find_email
 from exporter.simulator.ids import EMAIL_PATTERN
-from exporter.simulator.listing import Cursor, Position, Rules, Tokens, read_page
+from exporter.simulator.listing import Cursor, Position, Tokens, read_page
 from exporter.simulator.query import (
     BadQueryError,
     ListQuery,
@@ -25,15 +25,14 @@ from exporter.simulator.world import World
 
 T = TypeVar("T")
 Pairs: TypeAlias = Iterable[tuple[str, str]]
-ReadPage: TypeAlias = Callable[[World, Rules, Cursor, int, float], tuple[Sequence[T], Position | None]]
+ReadPage: TypeAlias = Callable[[World, Cursor, int, float], tuple[Sequence[T], Position | None]]
 
 
 class Api:
     """`at` is the time in the reply, `now` the time of the world."""
 
-    def __init__(self, world: World, rules: Rules, tokens: Tokens) -> None:
+    def __init__(self, world: World, tokens: Tokens) -> None:
         self._world = world
-        self._rules = rules
         self._tokens = tokens
 
     def list_operations(self, pairs: Pairs, now: float, at: float, *, empty_page: bool = False) -> Reply:
@@ -91,10 +90,10 @@ class Api:
         except BadQueryError as error:
             return error_reply(at, 400, str(error), error.parameter)
         following = replace(cursor, page=cursor.page + 1)
-        every = self._rules.empty_page_every
+        every = self._world.readings.empty_page_every
         if empty_page or (every and cursor.page % every == 0):
             return self._page(at, now, [], query, cursor, following)
-        found, last = read_rows(self._world, self._rules, cursor, query.page_size, now)
+        found, last = read_rows(self._world, cursor, query.page_size, now)
         rows = [as_json(each) for each in found]
         return self._page(at, now, rows, query, cursor, replace(following, after=last) if last else None)
 
@@ -102,8 +101,13 @@ class Api:
         if query.page_token is None:
             return Cursor(query.filters, listed_at=now)
         cursor = self._tokens.redeem(query.page_token, now)
-        if cursor is None:
+        if cursor is None or cursor.filters.call != query.filters.call:
             raise BadQueryError("pageToken", "pageToken is invalid or has expired.")
+        match self._world.readings.page_filters:
+            case "carried":
+                return cursor
+            case "forgotten":
+                return replace(cursor, filters=query.filters)
         if cursor.filters != query.filters:
             raise BadQueryError("pageToken", "pageToken belongs to a listing with other filters.")
         return cursor

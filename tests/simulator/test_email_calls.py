@@ -9,7 +9,7 @@ from exporter.operation import Stats
 from exporter.simulator import faults
 from exporter.simulator.emails import emails_between
 from exporter.simulator.ids import email_id, new_id
-from exporter.simulator.listing import Order, Rules
+from exporter.simulator.readings import Order, PageFilters, Readings
 from exporter.simulator.reply import rfc3339
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
@@ -19,19 +19,19 @@ from tests.simulator.schema import validate_email, validate_error_page
 from tests.support.clock import SATURDAY, ManualClock
 
 
-def simulated(world: World, *, rules: Rules | None = None) -> Simulator:
-    return Simulator(world, ManualClock(), rules=rules)
+def simulated(world: World) -> Simulator:
+    return Simulator(world, ManualClock())
 
 
-def steady() -> World:
-    return World(SCENARIOS["steady"], started=SATURDAY)
+def steady(**readings: Any) -> World:
+    return World(SCENARIOS["steady"], started=SATURDAY, readings=Readings(**readings))
 
 
-def bad_world(failed: int = 5, operations: int = 3) -> World:
-    """Operations with failed emails, an hour apart."""
-    world = World.empty()
-    for number in range(operations):
-        world.put(an_operation(number, SATURDAY - 3600 * (number + 1), failed=failed, undelivered=2))
+def bad_world(**readings: Any) -> World:
+    """Three operations, an hour apart, each with five failed and two undelivered emails."""
+    world = World.empty(Readings(**readings))
+    for number in range(3):
+        world.put(an_operation(number, SATURDAY - 3600 * (number + 1), failed=5, undelivered=2))
     return world
 
 
@@ -51,10 +51,10 @@ async def test_an_email_in_twilios_words() -> None:
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 async def test_a_listing_is_the_worlds(order: Order) -> None:
     """All pages together give exactly the emails of the world, each once, in every order."""
-    world = steady()
+    world = steady(order=order)
     start = SATURDAY - 3 * 3600
     true = {email.id: email.status.upper() for email in emails_between(world, start, SATURDAY, SATURDAY)}
-    async with asking(simulated(world, rules=Rules(order=order))) as ask:
+    async with asking(simulated(world)) as ask:
         rows = await ask.emails(startDate=rfc3339(start), pageSize="333")
         assert len(rows) == len(true)
         assert {row["id"]: row["status"] for row in rows} == true
@@ -112,9 +112,10 @@ async def test_a_wrong_query(query: dict[str, str], context: str) -> None:
         assert await ask.refusal("/Emails", **query) == (400, context)
 
 
-async def test_tokens_belong_to_one_call() -> None:
+@pytest.mark.parametrize("reading", ["required", "carried", "forgotten"])
+async def test_tokens_belong_to_one_call(reading: PageFilters) -> None:
     """The token of a listing of operations is invalid for emails, and the other way round."""
-    async with asking(simulated(bad_world())) as ask:
+    async with asking(simulated(bad_world(page_filters=reading))) as ask:
         operations = (await ask.page(pageSize="1"))["pagination"]["next"]
         emails = (await ask.email_page(pageSize="1"))["pagination"]["next"]
         assert await ask.refusal("/Emails", pageToken=operations) == (400, "pageToken")
