@@ -4,7 +4,7 @@ Must not contain what is done with events and snapshots: metrics, pages, the web
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import WARNING
 
@@ -15,6 +15,7 @@ from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.check import Access, Verdict, check_account
 from exporter.polling.estimate import Limits
+from exporter.polling.explain import Explanation, Question, explain_account
 from exporter.polling.poller import Poller
 from exporter.polling.reader import listing_of
 from exporter.polling.scheduler import Scheduler, first_poll_after
@@ -74,6 +75,18 @@ class Polling:
                         limits,
                         api.timeout,
                     )
+                    for client in clients
+                )
+            )
+
+    async def explain(
+        self, question: Question, on_progress: Callable[[str, int, int], None]
+    ) -> list[Explanation]:
+        """Count the bad mail of each account."""
+        async with self._clients() as clients:
+            return await asyncio.gather(
+                *(
+                    explain_account(client.account, client, self._clock, question, on_progress)
                     for client in clients
                 )
             )
