@@ -23,12 +23,16 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 )
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
+from exporter.breakdown import Breakdown
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.families import (
+    BREAKDOWN_GAUGES,
     POLLED_GAUGES,
     SURVIVING,
+    BreakdownGauge,
     PolledGauge,
+    Samples,
     SurvivingCounter,
     SurvivingHistogram,
 )
@@ -38,8 +42,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # they would double t
 
 
 class Metrics:
-    def __init__(self, accounts: Iterable[str], *, version: str, interval: float) -> None:
+    def __init__(
+        self, accounts: Iterable[str], *, version: str, interval: float, has_breakdown: bool = False
+    ) -> None:
         names = tuple(accounts)
+        self._breakdowns: dict[str, Breakdown | None] = dict.fromkeys(names if has_breakdown else ())
         self._snapshots: dict[str, Snapshot] = {}
         self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
         self._released = False
@@ -47,7 +54,7 @@ class Metrics:
         """Goes up whenever `polled` changes."""
         self.polled = CollectorRegistry(auto_describe=False)
         """Polled data: changes with each publish, and when the counters are released."""
-        self.polled.register(_Polled(self._snapshots, self._shown))
+        self.polled.register(_Polled(self._snapshots, self._breakdowns, self._shown))
         self.own = CollectorRegistry()
         """The exporter's own metrics: changes with events."""
         self.live = CollectorRegistry()
@@ -76,6 +83,10 @@ class Metrics:
             self._shown[account] = snapshot.counts
         self._show(account, snapshot)
 
+    def publish_breakdown(self, account: str, breakdown: Breakdown) -> None:
+        self._breakdowns[account] = breakdown
+        self.publishes += 1
+
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
@@ -102,16 +113,25 @@ class _Polled(Collector):
     the text can pause in between.
     """
 
-    def __init__(self, snapshots: Mapping[str, Snapshot], shown: Mapping[str, Counts]) -> None:
+    def __init__(
+        self,
+        snapshots: Mapping[str, Snapshot],
+        breakdowns: Mapping[str, Breakdown | None],
+        shown: Mapping[str, Counts],
+    ) -> None:
         self._snapshots = snapshots
+        self._breakdowns = breakdowns
         self._shown = shown
 
     def collect(self) -> Iterator[Metric]:
         # A publish may happen while the text is written: all families must show one state.
-        snapshots, shown = dict(self._snapshots), dict(self._shown)
+        snapshots, breakdowns, shown = dict(self._snapshots), dict(self._breakdowns), dict(self._shown)
         for gauge in POLLED_GAUGES:
             for account, snapshot in snapshots.items():
-                yield _gauge(gauge, account, snapshot)
+                yield _gauge(gauge, account, gauge.read(snapshot))
+        for gauge_ in BREAKDOWN_GAUGES:
+            for account, breakdown in breakdowns.items():
+                yield _gauge(gauge_, account, gauge_.read(breakdown))
         for family in SURVIVING:
             if isinstance(family, SurvivingHistogram):
                 yield _histogram(family, shown)
@@ -119,9 +139,9 @@ class _Polled(Collector):
                 yield _counter(family, shown)
 
 
-def _gauge(family: PolledGauge, account: str, snapshot: Snapshot) -> Metric:
+def _gauge(family: PolledGauge | BreakdownGauge, account: str, samples: Samples) -> Metric:
     metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, value in family.read(snapshot):
+    for labels, value in samples:
         metric.add_metric((account, *labels), value)
     return metric
 
