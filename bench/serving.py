@@ -22,6 +22,7 @@ from prometheus_client import generate_latest
 from bench.measuring import median_ratio, timed_turns
 from bench.table import TIMES, Row
 from exporter.clock import Clock, SystemClock
+from exporter.config.alerts import Alerts
 from exporter.events import PollFinished, RequestFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
@@ -260,7 +261,7 @@ async def endure(pool: Pool, polls: Polls, exposition: Exposition, seconds: floa
 
 async def _measure(accounts: int, count: int, storm_seconds: float, interval: float) -> list[Row]:
     names = [f"account-{number}" for number in range(accounts)]
-    metrics = Metrics(names, version="0", interval=interval)
+    metrics = Metrics(names, version="0", interval=interval, alerts_of=lambda _: Alerts())
     polls = Polls(metrics, names, interval)
     for name in names:
         polls.poll(name)

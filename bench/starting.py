@@ -72,7 +72,7 @@ def measure(repeats: int, accounts: Sequence[int]) -> list[Row]:
     with served(Span(100, SATURDAY - 3600, SATURDAY)) as base_url:
         for _ in range(repeats):
             floors.append(bare_start(LIBRARIES).cpu_seconds)
-            imports.append(bare_start("import exporter.cli, exporter.app").cpu_seconds)
+            imports.append(bare_start("import exporter.cli.main, exporter.app").cpu_seconds)
             for count in accounts:
                 starts[count].append(start_to_metrics(base_url, count))
     libraries = "importing the libraries alone"

@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["healthcheck"]:
             return healthcheck.main(arguments[1:])
-        from exporter import cli
+        from exporter.cli.main import main as run_command
 
-        return cli.main(arguments)
+        return run_command(arguments)
     finally:
         _discard_unwritten()
 

@@ -74,6 +74,14 @@ class RowsUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsUnknown:
+    """Stats that this version does not know; emitted for each reply with such stats."""
+
+    account: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialChanged:
     """A new secret is in use."""
 
@@ -186,6 +194,7 @@ Event: TypeAlias = (
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable
     | PollStarted

@@ -52,6 +52,8 @@ class Operation(NamedTuple):
     created_at: float
     updated_at: float
     stats: Stats
+    unknown_stats: tuple[str, ...] = ()
+    """Names of stats that this version does not know; their values were dropped."""
 
     @property
     def is_final(self) -> bool:

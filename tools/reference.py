@@ -6,11 +6,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.config.alerts import Alerts
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
-from exporter.ledger.snapshot import RECENT_AGES
+from exporter.ledger.reading import READINGS
+from exporter.ledger.snapshot import RECENT_AGES, WAITING_AGES
 from exporter.metrics.families import OWN, POLLED_GAUGES, SURVIVING, Family
 from exporter.operation import EMAIL_STATUSES, STATUSES
 
@@ -168,7 +170,10 @@ LABELS = {
     "call": ", ".join(CALLS),
     "code": "HTTP status, `timeout` or `connection`",
     "reason": ", ".join(RETRY_REASONS),
-    "field": "status, row",
+    "field": "status, stats, row",
+    "older_than": ", ".join(WAITING_AGES),
+    "reading": ", ".join(READINGS),
+    "setting": ", ".join(Alerts.model_fields),
     "version": "the exporter's version",
 }
 

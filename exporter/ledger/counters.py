@@ -9,6 +9,7 @@ Must not know where high-water marks are kept, or when operations are forgotten.
 """
 
 from collections.abc import Mapping
+from math import inf
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -23,6 +24,12 @@ COUNTED: Final = ("total", "recipients", "attempts", *OUTCOME_STATUSES)
 
 DURATION_BUCKETS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0)
 """Upper bounds in seconds, for the time from `createdAt` to `updatedAt` of a completed operation."""
+
+DELAY_BUCKETS: Final = (
+    *(5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0),
+    *(7200.0, 21600.0, 43200.0, 86400.0),
+)
+"""Upper bounds in seconds, for the time from when sending began until an email was delivered."""
 
 Marks: TypeAlias = tuple[int | None, ...]
 """The high-water marks of one operation, in the order of `COUNTED`. `None`: the stat was never seen."""
@@ -40,14 +47,18 @@ ZERO: Final[Counts] = MappingProxyType(
         ("finished", "canceled"): 0,
         **{("duration", str(bound)): 0 for bound in (*DURATION_BUCKETS, "+Inf")},
         ("duration_sum", ""): 0.0,
+        **{("delay", str(bound)): 0 for bound in (*DELAY_BUCKETS, "+Inf")},
+        ("delay_sum", ""): 0.0,
+        ("late", ""): 0,
         **{("regressions", status): 0 for status in OUTCOME_STATUSES},
         ("changed_after_final", ""): 0,
         ("expired_unfinished", ""): 0,
         ("unknown", "status"): 0,
+        ("unknown", "stats"): 0,
         ("unknown", "row"): 0,
     }
 )
-"""Every counter, at zero. Durations are by upper bound and not cumulative."""
+"""Every counter, at zero. Durations and delays are by upper bound and not cumulative."""
 
 counted: Final = attrgetter(*COUNTED)
 """The counted stats of `Stats`: the high-water marks of an operation whose values never fell."""
@@ -56,10 +67,11 @@ _outcomes: Final = attrgetter(*OUTCOME_STATUSES)
 
 
 class Counters:
-    """The counters of one account."""
+    """The counters of one account. A delivery is late after `late_after` seconds."""
 
-    def __init__(self, counts: Counts = ZERO) -> None:
+    def __init__(self, counts: Counts = ZERO, *, late_after: float = inf) -> None:
         self._counts = {**ZERO, **counts}
+        self._late_after = late_after
 
     def frozen(self) -> Counts:
         return MappingProxyType(dict(self._counts))
@@ -67,15 +79,21 @@ class Counters:
     def add(self, name: str, label: str = "", amount: float = 1) -> None:
         self._counts[name, label] += amount
 
-    def raise_marks(self, marks: Marks, values: Marks, *, baseline: bool) -> Marks:
-        """Count what exceeds the marks; returns the new marks."""
+    def raise_marks(self, marks: Marks, values: Marks, *, baseline: bool, delay: float) -> Marks:
+        """Count what exceeds the marks; returns the new marks.
+
+        `delay`: seconds from when sending began until the new deliveries.
+        """
         raised = []
         for stat, mark, value in zip(COUNTED, marks, values, strict=True):
             if value is None or (mark is not None and value <= mark):
                 raised.append(mark)
                 continue
             if mark is not None or not baseline:
-                self._counts["stat", stat] += value - (mark or 0)
+                increase = value - (mark or 0)
+                self._counts["stat", stat] += increase
+                if stat == "delivered" and increase:
+                    self._note_deliveries(increase, delay)
             raised.append(value)
         return tuple(raised)
 
@@ -90,6 +108,15 @@ class Counters:
         self._counts["finished", operation.status] += 1
         if operation.status == "completed":
             seconds = max(0.0, operation.updated_at - operation.created_at)
-            bound = next((bound for bound in DURATION_BUCKETS if seconds <= bound), "+Inf")
-            self._counts["duration", str(bound)] += 1
+            self._counts["duration", _bucket(DURATION_BUCKETS, seconds)] += 1
             self._counts["duration_sum", ""] += seconds
+
+    def _note_deliveries(self, emails: int, delay: float) -> None:
+        self._counts["delay", _bucket(DELAY_BUCKETS, delay)] += emails
+        self._counts["delay_sum", ""] += emails * delay
+        if delay > self._late_after:
+            self._counts["late", ""] += emails
+
+
+def _bucket(bounds: tuple[float, ...], seconds: float) -> str:
+    return str(next((bound for bound in bounds if seconds <= bound), "+Inf"))

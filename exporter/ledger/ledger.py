@@ -7,19 +7,25 @@ Rule 1: the newest `updated_at` wins, whatever the order of arrival; at the same
 Rule 2: a stat that a reply does not contain keeps its known value.
 Rule 3: an operation that answered 404 leaves the totals, but is remembered until it would have aged out: if
 it comes back, it is the same operation.
-Rule 4: what is older than the window is forgotten, and coverage moves forward with forgetting: what was
+Rule 4: sending began when an operation was created, and for one that was seen scheduled, when it was first
+seen in another status. An email was delivered at the reply's `updated_at` where that has moved since the last
+reply, otherwise when the reply arrived: never too early, and late by at most the time between two replies.
+Rule 5: what is older than the window is forgotten, and coverage moves forward with forgetting: what was
 forgotten is a baseline if it ever appears again, so nothing is counted twice.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import Final
 
 from exporter.ledger.counters import COUNTED, ZERO, Counters, Counts, Marks, counted
 from exporter.ledger.packing import Entry, pack, unpack, unpack_marks
 from exporter.ledger.ranking import Ranking
+from exporter.ledger.reading import Evidence, EvidenceTally
 from exporter.ledger.saved import Changes, Row
 from exporter.ledger.store import OperationStore
 from exporter.ledger.totals import RollingTotals, Totals
+from exporter.ledger.waiting import WaitingEmails, waiting_emails
 from exporter.operation import Operation, Stats
 
 _NO_MARKS: Final[Marks] = (None,) * len(COUNTED)
@@ -31,7 +37,9 @@ class Ledger:
     `lookback` is the length of the window; `ages` are those of parts of it, by name, for which totals are
     kept too; all in seconds. An age longer than the window is left out: its totals would claim too much.
     `coverage` is the Unix time at which counting began; infinite: it begins with the first `advance`.
-    `counts` is what was counted before.
+    `counts` is what was counted before. Deliveries are late after `late_after` seconds.
+
+    The instant `at` at which a reply arrived is by the clock of Twilio, as `created_at` is.
     """
 
     def __init__(
@@ -42,17 +50,20 @@ class Ledger:
         *,
         coverage: float,
         counts: Counts = ZERO,
+        late_after: float = inf,
     ) -> None:
         self._store = OperationStore()
         self._packed = self._store.packed
         self._not_found: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last contained them
         self._failing: Ranking[tuple[int, float]] = Ranking()
-        self._window = RollingTotals(lookback, now)
+        self._waiting = WaitingEmails()
+        self._evidence = EvidenceTally()
+        self._window = RollingTotals(lookback, now, self._evidence)
         self._recent = {name: RollingTotals(age, now) for name, age in ages.items() if age <= lookback}
         self._rolling = (*self._recent.values(), self._window)
         self._coverage = max(coverage, self._window.start)
-        self._counters = Counters(counts)
+        self._counters = Counters(counts, late_after=late_after)
 
     def __len__(self) -> int:
         """Operations in the totals."""
@@ -67,13 +78,15 @@ class Ledger:
 
     def restore(self, rows: Iterable[Row], at: float) -> None:
         """Add saved operations; counts nothing. Raises `ValueError` for a row that cannot be read."""
-        for operation_id, packed, marks in rows:
+        for operation_id, packed, marks, began in rows:
             entry = unpack(operation_id, packed)
             if entry.operation.created_at < self._window.start:  # the window was longer then
                 self._expire(entry)
                 self._store.forget(operation_id)
                 continue
             self._store.add(operation_id, entry.operation.created_at, packed)
+            if began is not None:
+                self._store.began[operation_id] = began
             if entry.not_found:
                 self._not_found.add(operation_id)
             else:
@@ -154,6 +167,20 @@ class Ledger:
         """By name of age, over all statuses."""
         return {name: rolling.total() for name, rolling in self._recent.items()}
 
+    def evidence(self) -> Evidence:
+        """For and against the readings of the stats, of the operations in the totals."""
+        self._window.by_status()  # adds up what is pending
+        return self._evidence.total()
+
+    def waiting_since(self, instant: float) -> int:
+        """Waiting emails of the operations whose sending began at `instant` or earlier."""
+        return self._waiting.begun_by(instant)
+
+    def oldest_processing(self) -> float | None:
+        """When the operation began to be sent that has been processing longest; `None`: there is none."""
+        processing = (self._read(each) for each in self._refreshed)
+        return min((self._began(each) for each in processing if each.status == "processing"), default=None)
+
     def count_created_before(self, instant: float) -> int:
         """Number of operations created before `instant`, rounded to a minute: enough to plan pages."""
         return self._store.count_created_before(instant)
@@ -179,11 +206,18 @@ class Ledger:
         """Add an unknown operation: it is a baseline, or counts from zero."""
         if not self._is_baseline(operation):
             self._counters.add("operations")
-            self._counters.raise_marks(_NO_MARKS, counted(operation.stats), baseline=False)
+            self._counters.raise_marks(
+                _NO_MARKS,
+                counted(operation.stats),
+                baseline=False,
+                delay=self._delay(operation, min(operation.updated_at, at)),
+            )
             if operation.is_final:
                 self._counters.note_finish(operation)
         if operation.status == "unknown":
             self._counters.add("unknown", "status")
+        if operation.unknown_stats:
+            self._counters.add("unknown", "stats")
         self._store.add(operation.id, operation.created_at, packed)
         self._move(None, operation)
         self._sort(operation, at)
@@ -192,12 +226,16 @@ class Ledger:
     def _update(self, known: Entry, reply: Operation, at: float) -> None:
         before = known.operation
         if reply.updated_at < before.updated_at:
-            self._raise_marks(before, reply)  # an older reply was correct at its time
+            self._raise_marks(before, reply, at)  # an older reply was correct at its time
             after = before
         else:
             after = _succeed(before, reply)
-            self._raise_marks(before, after)
+            if before.status == "scheduled" != after.status:
+                self._begin(before, after, at)
+            self._raise_marks(before, after, at)
             self._note_change(before, after)
+        if reply.unknown_stats and not known.had_unknown_stats:
+            self._counters.add("unknown", "stats")
         finished = known.finished or after.is_final
         if finished and not known.finished:
             self._counters.note_finish(after)
@@ -206,15 +244,35 @@ class Ledger:
             self._move(None, after)
         elif after != before:
             self._move(before, after)
-        self._keep(Entry(after, finished))
+        self._keep(
+            Entry(after, finished, had_unknown_stats=known.had_unknown_stats or bool(reply.unknown_stats))
+        )
         self._sort(after, at)
 
     def _is_baseline(self, operation: Operation) -> bool:
         return operation.created_at < self._coverage
 
-    def _raise_marks(self, known: Operation, reply: Operation) -> None:
+    def _begin(self, before: Operation, after: Operation, at: float) -> None:
+        """Note that an operation that was scheduled is being sent."""
+        last_seen_scheduled = self._refreshed.get(before.id, before.updated_at)
+        began = after.updated_at if last_seen_scheduled < after.updated_at <= at else at
+        self._store.began.setdefault(before.id, max(began, before.created_at))
+
+    def _began(self, operation: Operation) -> float:
+        return self._store.began.get(operation.id, operation.created_at)
+
+    def _delay(self, operation: Operation, delivered_at: float) -> float:
+        return max(0.0, delivered_at - self._began(operation))
+
+    def _raise_marks(self, known: Operation, reply: Operation, at: float) -> None:
         marks = self._store.marks.get(known.id, counted(known.stats))
-        raised = self._counters.raise_marks(marks, counted(reply.stats), baseline=self._is_baseline(known))
+        delivered_at = min(reply.updated_at, at) if reply.updated_at > known.updated_at else at
+        raised = self._counters.raise_marks(
+            marks,
+            counted(reply.stats),
+            baseline=self._is_baseline(known),
+            delay=self._delay(known, delivered_at),
+        )
         self._store.marks[known.id] = raised  # `_keep` drops them where they equal the values
         if raised != marks:
             self._store.changed[known.id] = None
@@ -237,6 +295,7 @@ class Ledger:
             self._refreshed.pop(operation.id, None)
         else:
             self._refreshed[operation.id] = at
+        self._waiting.put(operation.id, self._began(operation), waiting_emails(operation))
         bad_emails = (operation.stats.failed or 0) + (operation.stats.undelivered or 0)
         if bad_emails:
             self._failing.put(operation.id, (-bad_emails, -operation.created_at))
@@ -245,6 +304,7 @@ class Ledger:
 
     def _unsort(self, operation_id: str) -> None:
         self._failing.drop(operation_id)
+        self._waiting.drop(operation_id)
         self._refreshed.pop(operation_id, None)
 
     def _move(self, old: Operation | None, new: Operation | None) -> None:

@@ -62,12 +62,15 @@ class Entry(NamedTuple):
     """It was final once."""
     not_found: bool = False
     """A fetch answered 404."""
+    had_unknown_stats: bool = False
 
 
-def pack(operation: Operation, finished: bool = False, not_found: bool = False) -> bytes:
+def pack(
+    operation: Operation, finished: bool = False, not_found: bool = False, had_unknown_stats: bool = False
+) -> bytes:
     """Everything but the id; an operation with few emails takes 29 bytes."""
-    _, status, created_at, updated_at, stats = operation
-    flags = finished | not_found << 1
+    _, status, created_at, updated_at, stats, unknown_stats = operation
+    flags = finished | not_found << 1 | (had_unknown_stats or bool(unknown_stats)) << 2
     return _TIMES.pack(created_at, updated_at) + _pack_stats(status, flags, stats)
 
 
@@ -87,14 +90,14 @@ def _packed_stats(layout: Layout, status: int, flags: int, values: Sequence[int 
 def unpack(operation_id: str, packed: bytes) -> Entry:
     """Raises `ValueError` for bytes that `pack` has not made."""
     created_at, updated_at = _times(packed)
-    status, finished, not_found, stats = _unpack_stats(packed[_TIMES.size :])
-    return Entry(Operation(operation_id, status, created_at, updated_at, stats), finished, not_found)
+    status, stats, *flags = _unpack_stats(packed[_TIMES.size :])
+    return Entry(Operation(operation_id, status, created_at, updated_at, stats), *flags)
 
 
 @lru_cache(maxsize=_CACHED)
-def _unpack_stats(packed: bytes) -> tuple[str, bool, bool, Stats]:
+def _unpack_stats(packed: bytes) -> tuple[str, Stats, bool, bool, bool]:
     status, flags, values = _unpacked_stats(LAYOUT, packed)
-    return STATUSES[status], bool(flags & 1), bool(flags & 2), Stats(*values)
+    return STATUSES[status], Stats(*values), bool(flags & 1), bool(flags & 2), bool(flags & 4)
 
 
 def _unpacked_stats(layout: Layout, packed: bytes) -> tuple[int, int, list[int | None]]:
@@ -106,7 +109,7 @@ def _unpacked_stats(layout: Layout, packed: bytes) -> tuple[int, int, list[int |
     else:
         raise ValueError(f"{len(packed)} bytes are not the packed stats of an operation")
     status, flags, *values = struct.unpack(packed)
-    if status >= len(layout.statuses) or flags > 3:
+    if status >= len(layout.statuses) or flags > 7:
         raise ValueError("these bytes are not an operation")
     if absent == _LARGE_ABSENT:
         _refuse_negative(values)

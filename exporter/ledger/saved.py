@@ -30,6 +30,8 @@ class Row(NamedTuple):
     """As `packing` packs it."""
     marks: bytes | None
     """Packed high-water marks. `None`: they equal the values."""
+    began: float | None = None
+    """Unix time at which sending began. `None`: when the operation was created."""
 
 
 class Changes(NamedTuple):

@@ -9,11 +9,15 @@ from typing import Final
 
 from exporter.ledger.counters import Counts
 from exporter.ledger.ledger import Ledger
+from exporter.ledger.reading import Evidence, arrived_emails
 from exporter.ledger.totals import Totals
 from exporter.operation import Operation
 
-RECENT_AGES: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
+RECENT_AGES: Final = {"15m": 900.0, "1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
 """The parts of the window that have totals of their own, by their label value."""
+
+WAITING_AGES: Final = {"5m": 300.0, "15m": 900.0, "1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
+"""The ages for which waiting emails are counted, by their label value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +34,54 @@ class Snapshot:
     """Of the oldest non-final operation, by status; a status without one is missing."""
     top_failing: tuple[Operation, ...]
     """Operations with failed or undelivered emails; those with the most come first."""
+    waiting: Mapping[str, int]
+    """Waiting emails by the age of their operation's sending, one of `WAITING_AGES`; the ages overlap."""
+    overdue: int
+    """Waiting emails of operations whose sending began longer ago than `alerts.waiting_after`."""
+    oldest_processing_at: float | None
+    """When the operation began to be sent that has been processing longest; `None`: there is none."""
+    evidence: Evidence
+    """Which reading of the stats the operations support."""
+    arrived: int | None
+    """Emails that reached their recipient; `None`: the reading is not known."""
+    recent_arrived: Mapping[str, int]
+    """The same by age, as in `recent`; empty if the reading is not known."""
     tracked_operations: int
     counts: Counts
     """The counters as they were last saved."""
 
 
-def summarise(ledger: Ledger, now: float, *, top_failing: int, counts: Counts) -> Snapshot:
+def summarise(
+    ledger: Ledger,
+    now: float,
+    *,
+    api_now: float | None = None,
+    top_failing: int,
+    waiting_after: float,
+    counts: Counts,
+) -> Snapshot:
+    """`api_now` is `now` by Twilio's clock, if that is not the same. Waiting times are in its time."""
+    api_now = now if api_now is None else api_now
+    window, recent, evidence = ledger.window_totals(), ledger.recent_totals(), ledger.evidence()
+    any_opened = any(totals.stat("opened") for totals in window.values())
+
+    def arrived(*some: Totals) -> int | None:
+        delivered, opened = (sum(totals.stat(stat) for totals in some) for stat in ("delivered", "opened"))
+        return arrived_emails(evidence.reading, delivered=delivered, opened=opened, any_opened=any_opened)
+
+    by_age = {age: arrived(totals) for age, totals in recent.items()}
     return Snapshot(
         as_of=now,
-        window=ledger.window_totals(),
-        recent=ledger.recent_totals(),
+        window=window,
+        recent=recent,
         oldest_created_at=ledger.oldest_unfinished(),
         top_failing=tuple(ledger.top_failing(top_failing)),
+        waiting={name: ledger.waiting_since(api_now - age) for name, age in WAITING_AGES.items()},
+        overdue=ledger.waiting_since(api_now - waiting_after),
+        oldest_processing_at=ledger.oldest_processing(),
+        evidence=evidence,
+        arrived=arrived(*window.values()),
+        recent_arrived={age: emails for age, emails in by_age.items() if emails is not None},
         tracked_operations=len(ledger),
         counts=counts,
     )

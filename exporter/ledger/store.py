@@ -24,6 +24,8 @@ class OperationStore:
         """To be read only; `add`, `replace` and `remove` change it."""
         self.marks: dict[str, Marks] = {}
         """High-water marks of the operations with a value below its mark."""
+        self.began: dict[str, float] = {}
+        """When sending began, of the operations that were seen scheduled before."""
         self.changed: dict[str, None] = {}
         """Ids of operations to save; callers add new and changed ones."""
         self._forgotten: dict[str, None] = {}
@@ -46,6 +48,7 @@ class OperationStore:
             for operation_id in [each for each in ids if created_at(self.packed[each]) < end]:
                 del ids[operation_id]
                 self.marks.pop(operation_id, None)
+                self.began.pop(operation_id, None)
                 self.forget(operation_id)
                 yield operation_id, self.packed.pop(operation_id)
             if not ids:
@@ -75,7 +78,8 @@ class OperationStore:
         forgotten, self._forgotten = self._forgotten, {}
         packed = list(map(self.packed.__getitem__, changed))
         marks = {each: self.marks[each] for each in self.marks.keys() & changed.keys()}
-        return _Rows(changed, packed, marks), forgotten.keys() - changed.keys()
+        began = {each: self.began[each] for each in self.began.keys() & changed.keys()}
+        return _Rows(changed, packed, marks, began), forgotten.keys() - changed.keys()
 
     def restore_changes(self, rows: Iterable[str], forgotten: Iterable[str]) -> None:
         """Mark ids again that could not be saved or deleted, unless they have changed since."""
@@ -94,10 +98,17 @@ class OperationStore:
 class _Rows(Collection[Row]):
     """Builds each row when it is iterated: a first poll may have a million."""
 
-    def __init__(self, ids: Mapping[str, None], packed: Sequence[bytes], marks: Mapping[str, Marks]) -> None:
+    def __init__(
+        self,
+        ids: Mapping[str, None],
+        packed: Sequence[bytes],
+        marks: Mapping[str, Marks],
+        began: Mapping[str, float],
+    ) -> None:
         self._ids = ids
         self._packed = packed
         self._marks = marks
+        self._began = began
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -105,7 +116,9 @@ class _Rows(Collection[Row]):
     def __iter__(self) -> Iterator[Row]:
         for operation_id, packed in zip(self._ids, self._packed, strict=True):
             marks = self._marks.get(operation_id)
-            yield Row(operation_id, packed, pack_marks(marks) if marks else None)
+            yield Row(
+                operation_id, packed, pack_marks(marks) if marks else None, self._began.get(operation_id)
+            )
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)

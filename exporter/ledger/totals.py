@@ -5,6 +5,7 @@ Must not know which operations there are; the ledger decides what enters and wha
 
 from typing import Final, NamedTuple
 
+from exporter.ledger.reading import EvidenceTally
 from exporter.operation import STATS, STATUSES, Operation, Stats
 
 _MAX_PENDING: Final = 1024
@@ -26,11 +27,15 @@ class Totals(NamedTuple):
 
 
 class RollingTotals:
-    """Totals over the operations created within one age, by operation status."""
+    """Totals over the operations created within one age, by operation status.
 
-    def __init__(self, age: float, now: float) -> None:
+    `evidence` is kept up to date with the same operations, if it is given.
+    """
+
+    def __init__(self, age: float, now: float, evidence: EvidenceTally | None = None) -> None:
         self.age = age
         self.start = now - age
+        self._evidence = evidence
         self._operations = dict.fromkeys(STATUSES, 0)
         self._stats = {status: [0] * len(STATS) for status in STATUSES}
         # Many operations have equal stats: these are counted first and added up together.
@@ -56,6 +61,8 @@ class RollingTotals:
     def _add_up(self) -> None:
         for (status, values), times in self._pending.items():
             self._operations[status] += times
+            if self._evidence is not None:
+                self._evidence.add(values, times)
             stats = self._stats[status]
             for index, value in enumerate(values):
                 if value:

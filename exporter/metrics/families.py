@@ -3,8 +3,8 @@
 Pure. The metrics, the docs, the dashboards and the alerts are all checked against this table. It must not
 know prometheus_client.
 
-Rule: a label value is a name from the settings, a word from a fixed list, a checked id, or a domain or a tag's
-value from which `twilio.personal` has removed what must not be shown.
+Rule: a label value is a name from the settings, a word from a fixed list or a checked id; or a domain or a
+tag's value from which `twilio.personal` has removed the personal data.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ from exporter.breakdown import TAG_PREFIX, Breakdown
 from exporter.email import BAD_STATUSES
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
-from exporter.ledger.counters import DURATION_BUCKETS, OUTCOME_STATUSES, Counts
+from exporter.ledger.counters import DELAY_BUCKETS, DURATION_BUCKETS, OUTCOME_STATUSES, Counts
+from exporter.ledger.reading import READINGS
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import EMAIL_STATUSES
 
@@ -87,6 +88,8 @@ class OwnGauge:
     name: str
     help: str
     labels: Labels = _ACCOUNT
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By label: the values that show from the first scrape on."""
     at_scrape: bool = False
     """Read at each scrape (`set_function`), not set when something happens."""
 
@@ -168,6 +171,30 @@ def _top_operation_emails(snapshot: Snapshot) -> Samples:
                 yield (operation.id, operation.status, status), value
 
 
+def _window_arrived(snapshot: Snapshot) -> Samples:
+    if snapshot.arrived is not None:
+        yield (), snapshot.arrived
+
+
+def _recent_arrived(snapshot: Snapshot) -> Samples:
+    for age, emails in snapshot.recent_arrived.items():
+        yield (age,), emails
+
+
+def _waiting(snapshot: Snapshot) -> Samples:
+    for age, emails in snapshot.waiting.items():
+        yield (age,), emails
+
+
+def _overdue(snapshot: Snapshot) -> Samples:
+    yield (), snapshot.overdue
+
+
+def _oldest_processing(snapshot: Snapshot) -> Samples:
+    if snapshot.oldest_processing_at is not None:
+        yield (), snapshot.oldest_processing_at
+
+
 def _domain_emails(dimension: str) -> ReadBreakdown:
     def read(breakdown: Breakdown | None) -> Samples:
         for value, bad in breakdown.dimensions.get(dimension, ()) if breakdown else ():
@@ -215,13 +242,17 @@ def _stat(stat: str) -> Count:
     return count
 
 
-def _durations(counts: Counts) -> Samples:
-    """Reads the cumulative buckets by upper edge, then the sum of all durations."""
-    reached = 0.0
-    for edge in (*map(str, DURATION_BUCKETS), "+Inf"):
-        reached += counts["duration", edge]
-        yield (edge,), reached
-    yield ("sum",), counts["duration_sum", ""]
+def _histogram(name: str, bounds: Sequence[float]) -> Count:
+    """Reads the cumulative buckets by upper edge, then the sum of all values."""
+
+    def count(counts: Counts) -> Samples:
+        reached = 0.0
+        for edge in (*map(str, bounds), "+Inf"):
+            reached += counts[name, edge]
+            yield (edge,), reached
+        yield ("sum",), counts[f"{name}_sum", ""]
+
+    return count
 
 
 _WINDOW = ("account", "operation_status")
@@ -271,7 +302,7 @@ POLLED_GAUGES: Final = (
     PolledGauge(
         "twilio_email_recent_emails",
         (
-            "Emails of the operations created in the last 1h, 6h or 24h; the ranges overlap, "
+            "Emails of the operations created in the last 15m, 1h, 6h or 24h; the ranges overlap, "
             f"do not sum over created_within, {AS_OF}"
         ),
         (*_RECENT, "status"),
@@ -279,13 +310,13 @@ POLLED_GAUGES: Final = (
     ),
     PolledGauge(
         "twilio_email_recent_total_emails",
-        f"Sum of stats.total over the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.total over the operations created in the last 15m, 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("total"),
     ),
     PolledGauge(
         "twilio_email_recent_attempts",
-        f"Sum of stats.attempts over the operations created in the last 1h, 6h or 24h, {AS_OF}",
+        f"Sum of stats.attempts over the operations created in the last 15m, 1h, 6h or 24h, {AS_OF}",
         _RECENT,
         _recent_stat("attempts"),
     ),
@@ -294,6 +325,51 @@ POLLED_GAUGES: Final = (
         f"Emails of the operations with the most failed and undelivered emails, {AS_OF}",
         ("account", "operation_id", "operation_status", "status"),
         _top_operation_emails,
+    ),
+    PolledGauge(
+        "twilio_email_window_arrived_emails",
+        (
+            "Emails of the operations created within the window that reached their recipient; absent while "
+            f"twilio_email_exporter_stats_reading does not say how to count them, {AS_OF}"
+        ),
+        _ACCOUNT,
+        _window_arrived,
+    ),
+    PolledGauge(
+        "twilio_email_recent_arrived_emails",
+        (
+            "Emails of the operations created in the last 15m, 1h, 6h or 24h that reached their recipient; "
+            f"absent as twilio_email_window_arrived_emails is, {AS_OF}"
+        ),
+        _RECENT,
+        _recent_arrived,
+    ),
+    PolledGauge(
+        "twilio_email_waiting_emails",
+        (
+            "Emails without an outcome, of operations whose sending began at least this long ago; the ages "
+            f"overlap, do not sum over older_than, {AS_OF}"
+        ),
+        ("account", "older_than"),
+        _waiting,
+    ),
+    PolledGauge(
+        "twilio_email_overdue_emails",
+        (
+            "Emails without an outcome, of operations whose sending began longer ago than "
+            f"alerts.waiting_after, {AS_OF}"
+        ),
+        _ACCOUNT,
+        _overdue,
+    ),
+    PolledGauge(
+        "twilio_email_oldest_processing_timestamp_seconds",
+        (
+            "Time since when the operation that has been processing longest has been so; absent if there is "
+            f"none, {AS_OF}"
+        ),
+        _ACCOUNT,
+        _oldest_processing,
     ),
 )
 
@@ -394,7 +470,22 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
         "twilio_email_operation_duration_seconds",
         f"Time from createdAt to updatedAt of operations completed since coverage began, {AS_OF}",
         _ACCOUNT,
-        _durations,
+        _histogram("duration", DURATION_BUCKETS),
+    ),
+    SurvivingHistogram(
+        "twilio_email_delivery_delay_seconds",
+        (
+            "Time from when the sending of an operation began until its emails were delivered, for each "
+            f"email of twilio_email_outcomes_total with status delivered, {AS_OF}"
+        ),
+        _ACCOUNT,
+        _histogram("delay", DELAY_BUCKETS),
+    ),
+    SurvivingCounter(
+        "twilio_email_late_deliveries_total",
+        f"Emails that were delivered later than alerts.late_after, since coverage began, {AS_OF}",
+        _ACCOUNT,
+        _counter("late"),
     ),
     SurvivingCounter(
         "twilio_email_exporter_changed_after_final_total",
@@ -410,9 +501,12 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
     ),
     SurvivingCounter(
         "twilio_email_exporter_unknown_values_total",
-        f"Operations with an unknown status, and rows of listings that could not be read, by field, {AS_OF}",
+        (
+            "Operations with an unknown status, operations with unknown stats, and rows of listings that "
+            f"could not be read, by field, {AS_OF}"
+        ),
         ("account", "field"),
-        _counter("unknown", "status", "row"),
+        _counter("unknown", "status", "stats", "row"),
     ),
     SurvivingCounter(
         "twilio_email_exporter_expired_unfinished_total",
@@ -450,6 +544,11 @@ POLL_INTERVAL: Final = OwnGauge(
     "twilio_email_exporter_poll_interval_seconds",
     "Configured time from the start of one poll to the start of the next.",
 )
+ALERT_THRESHOLD: Final = OwnGauge(
+    "twilio_email_exporter_alert_threshold",
+    "Thresholds that the alerts of the account use: the settings alerts.*, durations in seconds.",
+    labels=("account", "setting"),
+)
 REQUESTS: Final = OwnCounter(
     "twilio_email_exporter_requests_total",
     "Requests sent to Twilio; code is the HTTP status, timeout or connection.",
@@ -484,11 +583,17 @@ NEXT_REQUEST: Final = OwnGauge(
 )
 INTERNAL_ERRORS: Final = OwnCounter(
     "twilio_email_exporter_internal_errors_total",
-    "Polls that ended with a bug in the exporter; the log has the traceback.",
+    "Polls and refreshes of the breakdown that ended with a bug in the exporter; the log has the traceback.",
 )
 TRACKED_OPERATIONS: Final = OwnGauge(
     "twilio_email_exporter_tracked_operations",
     "Operations included in the sums of the window.",
+)
+STATS_READING: Final = OwnGauge(
+    "twilio_email_exporter_stats_reading",
+    "1 for the reading of the stats that the operations of the window support, 0 for the others.",
+    labels=("account", "reading"),
+    known={"reading": READINGS},
 )
 SKIPPED_FETCHES: Final = OwnCounter(
     "twilio_email_exporter_skipped_fetches_total",
@@ -528,6 +633,7 @@ OWN: Final[tuple[Own, ...]] = (
     POLL_DURATION,
     LAST_SUCCESS,
     POLL_INTERVAL,
+    ALERT_THRESHOLD,
     REQUESTS,
     REQUEST_DURATION,
     RETRIES,
@@ -535,6 +641,7 @@ OWN: Final[tuple[Own, ...]] = (
     NEXT_REQUEST,
     INTERNAL_ERRORS,
     TRACKED_OPERATIONS,
+    STATS_READING,
     SKIPPED_FETCHES,
     STATE_WRITES,
     STATE_BYTES,

@@ -18,7 +18,18 @@ from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     Histogram,
 )
 
-from exporter.events import Event, PollCrashed, PollFinished, RequestFinished, RequestRetried, StateSaved
+from exporter.config.alerts import Alerts
+from exporter.events import (
+    BreakdownCrashed,
+    Event,
+    PollCrashed,
+    PollFinished,
+    RequestFinished,
+    RequestRetried,
+    StateSaved,
+)
+from exporter.ledger.reading import READINGS, Evidence
+from exporter.ledger.snapshot import Snapshot
 from exporter.metrics import families
 from exporter.metrics.families import OwnCounter, OwnGauge, OwnHistogram
 
@@ -34,19 +45,25 @@ class OwnMetrics:
         *,
         version: str,
         interval: float,
+        alerts_of: Callable[[str], Alerts],
         registry: CollectorRegistry,
         live: CollectorRegistry,
     ) -> None:
         self.changes = 0
         self._registry = registry
         self._live = live
-        self._known: Final = {"account": tuple(accounts), "version": (version,)}
+        self._known: Final = {
+            "account": tuple(accounts),
+            "version": (version,),
+            "setting": tuple(Alerts.model_fields),
+        }
         self.up = self._gauge(families.UP)
         self.build_info = self._gauge(families.BUILD_INFO)
         self.polls = self._counter(families.POLLS)
         self.poll_duration = self._histogram(families.POLL_DURATION)
         self.last_success = self._gauge(families.LAST_SUCCESS)
         self.poll_interval = self._gauge(families.POLL_INTERVAL)
+        self.alert_threshold = self._gauge(families.ALERT_THRESHOLD)
         self.requests = self._counter(families.REQUESTS)
         self.request_duration = self._histogram(families.REQUEST_DURATION)
         self.retries = self._counter(families.RETRIES)
@@ -54,6 +71,7 @@ class OwnMetrics:
         self.next_request = self._gauge(families.NEXT_REQUEST)
         self.internal_errors = self._counter(families.INTERNAL_ERRORS)
         self.tracked_operations = self._gauge(families.TRACKED_OPERATIONS)
+        self.stats_reading = self._gauge(families.STATS_READING)
         self.skipped_fetches = self._counter(families.SKIPPED_FETCHES)
         self.state_writes = self._counter(families.STATE_WRITES)
         self.state_bytes = self._gauge(families.STATE_BYTES)
@@ -63,12 +81,17 @@ class OwnMetrics:
         self.build_info.labels(version).set(1)
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
+            self.stats_reading.labels(account, Evidence().reading).set(1)
+            for setting, value in alerts_of(account):
+                self.alert_threshold.labels(account, setting).set(value)
 
-    def published(self, account: str, *, as_of: float, tracked_operations: int) -> None:
-        """Show the Unix time that the account's gauges are as of, and how many operations they cover."""
+    def published(self, account: str, snapshot: Snapshot) -> None:
+        """Show what the account's gauges are as of, and what they are based on."""
         self.changes += 1
-        self.last_success.labels(account).set(as_of)
-        self.tracked_operations.labels(account).set(tracked_operations)
+        self.last_success.labels(account).set(snapshot.as_of)
+        self.tracked_operations.labels(account).set(snapshot.tracked_operations)
+        for reading in READINGS:
+            self.stats_reading.labels(account, reading).set(reading == snapshot.evidence.reading)
 
     def reloaded(self, at: float, *, successful: bool) -> None:
         self.changes += 1
@@ -93,6 +116,8 @@ class OwnMetrics:
                 self.retries.labels(account, reason).inc()
             case PollCrashed(account=account):
                 self.up.labels(account).set(0)
+                self.internal_errors.labels(account).inc()
+            case BreakdownCrashed(account=account):
                 self.internal_errors.labels(account).inc()
             case PollFinished():
                 self._observe_poll(event)
@@ -119,7 +144,7 @@ class OwnMetrics:
     def _gauge(self, family: OwnGauge) -> Gauge:
         registry = self._live if family.at_scrape else self._registry
         gauge = Gauge(family.name, family.help, family.labels, registry=registry)
-        return self._with_known_series(gauge, family.labels, {})
+        return self._with_known_series(gauge, family.labels, family.known)
 
     def _counter(self, family: OwnCounter) -> Counter:
         counter = Counter(family.name, family.help, family.labels, registry=self._registry)

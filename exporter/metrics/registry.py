@@ -3,10 +3,11 @@
 Receives events and frozen snapshots. Must not know HTTP, Twilio's replies or how the text is written.
 
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
-Rule 2: surviving counters show zero, or their restored values, until one scrape has read them.
+Rule 2: those of the breakdown come from the last refresh; without `has_breakdown` there are none.
+Rule 3: surviving counters show zero, or their restored values, until one scrape has read them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import (  # noqa: TID251 - home of prometheus_client
     CollectorRegistry,
@@ -24,6 +25,7 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
 from exporter.breakdown import Breakdown
+from exporter.config.alerts import Alerts
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.families import (
@@ -43,8 +45,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # they would double t
 
 class Metrics:
     def __init__(
-        self, accounts: Iterable[str], *, version: str, interval: float, has_breakdown: bool = False
+        self,
+        accounts: Iterable[str],
+        *,
+        version: str,
+        interval: float,
+        alerts_of: Callable[[str], Alerts],
+        has_breakdown: bool = False,
     ) -> None:
+        """`alerts_of` returns the thresholds of an account; `has_breakdown`: there will be breakdowns."""
         names = tuple(accounts)
         self._breakdowns: dict[str, Breakdown | None] = dict.fromkeys(names if has_breakdown else ())
         self._snapshots: dict[str, Snapshot] = {}
@@ -62,7 +71,14 @@ class Metrics:
         ProcessCollector(registry=self.live)
         PlatformCollector(registry=self.live)
         GCCollector(registry=self.live)
-        self._own = OwnMetrics(names, version=version, interval=interval, registry=self.own, live=self.live)
+        self._own = OwnMetrics(
+            names,
+            version=version,
+            interval=interval,
+            alerts_of=alerts_of,
+            registry=self.own,
+            live=self.live,
+        )
         self.observe = self._own.observe
         self.reloaded = self._own.reloaded
         self.watch_rate_limiter = self._own.watch_rate_limiter
@@ -90,7 +106,7 @@ class Metrics:
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
-        self._own.published(account, as_of=snapshot.as_of, tracked_operations=snapshot.tracked_operations)
+        self._own.published(account, snapshot)
 
     def release_counters(self) -> bool:
         """Let the counters rise, now that a scrape has seen where they start.
@@ -129,9 +145,9 @@ class _Polled(Collector):
         for gauge in POLLED_GAUGES:
             for account, snapshot in snapshots.items():
                 yield _gauge(gauge, account, gauge.read(snapshot))
-        for gauge_ in BREAKDOWN_GAUGES:
+        for refreshed in BREAKDOWN_GAUGES:
             for account, breakdown in breakdowns.items():
-                yield _gauge(gauge_, account, gauge_.read(breakdown))
+                yield _gauge(refreshed, account, refreshed.read(breakdown))
         for family in SURVIVING:
             if isinstance(family, SurvivingHistogram):
                 yield _histogram(family, shown)

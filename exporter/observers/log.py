@@ -19,12 +19,16 @@ from exporter.events import (
     RequestsResumed,
     RowsUnreadable,
     StateSaved,
+    StatsUnknown,
 )
 from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
 _PAGES_BETWEEN_LINES: Final = 20
+
+_MAX_UNKNOWN_STATS: Final = 100
+"""Names of unknown stats that are logged, so that a broken reply cannot fill log and memory."""
 
 
 class LogObserver:
@@ -36,6 +40,8 @@ class LogObserver:
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
         self._unreadable_fields: set[tuple[str, str]] = set()
         """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
+        self._unknown_stats: set[tuple[str, str]] = set()
+        """Logged accounts and names."""
 
     def observe(self, event: Event) -> None:
         edge = self._statuses.observe(event)
@@ -54,8 +60,8 @@ class LogObserver:
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
                 self._throttling[event.account].observe(event)
-            case RowsUnreadable():
-                self._log_rows(event)
+            case RowsUnreadable() | StatsUnknown():
+                self._log_unknown(event)
             case CredentialChanged(account=account):
                 line(INFO, "credential changed", account=account)
             case CredentialUnreadable():
@@ -70,12 +76,27 @@ class LogObserver:
             case _:
                 pass
 
-    def _log_rows(self, event: RowsUnreadable) -> None:
+    def _log_unknown(self, event: RowsUnreadable | StatsUnknown) -> None:
+        if isinstance(event, StatsUnknown):
+            self._log_unknown_stats(event)
+            return
         for path in event.paths:
             field = event.account, path.partition("]")[2]
             if field not in self._unreadable_fields:
                 self._unreadable_fields.add(field)
                 line(WARNING, "row cannot be read and is left out", account=event.account, path=path)
+
+    def _log_unknown_stats(self, event: StatsUnknown) -> None:
+        for name in event.names:
+            stat = event.account, name
+            if stat not in self._unknown_stats and len(self._unknown_stats) < _MAX_UNKNOWN_STATS:
+                self._unknown_stats.add(stat)
+                line(
+                    WARNING,
+                    "Twilio sends a stat that this version does not know",
+                    account=event.account,
+                    stat=name,
+                )
 
 
 class _Throttling:

@@ -11,6 +11,8 @@ class CurrentPoll:
     """Unix time at which the poll started. Operations created later may be missing."""
     started: float
     """The same instant, monotonic."""
+    clock_skew: float = 0.0
+    """The local clock minus Twilio's, in seconds; 0 where they may agree. Known from the first page on."""
     pages: int = 0
     listed: int = 0
     """Rows listed."""
@@ -24,6 +26,10 @@ class CurrentPoll:
     """The error of the last failed fetch."""
     skipped: int = 0
     """Non-final operations that were not fetched because time ran out."""
+
+    def api_time(self, local: float) -> float:
+        """An instant of the local clock by Twilio's clock, by which operations are created and updated."""
+        return local - self.clock_skew
 
     def note_failure(self, error: TwilioError) -> None:
         """Record a failed fetch."""

@@ -101,4 +101,4 @@ class Fetcher:
         if operation is None:
             ledger.mark_not_found(operation_id)
         else:
-            ledger.absorb(operation, self._clock.now())
+            ledger.absorb(operation, current.api_time(self._clock.now()))

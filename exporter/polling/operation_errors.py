@@ -1,7 +1,7 @@
 """The errors of the worst operations, counted by Twilio's code, as long as Twilio answers that call.
 
-Uses a protocol and callables; must not contain HTTP or publishing. The call is named in Twilio's prose and has
-no published schema, so that nothing else may depend on it.
+Uses a protocol and callables; must not contain HTTP or publishing. The call is named in Twilio's prose and
+has no published schema, so that nothing else may depend on it.
 
 Rule: a 404 or a reply in another form than expected ends the calls for the account until the next start.
 """
@@ -45,7 +45,7 @@ class ErrorReader:
         self._is_supported = True
 
     async def read(self, snapshot: Snapshot, budget: RequestBudget, send: Send) -> ErrorCounts | None:
-        """The errors of the top failing operations that have failed emails; `None`: Twilio does not give them.
+        """The errors of the top failing operations with failed emails; `None`: Twilio does not give them.
 
         Raises `TwilioError`.
         """

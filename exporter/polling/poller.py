@@ -15,6 +15,7 @@ from math import inf
 from typing import Protocol, TypeAlias
 
 from exporter.clock import Clock
+from exporter.config.alerts import Alerts
 from exporter.config.settings import Poll
 from exporter.errors import StateError, TwilioError
 from exporter.events import Observer, PollFinished, PollStarted, StateSaved
@@ -60,6 +61,7 @@ class Poller:
         *,
         concurrency: int,
         top_failing: int,
+        alerts: Alerts,
         page_size: int = PAGE_SIZE,
         max_pages: int = MAX_PAGES,
     ) -> None:
@@ -71,6 +73,7 @@ class Poller:
         self._publish = publish
         self._store = store
         self._top_failing = top_failing
+        self._alerts = alerts
         self._reader = Reader(account, api, clock, poll, emit, page_size=page_size, max_pages=max_pages)
         self._fetcher = Fetcher(api, clock, interval=poll.interval, concurrency=concurrency)
         self._ledger = self._empty_ledger(clock.now())
@@ -84,7 +87,14 @@ class Poller:
         Raises `ValueError` for a row that cannot be read.
         """
         at = saved.progress.last_success_at
-        ledger = Ledger(at, self._lookback, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
+        ledger = Ledger(
+            at,
+            self._lookback,
+            RECENT_AGES,
+            coverage=saved.coverage,
+            counts=saved.counts,
+            late_after=self._alerts.late_after,
+        )
         ledger.restore(saved.rows, at)
         return Restored(ledger, saved.progress, saved.counts)
 
@@ -93,7 +103,8 @@ class Poller:
         self._ledger, self._progress = restored.ledger, restored.progress
         # Not `ledger.counts()`: with a shorter window operations have just expired, which is not saved yet.
         self._safe_counts = restored.counts
-        return self._summarise(self._progress.last_success_at)
+        at = self._progress.last_success_at
+        return self._summarise(at, at)
 
     async def poll(self) -> Snapshot:
         """One poll, saved, published and reported. Raises the `TwilioError` that ended it."""
@@ -109,7 +120,9 @@ class Poller:
         self._progress = replace(self._progress, last_success_at=current.as_of)
         self._is_unsaved = True
         await self.save()
-        snapshot = await offload(self._ledger, partial(self._summarise, current.as_of))
+        snapshot = await offload(
+            self._ledger, partial(self._summarise, current.as_of, current.api_time(current.as_of))
+        )
         self._publish(self.account, snapshot)
         self._finish(current, None)
         return snapshot
@@ -151,7 +164,7 @@ class Poller:
             self._ledger = self._empty_ledger(now)
 
     def _empty_ledger(self, now: float) -> Ledger:
-        return Ledger(now, self._lookback, RECENT_AGES, coverage=inf)
+        return Ledger(now, self._lookback, RECENT_AGES, coverage=inf, late_after=self._alerts.late_after)
 
     async def _read_account(self, current: CurrentPoll) -> None:
         before = self._progress.listed_intervals
@@ -159,8 +172,15 @@ class Poller:
         self._progress = replace(self._progress, listed_intervals=intervals)
         await self._fetcher.fetch_unfinished(self._ledger, current)
 
-    def _summarise(self, now: float) -> Snapshot:
-        return summarise(self._ledger, now, top_failing=self._top_failing, counts=self._safe_counts)
+    def _summarise(self, now: float, api_now: float) -> Snapshot:
+        return summarise(
+            self._ledger,
+            now,
+            api_now=api_now,
+            top_failing=self._top_failing,
+            waiting_after=self._alerts.waiting_after,
+            counts=self._safe_counts,
+        )
 
     def _finish(self, current: CurrentPoll, error: TwilioError | None) -> None:
         self._emit(

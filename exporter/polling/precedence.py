@@ -12,7 +12,7 @@ trouble at Twilio, and no requests with a refused credential.
 import asyncio
 from collections.abc import Awaitable, Callable
 from math import ceil, inf
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from exporter.clock import Clock
 from exporter.errors import Unreachable
@@ -34,7 +34,7 @@ class PollPrecedence:
         self._interval = interval
         self._free_until = -inf  # monotonic: when the next poll is due
         self._freed = asyncio.Event()
-        self._in_flight: asyncio.Future[object] | None = None
+        self._in_flight: asyncio.Future[Any] | None = None
         self._snapshot: Snapshot | None = None
 
     async def run_poll(self, poll: Callable[[], Awaitable[Snapshot]]) -> Snapshot:
@@ -64,7 +64,8 @@ class PollPrecedence:
         for _ in range(MAX_INTERRUPTIONS):
             while (seconds := self._seconds_free()) <= 0:
                 await self._freed.wait()
-            self._in_flight = sending = asyncio.ensure_future(request(self._clock.monotonic() + seconds))
+            sending = asyncio.ensure_future(request(self._clock.monotonic() + seconds))
+            self._in_flight = sending
             try:
                 return await sending
             except asyncio.CancelledError:

@@ -95,7 +95,10 @@ class Reader:
         clock_was_set_by = self._clock.now() - current.as_of - (self._clock.monotonic() - current.started)
         if abs(clock_was_set_by) > MAX_CLOCK_SKEW_SECONDS:
             raise Malformed(f"the local clock was set by {clock_was_set_by:.0f} s during the poll")
-        api_now = current.as_of - skew if skew is not None and not _is_rounding(skew) else None
+        api_now = None
+        if skew is not None and not _is_rounding(skew):
+            current.clock_skew = skew
+            api_now = current.api_time(current.as_of)
         await offload(ledger, partial(ledger.advance, current.as_of, api_now))
 
     async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
@@ -121,7 +124,7 @@ class Reader:
         current.pages += 1
         current.listed += len(page.operations)
         ledger.note_unreadable_rows(len(page.unreadable))
-        at = self._clock.now()
+        at = current.api_time(self._clock.now())
         for operation in page.operations:
             if asked.start <= operation.created_at <= asked.end:
                 ledger.absorb(operation, at)

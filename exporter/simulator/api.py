@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from exporter.operation import ID_PATTERN
-from exporter.simulator.listing import Cursor, Rules, Tokens, read_page
+from exporter.simulator.listing import Cursor, Tokens, read_page
 from exporter.simulator.query import BadQueryError, ListQuery, read_list_query
 from exporter.simulator.reply import Reply, error_reply, operation_json
 from exporter.simulator.world import World
@@ -17,9 +17,8 @@ from exporter.simulator.world import World
 class Api:
     """`at` is the time in the reply, `now` the time of the world."""
 
-    def __init__(self, world: World, rules: Rules, tokens: Tokens) -> None:
+    def __init__(self, world: World, tokens: Tokens) -> None:
         self._world = world
-        self._rules = rules
         self._tokens = tokens
 
     def list_operations(
@@ -30,10 +29,10 @@ class Api:
             cursor = self._cursor(query, now)
         except BadQueryError as error:
             return error_reply(at, 400, str(error), error.parameter)
-        every = self._rules.empty_page_every
+        every = self._world.readings.empty_page_every
         if empty_page or (every and cursor.page % every == 0):
             return self._page(at, now, [], query, cursor, replace(cursor, page=cursor.page + 1))
-        operations, last = read_page(self._world, self._rules, cursor, query.page_size, now)
+        operations, last = read_page(self._world, cursor, query.page_size, now)
         following = replace(cursor, page=cursor.page + 1, after=last) if last else None
         rows = [operation_json(operation) for operation in operations]
         return self._page(at, now, rows, query, cursor, following)
@@ -52,6 +51,11 @@ class Api:
         cursor = self._tokens.redeem(query.page_token, now)
         if cursor is None:
             raise BadQueryError("pageToken", "pageToken is invalid or has expired.")
+        match self._world.readings.page_filters:
+            case "carried":
+                return cursor
+            case "forgotten":
+                return replace(cursor, filters=query.filters)
         if cursor.filters != query.filters:
             raise BadQueryError("pageToken", "pageToken belongs to a listing with other filters.")
         return cursor

@@ -1,8 +1,8 @@
 """The life of one operation: its state at any time, as Twilio would return it.
 
 A life is a list of timed events. Status, `updatedAt` and the eleven stats are derived from it and never
-stored, so that an hour of traffic is generated once and can be shown at any time. The eight email statuses
-are exclusive: each email is in exactly one of them, so `delivered` falls when one is opened.
+stored, so that an hour of traffic is generated once and can be shown at any time. Each email is in exactly
+one of the eight statuses; whether the stats show it so is a reading.
 
 It must not know randomness, clocks, JSON or other operations.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from exporter.operation import FINAL_STATUSES, STATS, Operation, Stats
+from exporter.simulator.readings import DEFAULT, Readings, States, UpdatedAt
 
 TOTAL: Final = STATS.index("total")
 RECIPIENTS: Final = STATS.index("recipients")
@@ -48,22 +49,38 @@ class Life:
     events: tuple[Event, ...]
 
 
-def operation_at(life: Life, now: float, *, updated_moves_after_final: bool = True) -> Operation:
-    """The operation as of `now`.
+KEPT: Final[dict[States, frozenset[int]]] = {
+    "exclusive": frozenset(),
+    "cumulative": frozenset({SENT, DELIVERED}),
+}
+"""The stats that still contain an email after it has left that status."""
 
-    Twilio does not document whether `updatedAt` changes with bounces and opens after COMPLETED:
-    `updated_moves_after_final` selects it.
-    """
+
+def operation_at(life: Life, now: float, readings: Readings = DEFAULT) -> Operation:
+    """The operation as a reply shows it at `now`."""
+    kept = KEPT[readings.states]
     status, updated_at = "scheduled", life.created_at
     counts = [0] * len(STATS)
     counts[TOTAL] = counts[RECIPIENTS] = counts[SCHEDULED] = life.emails
     for at, source, target, emails, attempts, new_status in life.events:
         if at > now:
             break
-        counts[source] -= emails
+        if source not in kept:
+            counts[source] -= emails
         counts[target] += emails
         counts[ATTEMPTS] += attempts
-        if updated_moves_after_final or status not in FINAL_STATUSES:
+        if _moves(readings.updated_at, status, new_status):
             updated_at = at
         status = new_status or status
     return Operation(life.id, status, life.created_at, updated_at, Stats(*counts))
+
+
+def _moves(updated_at: UpdatedAt, status: str, new_status: str | None) -> bool:
+    """Whether `updatedAt` moves with an event."""
+    match updated_at:
+        case "always":
+            return True
+        case "until_final":
+            return status not in FINAL_STATUSES
+        case "with_status":
+            return new_status is not None

@@ -11,22 +11,27 @@ import base64
 import secrets
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from exporter.operation import Operation
+from exporter.simulator.readings import Order, Readings
 from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, Row, World
 
-Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
 Key: TypeAlias = tuple[float, str]
 
 KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
     "newest": lambda row: (-row.created_at, row.id),
     "oldest": lambda row: (row.created_at, row.id),
     "shuffled": lambda row: (zlib.crc32(row.id.encode()), row.id),
+}
+HOUR_KEYS: Final[dict[Order, Callable[[int], tuple[int, int]]]] = {
+    "newest": lambda hour: (-hour, 0),
+    "oldest": lambda hour: (hour, 0),
+    "shuffled": lambda hour: (zlib.crc32(b"%d" % hour), hour),
 }
 
 
@@ -57,24 +62,11 @@ class Cursor:
     after: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Properties of listings that Twilio does not document."""
-
-    order: Order = "newest"
-    inclusive: bool = True
-    """Whether startDate and endDate are included."""
-    empty_page_every: int | None = None
-    """Every n-th page is empty, with `next`; at least 2."""
-
-
-def read_page(
-    world: World, rules: Rules, cursor: Cursor, size: int, now: float
-) -> tuple[list[Operation], Position | None]:
+def read_page(world: World, cursor: Cursor, size: int, now: float) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
     rows: list[tuple[Row, Position]] = []
-    for hour in _hours(cursor, rules.order):
-        rows += _rows_of(world, rules, cursor, hour)
+    for hour in _hours(world.readings, cursor):
+        rows += _rows_of(world, cursor, hour)
         if len(rows) > size:
             break
     wanted = cursor.filters.status
@@ -83,28 +75,25 @@ def read_page(
     return operations, rows[size - 1][1] if len(rows) > size else None
 
 
-def _hours(cursor: Cursor, order: Order) -> Sequence[int]:
+def _hours(readings: Readings, cursor: Cursor) -> list[int]:
     """The remaining hours, in the order of the listing."""
-    first, last = _bounds(cursor)
-    hours: Sequence[int] = range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1)
-    if order == "newest":
-        hours = hours[::-1]
-    elif order == "shuffled":
-        hours = sorted(hours, key=lambda hour: zlib.crc32(b"%d" % hour))
-    return hours[hours.index(cursor.after.hour) :] if cursor.after else hours
+    first, last = _bounds(readings, cursor)
+    key = HOUR_KEYS[readings.order]
+    hours = sorted(range(int(first // HOUR_SECONDS), int(last // HOUR_SECONDS) + 1), key=key)
+    after = cursor.after
+    return hours if after is None else [hour for hour in hours if key(hour) >= key(after.hour)]
 
 
-def _bounds(cursor: Cursor) -> tuple[float, float]:
+def _bounds(readings: Readings, cursor: Cursor) -> tuple[float, float]:
     start, end = cursor.filters.start, cursor.filters.end
-    oldest = cursor.listed_at - RETENTION_SECONDS
-    first = oldest if start is None else max(start, oldest)
-    return first, cursor.listed_at if end is None else min(end, cursor.listed_at)
+    oldest, newest = cursor.listed_at - RETENTION_SECONDS, cursor.listed_at - readings.listed_after_seconds
+    return oldest if start is None else max(start, oldest), newest if end is None else min(end, newest)
 
 
-def _rows_of(world: World, rules: Rules, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
-    first, last = _bounds(cursor)
-    outside = () if rules.inclusive else (cursor.filters.start, cursor.filters.end)
-    key = KEYS[rules.order]
+def _rows_of(world: World, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+    first, last = _bounds(world.readings, cursor)
+    outside = () if world.readings.inclusive else (cursor.filters.start, cursor.filters.end)
+    key = KEYS[world.readings.order]
     rows = sorted(
         (key(row), row)
         for row in world.rows(hour)

@@ -48,6 +48,12 @@ class Mix:
     """Share of the operations that are scheduled hours or days ahead."""
     canceled_share: float = 0.3
     """Share of the scheduled operations that are canceled."""
+    scheduled_within_hours: float = 200.0
+    """More than the seven days of retention: some operations leave the window before they are sent."""
+    late_share: float = 0.1
+    """Share of the delivered emails that are late: greylisting, full mailboxes, slow providers."""
+    late_within_seconds: float = 2 * 3600.0
+    """Late emails are delivered between two minutes and this after sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,6 @@ class Scenario:
     """Additional traffic during the spike."""
     trouble: Trouble | None = None
     trouble_episode: Episode = Episode(120.0, 300.0, 1200.0)
-    updated_moves_after_final: bool = True
-    """Whether `updatedAt` moves with bounces and opens after COMPLETED."""
 
 
 SPIKE: Final = Episode(after_seconds=120.0, for_seconds=600.0, every_seconds=2400.0)
@@ -93,6 +97,19 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             "steady; every 40 minutes most emails of new operations bounce for 10 minutes, first after 2",
             spike=SPIKE,
             spike_mix=Mix(undelivered_share=0.7, bounce_within_seconds=40.0, scheduled_share=0.0),
+        ),
+        Scenario(
+            "campaigns",
+            "6 operations an hour with 500 to 5,000 emails each, most of them scheduled up to 24 hours ahead",
+            operations_per_hour=6.0,
+            fewest_emails=500,
+            most_emails=5000,
+            mix=Mix(scheduled_share=0.7, scheduled_within_hours=24.0, canceled_share=0.1),
+        ),
+        Scenario(
+            "slow-providers",
+            "steady; half of the deliveries take between 2 minutes and 6 hours",
+            mix=Mix(late_share=0.5, late_within_seconds=6 * 3600.0),
         ),
         Scenario(
             "rate-limited",

@@ -19,7 +19,7 @@ from exporter.simulator.delivery import deliver
 from exporter.simulator.faults import Fault
 from exporter.simulator.journal import Endpoint, Journal, RequestRecord
 from exporter.simulator.listener import Listener
-from exporter.simulator.listing import Rules, Tokens
+from exporter.simulator.listing import Tokens
 from exporter.simulator.plan import Faults, trouble
 from exporter.simulator.reply import Reply, error_reply, flat_error_json
 from exporter.simulator.world import World
@@ -44,7 +44,6 @@ class Simulator:
         clock: Clock,
         *,
         credential: tuple[str, str] = CREDENTIAL,
-        rules: Rules | None = None,
         max_concurrency: int | None = None,
         latency_seconds: float = 0.0,
         overlap_turns: int = 0,
@@ -62,7 +61,7 @@ class Simulator:
         self.overlap_turns = overlap_turns
         self.date_skew_seconds = date_skew_seconds
         self._clock = clock
-        self._api = Api(world, rules or Rules(), Tokens(credential[0], token_lifetime_seconds))
+        self._api = Api(world, Tokens(credential[0], token_lifetime_seconds))
         self._listener = Listener(host, port)
         self._closing = asyncio.Event()
 

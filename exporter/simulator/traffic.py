@@ -26,13 +26,9 @@ from exporter.simulator.life import (
 from exporter.simulator.scenarios import Mix, Scenario
 
 HOUR_SECONDS: Final = 3600
-FURTHEST_AHEAD_HOURS: Final = 200.0
-"""More than the seven days of retention: some operations leave the window before they are sent."""
 RETRIED_SHARE: Final = 0.04
 STUCK_SHARE: Final = 0.002
 """Share of the sent emails that never get an outcome."""
-LATE_SHARE: Final = 0.1
-"""Share of the delivered emails that are late: greylisting, full mailboxes."""
 _by_time: Final = itemgetter(0)
 
 
@@ -74,7 +70,7 @@ def draw_life(rng: random.Random, created_at: float, scenario: Scenario, mix: Mi
     emails = int(few * ((many + 1) / few) ** rng.random())
     starts_at = created_at + rng.uniform(0.5, 5.0)
     if rng.random() < mix.scheduled_share:
-        starts_at += HOUR_SECONDS * FURTHEST_AHEAD_HOURS * rng.random() ** 3
+        starts_at += HOUR_SECONDS * mix.scheduled_within_hours * rng.random() ** 3
         if rng.random() < mix.canceled_share:
             at = round(rng.uniform(created_at, starts_at), 3)
             return Life(operation, created_at, emails, (_canceled(at, emails),))
@@ -107,12 +103,12 @@ def _sent(rng: random.Random, at: float, emails: int, mix: Mix) -> Iterator[Even
     undelivered = _some(rng, emails, mix.undelivered_share)
     delivered = emails - undelivered
     delivered -= _some(rng, delivered, STUCK_SHARE)
-    late = _some(rng, delivered, LATE_SHARE)
+    late = _some(rng, delivered, mix.late_share)
     if undelivered:
         bounced_at = at + 2 + (mix.bounce_within_seconds - 2) * rng.random() ** 2
         yield Event(round(bounced_at, 3), SENT, UNDELIVERED, undelivered)
     if late:
-        yield Event(round(at + rng.uniform(120, 2 * HOUR_SECONDS), 3), SENT, DELIVERED, late)
+        yield Event(round(at + rng.uniform(120, mix.late_within_seconds), 3), SENT, DELIVERED, late)
     if prompt := delivered - late:
         at += rng.uniform(1.0, 60.0)
         yield Event(round(at, 3), SENT, DELIVERED, prompt)

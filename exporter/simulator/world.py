@@ -5,6 +5,9 @@ and dropped when too many are held, so that a week of half a million costs nothi
 operations are exact records that a test adds, replaces and removes; they take precedence over generated
 ones.
 
+Lists and fetches show it as `readings` says. Scripted operations are shown as they are, so that their stats
+and `updatedAt` do not depend on it.
+
 It must not know HTTP, pages or clocks (`now` is an argument). Times are Unix seconds.
 """
 
@@ -15,6 +18,7 @@ from typing import Final, TypeAlias
 from exporter.operation import Operation
 from exporter.simulator.ids import created_ms
 from exporter.simulator.life import Life, operation_at
+from exporter.simulator.readings import DEFAULT, Readings
 from exporter.simulator.scenarios import QUIET, Scenario
 from exporter.simulator.traffic import HOUR_SECONDS, draw_hour
 
@@ -28,9 +32,16 @@ class World:
     """`started` is the time from which a scenario's episodes count."""
 
     def __init__(
-        self, scenario: Scenario, *, started: float, seed: int = 1, held_operations: int = 20_000
+        self,
+        scenario: Scenario,
+        *,
+        started: float,
+        seed: int = 1,
+        readings: Readings = DEFAULT,
+        held_operations: int = 20_000,
     ) -> None:
         self.scenario = scenario
+        self.readings = readings
         self.started = started
         self._seed = seed
         self._held_operations = held_operations
@@ -41,9 +52,9 @@ class World:
         self._removed: set[str] = set()
 
     @classmethod
-    def empty(cls) -> "World":
+    def empty(cls, readings: Readings = DEFAULT) -> "World":
         """A world with scripted operations only."""
-        return cls(QUIET, started=0.0)
+        return cls(QUIET, started=0.0, readings=readings)
 
     def put(self, *operations: Operation) -> None:
         """Inserts or replaces by id; also restores a removed operation."""
@@ -97,7 +108,7 @@ class World:
     def state(self, row: Row, now: float) -> Operation:
         if isinstance(row, Operation):
             return row
-        return operation_at(row, now, updated_moves_after_final=self.scenario.updated_moves_after_final)
+        return operation_at(row, now, self.readings)
 
     def _row(self, operation_id: str) -> Row | None:
         if operation_id in self._removed:

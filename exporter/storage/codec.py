@@ -9,13 +9,19 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - a class, whatever its name
+from typing import Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.packing import Layout
 from exporter.ledger.saved import ListedInterval, Progress, Row
 
+StoredRow: TypeAlias = tuple[bytes, bytes, bytes | None, float | None, int]
+"""A row of an operation as the file holds it: id, packed, marks, began and checksum."""
+
+_BEGAN: Final = Struct("<d")
 _LATEST: Final = 4e9  # the year 2096: no poll has succeeded after it
 
 
@@ -89,41 +95,47 @@ def read_layout(text: str) -> Layout:
         raise ValueError(f"the layout cannot be read: {error!r}") from error
 
 
-def sealed(account: str, rows: Iterable[Row]) -> list[tuple[str, str, bytes, bytes | None, int]]:
+def sealed(
+    account: str, rows: Iterable[Row]
+) -> list[tuple[str, str, bytes, bytes | None, float | None, int]]:
     """The rows of operations with their checksums."""
     start = crc32(account.encode())
     return [
-        (account, operation_id, packed, marks, _row_checksum(start, operation_id.encode(), packed, marks))
-        for operation_id, packed, marks in rows
+        (
+            *(account, operation_id, packed, marks, began),
+            _row_checksum(start, operation_id.encode(), packed, marks, began),
+        )
+        for operation_id, packed, marks, began in rows
     ]
 
 
-def unsealed(
-    account: str, rows: Iterable[tuple[bytes, bytes, bytes | None, int]], expected: Digest | None
-) -> Iterator[Row]:
+def unsealed(account: str, rows: Iterable[StoredRow], expected: Digest | None) -> Iterator[Row]:
     """Yields rows and checks their checksums, and at the end their digest; `None`: the digest is unknown.
 
     Raises `ValueError` at the first mismatch. A damaged SQLite file may contain a value of any type.
     """
     start = crc32(account.encode())
     number = total = 0
-    for operation_id, packed, marks, checksum in rows:
+    for operation_id, packed, marks, began, checksum in rows:
         try:
-            right = _row_checksum(start, operation_id, packed, marks) == checksum
-        except TypeError:
+            right = _row_checksum(start, operation_id, packed, marks, began) == checksum
+        except (TypeError, StructError):
             right = False
         if not right:
             raise ValueError("the checksum of an operation is wrong")
         number += 1
         total += checksum
-        yield Row(operation_id.decode(), packed, marks)
+        yield Row(operation_id.decode(), packed, marks, began)
     if expected is not None and (number, total) != expected:
         raise ValueError(f"{number} operations are not those that were saved ({expected.rows})")
 
 
-def _row_checksum(start: int, operation_id: bytes, packed: bytes, marks: bytes | None) -> int:
+def _row_checksum(
+    start: int, operation_id: bytes, packed: bytes, marks: bytes | None, began: float | None
+) -> int:
     # Not `marks or b""`: a flipped bit turns SQLite's NULL into the integer 0.
-    return crc32(b"" if marks is None else marks, crc32(packed, crc32(operation_id, start)))
+    checksum = crc32(b"" if marks is None else marks, crc32(packed, crc32(operation_id, start)))
+    return checksum if began is None else crc32(_BEGAN.pack(began), checksum)
 
 
 def _finite(value: Any) -> float:

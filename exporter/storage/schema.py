@@ -11,14 +11,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 from zlib import crc32
 
-from exporter.ledger.packing import LAYOUT, Layout, repacker
+from exporter.ledger.counters import DELAY_BUCKETS
+from exporter.ledger.packing import LAYOUT, Layout, repacker, unpack
 from exporter.ledger.saved import Row
-from exporter.storage.codec import AccountRow, Digest, checksum_of, layout_text, read_layout, sealed, unsealed
+from exporter.ledger.waiting import waiting_emails
+from exporter.storage.codec import (
+    AccountRow,
+    Digest,
+    StoredRow,
+    checksum_of,
+    encode_account,
+    layout_text,
+    read_layout,
+    sealed,
+    unsealed,
+)
 
 APPLICATION_ID: Final = 0x54454531
 """Distinguishes our files from those of other programs (PRAGMA application_id)."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _OPERATIONS: Final = """CREATE TABLE operations (
         account TEXT NOT NULL,
@@ -28,6 +40,23 @@ _OPERATIONS: Final = """CREATE TABLE operations (
         crc INTEGER NOT NULL,
         PRIMARY KEY (account, id)
     ) WITHOUT ROWID"""
+
+_ACCOUNTS: Final = """CREATE TABLE accounts (
+        name TEXT NOT NULL PRIMARY KEY,
+        coverage REAL NOT NULL,
+        counts TEXT NOT NULL,
+        progress TEXT NOT NULL,
+        operations INTEGER NOT NULL,
+        digest INTEGER NOT NULL,
+        crc INTEGER NOT NULL
+    ) WITHOUT ROWID"""
+
+_CONTENTS: Final = """CREATE TABLE contents (
+        layout TEXT NOT NULL,
+        accounts INTEGER NOT NULL,
+        digest INTEGER NOT NULL,
+        crc INTEGER NOT NULL
+    )"""
 
 TABLES: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
@@ -41,23 +70,19 @@ TABLES: Final[Mapping[int, tuple[str, ...]]] = {
     )""",
         _OPERATIONS,
     ),
-    2: (
-        """CREATE TABLE accounts (
-        name TEXT NOT NULL PRIMARY KEY,
-        coverage REAL NOT NULL,
-        counts TEXT NOT NULL,
-        progress TEXT NOT NULL,
-        operations INTEGER NOT NULL,
-        digest INTEGER NOT NULL,
-        crc INTEGER NOT NULL
+    2: (_ACCOUNTS, _CONTENTS, _OPERATIONS),
+    3: (
+        _ACCOUNTS,
+        _CONTENTS,
+        """CREATE TABLE operations (
+        account TEXT NOT NULL,
+        id TEXT NOT NULL,
+        packed BLOB NOT NULL,
+        marks BLOB,
+        began REAL,
+        crc INTEGER NOT NULL,
+        PRIMARY KEY (account, id)
     ) WITHOUT ROWID""",
-        """CREATE TABLE contents (
-        layout TEXT NOT NULL,
-        accounts INTEGER NOT NULL,
-        digest INTEGER NOT NULL,
-        crc INTEGER NOT NULL
-    )""",
-        _OPERATIONS,
     ),
 }
 
@@ -102,23 +127,28 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def read_contents(connection: sqlite3.Connection) -> tuple[Layout, Digest]:
+def read_contents(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> tuple[Layout, Digest]:
     """The layout of the rows, and the digest of the accounts. Raises `ValueError`."""
     rows = connection.execute("SELECT CAST(layout AS BLOB), accounts, digest, crc FROM contents").fetchall()
     if len(rows) != 1:
         raise ValueError(f"there are {len(rows)} tables of contents")
     ((layout, accounts, digest, checksum),) = rows
     text = layout.decode()
-    if checksum_of(SCHEMA_VERSION, text, accounts, digest) != checksum:
+    if checksum_of(version, text, accounts, digest) != checksum:
         raise ValueError("the checksum of the table of contents is wrong")
     return read_layout(text), Digest(accounts, digest)
 
 
 def write_contents(
-    connection: sqlite3.Connection, layout: Layout, accounts: Digest, *, first: bool = False
+    connection: sqlite3.Connection,
+    layout: Layout,
+    accounts: Digest,
+    *,
+    version: int = SCHEMA_VERSION,
+    first: bool = False,
 ) -> None:
     text = layout_text(layout)
-    checksum = checksum_of(SCHEMA_VERSION, text, *accounts)
+    checksum = checksum_of(version, text, *accounts)
     statement = (
         "INSERT INTO contents (layout, accounts, digest, crc) VALUES (?, ?, ?, ?)"
         if first
@@ -160,7 +190,9 @@ def write_operations(connection: sqlite3.Connection, account: str, rows: Iterabl
     """Insert or replace them; returns their digest."""
     new = sealed(account, rows)
     connection.executemany(
-        "INSERT OR REPLACE INTO operations (account, id, packed, marks, crc) VALUES (?, ?, ?, ?, ?)", new
+        "INSERT OR REPLACE INTO operations (account, id, packed, marks, began, crc)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        new,
     )
     return Digest(len(new), sum(each[-1] for each in new))
 
@@ -177,31 +209,46 @@ def repack(
     Raises `ValueError` for a row that is damaged: a new checksum must not hide that.
     """
     convert = repacker(layout)
+
+    def converted(row: Row) -> Row:
+        packed, marks = convert(row.packed, row.marks)
+        return row._replace(packed=packed, marks=marks)
+
     repacked = {}
     for name, row in accounts.items():
-        found = written = Digest()
-        for chunk in _chunks(connection, name):
-            rows = list(unsealed(name, chunk, None))
-            found = found.plus(Digest(len(rows), sum(each[-1] for each in chunk)))
-            converted = [Row(each.id, *convert(each.packed, each.marks)) for each in rows]
-            written = written.plus(write_operations(connection, name, converted))
-        if found != row.operations:
-            raise ValueError(f"account {name}: {found.rows} operations are not those that were saved")
-        repacked[name] = AccountRow(name, row.coverage, row.counts, row.progress, written)
+        digest = _rewrite(connection, row, converted, _CURRENT)
+        repacked[name] = AccountRow(name, row.coverage, row.counts, row.progress, digest)
         write_account(connection, repacked[name])
     write_contents(connection, LAYOUT, digest_of(repacked))
     return repacked
 
 
-def _chunks(
-    connection: sqlite3.Connection, account: str
-) -> Iterator[list[tuple[bytes, bytes, bytes | None, int]]]:
+_CURRENT: Final = "SELECT CAST(id AS BLOB), packed, marks, began, crc FROM operations"
+_UP_TO_VERSION_2: Final = "SELECT CAST(id AS BLOB), packed, marks, NULL, crc FROM operations"
+
+
+def _rewrite(
+    connection: sqlite3.Connection, account: AccountRow, convert: Callable[[Row], Row], select: str
+) -> Digest:
+    """Write the converted rows of an account; returns their digest.
+
+    Raises `ValueError` for damage: a new checksum must not hide it.
+    """
+    found = written = Digest()
+    for chunk in _chunks(connection, account.name, select):
+        rows = list(unsealed(account.name, chunk, None))
+        found = found.plus(Digest(len(rows), sum(each[-1] for each in chunk)))
+        written = written.plus(write_operations(connection, account.name, map(convert, rows)))
+    if found != account.operations:
+        raise ValueError(f"account {account.name}: {found.rows} operations are not those that were saved")
+    return written
+
+
+def _chunks(connection: sqlite3.Connection, account: str, select: str) -> Iterator[list[StoredRow]]:
     """An account's rows by id; the caller may replace the rows of a chunk before it reads the next one."""
     last = ""
     while chunk := connection.execute(
-        "SELECT CAST(id AS BLOB), packed, marks, crc FROM operations WHERE account = ? AND id > ?"
-        " ORDER BY id LIMIT ?",
-        (account, last, _CHUNK_ROWS),
+        f"{select} WHERE account = ? AND id > ? ORDER BY id LIMIT ?", (account, last, _CHUNK_ROWS)
     ).fetchall():
         yield chunk
         last = chunk[-1][0].decode()
@@ -218,7 +265,7 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
         written = json.loads(progress)
         written["listed_intervals"] = written.pop("stretches")
         digest = Digest()
-        for chunk in _chunks(connection, name):
+        for chunk in _chunks(connection, name, _UP_TO_VERSION_2):
             rows = list(unsealed(name, chunk, None))
             digest = digest.plus(Digest(len(rows), sum(each[-1] for each in chunk)))
         accounts[name] = AccountRow(name, coverage, counts.decode(), json.dumps(written), digest)
@@ -228,8 +275,44 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
             connection.execute(table)
     for row in accounts.values():
         write_account(connection, row)
-    write_contents(connection, _V1_LAYOUT, digest_of(accounts), first=True)
+    write_contents(connection, _V1_LAYOUT, digest_of(accounts), version=2, first=True)
 
 
-_STEPS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2}
+def _from_2_to_3(connection: sqlite3.Connection) -> None:
+    """Add when sending began, and delays of the deliveries that were counted."""
+    layout, digest = read_contents(connection, 2)
+    accounts = {}
+    former = _UP_TO_VERSION_2.replace("operations", "former")
+    connection.execute("ALTER TABLE operations RENAME TO former")
+    connection.execute(TABLES[3][-1])
+    for name, row in read_accounts(connection, digest).items():
+        progress, coverage, counts = row.decoded()
+        # Their delays are not known; they count as the shortest, so that the histogram has every delivery.
+        counts = {**counts, ("delay", str(DELAY_BUCKETS[0])): counts["stat", "delivered"]}
+        written = _rewrite(connection, row, _begun(layout), former)
+        accounts[name] = encode_account(name, coverage, counts, progress, written)
+        write_account(connection, accounts[name])
+    connection.execute("DROP TABLE former")
+    write_contents(connection, LAYOUT, digest_of(accounts))
+
+
+def _begun(layout: Layout) -> Callable[[Row], Row]:
+    """A function that repacks a row and adds when sending began.
+
+    An operation that is not settled may have been scheduled, which version 2 did not keep. Its last change is
+    taken, because delays from `createdAt` would be days too long.
+    """
+    convert = repacker(layout)
+
+    def begun(row: Row) -> Row:
+        packed, marks = convert(row.packed, row.marks)
+        operation = unpack(row.id, packed).operation
+        is_settled = operation.is_final and not waiting_emails(operation)
+        began = None if is_settled or operation.status == "scheduled" else operation.updated_at
+        return Row(row.id, packed, marks, began)
+
+    return begun
+
+
+_STEPS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """The migration from each version to the next."""

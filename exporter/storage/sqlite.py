@@ -247,7 +247,8 @@ def _read_rows(connection: sqlite3.Connection, row: AccountRow) -> Generator[Row
     # An open cursor would keep the file locked after `close`, for as long as an exception refers to it.
     with contextlib.closing(connection.cursor()) as rows:
         rows.execute(
-            "SELECT CAST(id AS BLOB), packed, marks, crc FROM operations WHERE account = ?", (row.name,)
+            "SELECT CAST(id AS BLOB), packed, marks, began, crc FROM operations WHERE account = ?",
+            (row.name,),
         )
         yield from unsealed(row.name, rows, row.operations)
 

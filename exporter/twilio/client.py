@@ -11,7 +11,7 @@ Rule 4: `_turn` is the only place that waits.
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from exporter.events import (
     RequestsPaused,
     RequestsResumed,
     RowsUnreadable,
+    StatsUnknown,
 )
 from exporter.operation import Operation
 from exporter.twilio.decision import Accepted, Decision, GiveUp, NotFound, RetryAfter, decide
@@ -109,12 +110,21 @@ class Client:
         page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
+        self._report_unknown_stats(page.operations)
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
     async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
         """One operation; `None` when Twilio answers 404."""
         decision = await self._send(fetch_request(operation_id), give_up_at)
-        return None if isinstance(decision, NotFound) else read_operation(_accepted(decision), operation_id)
+        if isinstance(decision, NotFound):
+            return None
+        operation = read_operation(_accepted(decision), operation_id)
+        self._report_unknown_stats([operation])
+        return operation
+
+    def _report_unknown_stats(self, operations: Iterable[Operation]) -> None:
+        if names := {name for operation in operations for name in operation.unknown_stats}:
+            self._emit(StatsUnknown(self.account, tuple(sorted(names))))
 
     async def list_emails_page(
         self,

@@ -3,12 +3,13 @@
 Pure: no I/O and no clock. Must not know polls or metrics.
 
 Rule 1: a body without the documented form raises `Unreadable`, with the JSON path and never the value.
-Rule 2: only numbers, times, known words, checked ids and opaque page tokens leave this module.
+Rule 2: only numbers, times, known words, checked ids and opaque page tokens leave this module; of an unknown
+stat its name, if it is one word.
 Rule 3: a page is decoded as a whole first; its rows are read one by one only after that failed.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -104,10 +105,23 @@ def read_page(body: bytes) -> Page:
     try:
         page = _PAGE.decode(body)
     except (msgspec.ValidationError, UnicodeDecodeError):
-        return _read_rows(body)
+        return _read_page_with_unknown_stats(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(not_json(body) or reason(error)) from None
     return Page([_operation(row) for row in page.operations], page.pagination.next or None)
+
+
+def _read_page_with_unknown_stats(body: bytes) -> Page:
+    """Read a page whose operations may have stats that this version does not know."""
+    try:
+        page = _OPEN_PAGE.decode(body)
+        names = _STATS_NAMES.decode(body).operations
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_rows(body)
+    operations = [
+        _operation(row, _unknown_stats(each.stats)) for row, each in zip(page.operations, names, strict=True)
+    ]
+    return Page(operations, page.pagination.next or None)
 
 
 def _read_rows(body: bytes) -> Page:
@@ -154,7 +168,8 @@ def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
         try:
             return _operation(_OPERATION.decode(raw))
         except msgspec.ValidationError:
-            return _operation(msgspec.convert(_tolerated(msgspec.json.decode(raw)), _Operation))
+            row = _tolerated(msgspec.json.decode(raw))
+            return _operation(msgspec.convert(row, _OpenOperation), _unknown_stats(row["stats"]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem, _, inner = reason(error).partition(" - at `$")
         raise _UnreadableRowError(path + inner.rstrip("`"), problem) from None
@@ -231,7 +246,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """2^63 - 1 is the limit of the state file. Metrics are floats: a sum above 2^53 is rounded to 53 bits."""
 
 
-class _Stats(msgspec.Struct):
+class _OpenStats(msgspec.Struct):
+    """Ignores the stats that this version does not know."""
+
     total: _Count | None = None
     recipients: _Count | None = None
     attempts: _Count | None = None
@@ -246,7 +263,12 @@ class _Stats(msgspec.Struct):
 
 
 # `astuple` returns the fields in this order, and `Stats` are read by position.
-assert _Stats.__struct_fields__ == STATS  # noqa: S101 - holds at import, for every caller
+assert _OpenStats.__struct_fields__ == STATS  # noqa: S101 - holds at import, for every caller
+
+
+class _Stats(_OpenStats, forbid_unknown_fields=True):
+    """Refuses the stats that this version does not know: most pages have none, and are decoded once."""
+
 
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^(?:{ID_PATTERN.pattern})\Z")]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -262,12 +284,20 @@ class _Errors(_Error):
     errors: list[_Error] = []
 
 
-class _Operation(msgspec.Struct, rename="camel"):
+class _OpenOperation(msgspec.Struct, rename="camel"):
     id: _Id
     status: str
-    stats: _Stats
     created_at: Time
     updated_at: Time
+    stats: _OpenStats
+
+
+class _Operation(_OpenOperation, rename="camel"):
+    stats: _Stats
+
+
+class _StatsNames(msgspec.Struct):
+    stats: dict[str, Any]
 
 
 class _Pagination(msgspec.Struct):
@@ -279,17 +309,29 @@ class _Page(msgspec.Struct):
     pagination: _Pagination
 
 
+class _OpenPage(msgspec.Struct):
+    operations: list[_OpenOperation]
+    pagination: _Pagination
+
+
+class _StatsNamesPage(msgspec.Struct):
+    operations: list[_StatsNames]
+
+
 class _RawPage(msgspec.Struct):
     operations: list[msgspec.Raw]
     pagination: _Pagination
 
 
 _PAGE = msgspec.json.Decoder(_Page)
+_OPEN_PAGE = msgspec.json.Decoder(_OpenPage)
+_STATS_NAMES = msgspec.json.Decoder(_StatsNamesPage)
 _RAW_PAGE = msgspec.json.Decoder(_RawPage)
 _ERRORS = msgspec.json.Decoder(_Errors)
 _OPERATION = msgspec.json.Decoder(_Operation)
 
 # Any other word is `unknown`, so that no text of a reply becomes a label value.
+_KNOWN_STATS: Final = frozenset(STATS)
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
@@ -314,10 +356,18 @@ def reason(error: Exception) -> str:
 _new_stats: Final[Callable[[type[Stats], tuple[Any, ...]], Stats]] = tuple.__new__
 
 
-def _operation(row: _Operation) -> Operation:
+def _unknown_stats(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted; a name that is not one word, as Twilio's are, is not repeated."""
+    unknown = set(names) - _KNOWN_STATS
+    return tuple(sorted({each if re.fullmatch(r"[A-Za-z0-9_]{1,40}", each) else "…" for each in unknown}))
+
+
+def _operation(row: _OpenOperation, unknown_stats: tuple[str, ...] = ()) -> Operation:
     stats = _new_stats(Stats, msgspec.structs.astuple(row.stats))
     status = _STATUS.get(row.status, "unknown")
-    return Operation(row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats)
+    return Operation(
+        row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats, unknown_stats
+    )
 
 
 def rfc3339(at: float) -> str:

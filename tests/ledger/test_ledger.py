@@ -121,7 +121,7 @@ def test_what_is_older_than_the_window_is_not_taken_in() -> None:
 
 def test_ages_longer_than_the_window_have_no_sums() -> None:
     """Sums labelled 24h over a window of 6h would claim too much."""
-    assert list(ledger_of(lookback=6 * 3600.0).recent_totals()) == ["1h", "6h"]
+    assert list(ledger_of(lookback=6 * 3600.0).recent_totals()) == ["15m", "1h", "6h"]
 
 
 def test_clock_set_back_brings_back_recent_sums() -> None:
@@ -270,8 +270,8 @@ def test_restored_ledger_is_the_one_that_was_saved() -> None:
     saved = before.take_changes()
     after = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=saved.coverage, counts=saved.counts)
     after.restore(saved.rows, SATURDAY)
-    assert summarise(after, SATURDAY, top_failing=9, counts=ZERO) == summarise(
-        before, SATURDAY, top_failing=9, counts=ZERO
+    assert summarise(after, SATURDAY, top_failing=9, waiting_after=3600.0, counts=ZERO) == summarise(
+        before, SATURDAY, top_failing=9, waiting_after=3600.0, counts=ZERO
     )
     assert after.unfinished().keys() == {IDS[1]}
     assert not after.take_changes().rows
@@ -355,7 +355,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @invariant()
     def sums_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, top_failing=3, counts=ZERO)
+        snapshot = summarise(self.ledger, self.now, top_failing=3, waiting_after=3600.0, counts=ZERO)
         assert snapshot.window == plain_sums(self.present())
         for name, age in RECENT_AGES.items():
             young = [each for each in self.present() if each.created_at >= self.now - age]
@@ -364,7 +364,7 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
 
     @invariant()
     def views_are_right(self) -> None:
-        snapshot = summarise(self.ledger, self.now, top_failing=3, counts=ZERO)
+        snapshot = summarise(self.ledger, self.now, top_failing=3, waiting_after=3600.0, counts=ZERO)
         assert snapshot.tracked_operations == len(self.present())
         unfinished = [each for each in self.present() if not each.is_final]
         assert self.ledger.unfinished().keys() == {each.id for each in unfinished}

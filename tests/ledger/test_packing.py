@@ -31,9 +31,11 @@ entries = st.builds(
         created_at=st.floats(0, 4e9),
         updated_at=st.floats(0, 4e9),
         stats=st.builds(Stats, *[counts for _ in STATS]),
+        unknown_stats=st.just(()),
     ),
     finished=st.booleans(),
     not_found=st.booleans(),
+    had_unknown_stats=st.booleans(),
 )
 
 

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.config.alerts import Alerts
 from exporter.errors import OUTCOMES, Throttled
 from exporter.events import PollFinished, RequestFinished, RequestRetried
 from exporter.ledger.ledger import Ledger
@@ -26,11 +27,11 @@ def snapshot_of(*operations: Operation) -> Snapshot:
     ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, top_failing=20, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=20, waiting_after=3600.0, counts=ledger.counts())
 
 
 def metrics(*accounts: str) -> Metrics:
-    return Metrics(accounts or ("a",), version=__version__, interval=60.0)
+    return Metrics(accounts or ("a",), version=__version__, interval=60.0, alerts_of=lambda _: Alerts())
 
 
 def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
@@ -53,6 +54,17 @@ def test_own_metrics_are_there_from_the_first_scrape() -> None:
     assert fresh.own.get_sample_value("twilio_email_up", {"account": "a"}) == 0
     last_success = "twilio_email_exporter_last_success_timestamp_seconds"
     assert fresh.own.get_sample_value(last_success, {"account": "a"}) == 0
+
+
+def test_thresholds_of_each_account_are_there_from_the_first_scrape() -> None:
+    """Every setting of `alerts` has its value: ratios as they are, durations in seconds."""
+    tuned = {"a": Alerts(), "b": Alerts(failed_ratio=0.25, stuck_after=21600)}
+    own = Metrics(tuned, version="1", interval=60.0, alerts_of=tuned.__getitem__).own
+    for account, alerts in tuned.items():
+        for setting in Alerts.model_fields:
+            labels = {"account": account, "setting": setting}
+            value = own.get_sample_value("twilio_email_exporter_alert_threshold", labels)
+            assert value == getattr(alerts, setting)
 
 
 def test_polled_data_appears_with_every_known_label_value() -> None:

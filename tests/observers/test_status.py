@@ -16,7 +16,7 @@ from tests.support.operations import operation
 def snapshot() -> Snapshot:
     ledger = Ledger(SATURDAY, 7 * 86400.0, RECENT_AGES, coverage=0.0)
     ledger.absorb(operation(failed=3, total=1234), SATURDAY)
-    return summarise(ledger, SATURDAY, top_failing=5, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=5, waiting_after=3600.0, counts=ledger.counts())
 
 
 def page(statuses: AccountStatuses) -> str:

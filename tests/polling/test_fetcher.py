@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Literal
 
 import pytest
 
@@ -11,7 +10,7 @@ from exporter.operation import STATS, Operation, Stats
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.ids import new_id
-from exporter.simulator.listing import Rules
+from exporter.simulator.readings import Order, Readings
 from exporter.simulator.world import World
 from tests.support.clock import SATURDAY, ManualClock
 from tests.support.rig import Rig, poller_of, rigged
@@ -34,11 +33,10 @@ def fetches(rig: Rig) -> Counter[str | None]:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
-async def test_no_operation_is_left_out(order: Literal["newest", "oldest", "shuffled"]) -> None:
+async def test_no_operation_is_left_out(order: Order) -> None:
     """With 120 unfinished operations and time for 40 fetches a poll, each is fetched every third poll."""
-    async with rigged(
-        World.empty(), ManualClock(), rules=Rules(order=order), requests_per_second=1, interval=50.0
-    ) as rig:
+    world = World.empty(Readings(order=order))
+    async with rigged(world, ManualClock(), requests_per_second=1, interval=50.0) as rig:
         rig.simulator.world.put(*map(unfinished, range(120)))
         for _ in range(30):
             await rig.poll()

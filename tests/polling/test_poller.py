@@ -17,7 +17,7 @@ from exporter.operation import STATS, Operation, Stats
 from exporter.simulator import faults
 from exporter.simulator.faults import HOSTILE_IDS, Fault
 from exporter.simulator.ids import new_id
-from exporter.simulator.listing import Rules
+from exporter.simulator.readings import Order, Readings
 from exporter.simulator.reply import Reply
 from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
@@ -170,10 +170,10 @@ async def test_fault_on_a_later_page_publishes_nothing(rig: Rig) -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 @pytest.mark.parametrize("inclusive", [True, False])
-async def test_listing_is_whole_under_every_reading_of_the_api(order: str, inclusive: bool) -> None:
+async def test_listing_is_whole_under_every_reading_of_the_api(order: Order, inclusive: bool) -> None:
     """Any order, bounds inside or outside, and pages that are empty although there are more."""
-    rules = Rules(order=order, inclusive=inclusive, empty_page_every=2)  # type: ignore[arg-type]
-    async with rigged(World.empty(), ManualClock(), rules=rules, page_size=1000) as rig:
+    world = World.empty(Readings(order=order, inclusive=inclusive, empty_page_every=2))
+    async with rigged(world, ManualClock(), page_size=1000) as rig:
         rig.simulator.world.put(*(operation(n, age=7 * DAY * n / 2600) for n in range(2600)))
         snapshot = await rig.poll()
         assert snapshot.tracked_operations == 2600

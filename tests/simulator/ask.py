@@ -12,6 +12,7 @@ from multidict import CIMultiDictProxy
 
 from exporter.operation import Operation, Stats
 from exporter.simulator.ids import new_id
+from exporter.simulator.readings import DEFAULT, Readings
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 from tests.simulator.schema import validate_error, validate_operation, validate_page
@@ -110,8 +111,14 @@ def an_operation(
     return Operation(new_id(seed, created_at), "completed", created_at, created_at + 30, every)
 
 
-def a_world(count: int = 1, *, first_at: float = SATURDAY - 7200, step_seconds: float = 60.0) -> World:
+def a_world(
+    count: int = 1,
+    *,
+    first_at: float = SATURDAY - 7200,
+    step_seconds: float = 60.0,
+    readings: Readings = DEFAULT,
+) -> World:
     """`count` operations, the first one the oldest, with seeds 0, 1, 2, …"""
-    world = World.empty()
+    world = World.empty(readings)
     world.put(*(an_operation(number, first_at + number * step_seconds) for number in range(count)))
     return world

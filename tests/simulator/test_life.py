@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -21,9 +22,11 @@ from exporter.simulator.life import (
     Life,
     operation_at,
 )
+from exporter.simulator.readings import Readings, States, UpdatedAt
 from exporter.simulator.scenarios import QUIET, Mix
 from exporter.simulator.traffic import draw_life
 from tests.support.clock import SATURDAY
+from tests.support.lives import arrived, deliveries, sending_began_at, waiting
 
 unhurried = settings(deadline=None)  # the machine may be busy with other tests
 LONGEST_SECONDS = 300 * 3600.0
@@ -37,6 +40,8 @@ mixes = st.builds(
     bounce_within_seconds=st.floats(10, 50_000),
     scheduled_share=shares,
     canceled_share=shares,
+    late_share=shares,
+    late_within_seconds=st.floats(120, 50_000),
 )
 
 
@@ -47,14 +52,21 @@ def lives(draw: st.DrawFn) -> Life:
     return draw_life(random.Random(draw(st.integers())), created_at, scenario, draw(mixes))
 
 
+readings = st.builds(
+    Readings,
+    states=st.sampled_from(get_args(States)),
+    updated_at=st.sampled_from(get_args(UpdatedAt)),
+)
+
+
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[Life, list[Operation]]:
     """A life, and what is seen of it at rising instants, those of its events among them."""
     life = draw(lives())
     ages = draw(st.lists(st.floats(0, LONGEST_SECONDS), max_size=20))
     instants = sorted([event.at for event in life.events] + [life.created_at + age for age in ages])
-    moves = draw(st.booleans())
-    return life, [operation_at(life, now, updated_moves_after_final=moves) for now in instants]
+    shown = draw(readings)
+    return life, [operation_at(life, now, shown) for now in instants]
 
 
 def stat(operation: Operation, name: str) -> int:
@@ -64,21 +76,63 @@ def stat(operation: Operation, name: str) -> int:
 
 
 @unhurried
-@given(stories())
-def test_each_email_is_in_exactly_one_status(story: tuple[Life, list[Operation]]) -> None:
-    """The eight email statuses sum to the total at every instant, and none is negative."""
-    life, seen = story
-    for operation in seen:
-        assert all(isinstance(value, int) and value >= 0 for value in operation.stats)
-        assert (
-            sum(stat(operation, name) for name in EMAIL_STATUSES) == stat(operation, "total") == life.emails
-        )
+@given(lives(), st.floats(0, LONGEST_SECONDS))
+def test_each_email_is_in_exactly_one_status(life: Life, age: float) -> None:
+    """Exclusive states sum to the total at every instant, and none is negative."""
+    operation = operation_at(life, life.created_at + age)
+    assert all(isinstance(value, int) and value >= 0 for value in operation.stats)
+    assert sum(stat(operation, name) for name in EMAIL_STATUSES) == stat(operation, "total") == life.emails
+
+
+@unhurried
+@given(lives(), st.floats(0, LONGEST_SECONDS))
+def test_cumulative_states_contain_those_that_follow(life: Life, age: float) -> None:
+    """Opened ≤ delivered ≤ sent ≤ total; each state is at least the exclusive one, only these two differ."""
+    now = life.created_at + age
+    exclusive, cumulative = (operation_at(life, now, Readings(states=states)) for states in get_args(States))
+    was_sent = stat(cumulative, "sent")
+    delivered, undelivered = stat(cumulative, "delivered"), stat(cumulative, "undelivered")
+    assert stat(cumulative, "opened") <= delivered <= delivered + undelivered <= was_sent <= life.emails
+    assert delivered == stat(exclusive, "delivered") + stat(exclusive, "opened") == arrived(life, now)
+    assert was_sent == delivered + undelivered + stat(exclusive, "sent")
+    assert cumulative.stats._replace(sent=0, delivered=0) == exclusive.stats._replace(sent=0, delivered=0)
+    assert cumulative._replace(stats=exclusive.stats) == exclusive
+
+
+@unhurried
+@given(lives(), st.floats(0, LONGEST_SECONDS))
+def test_the_truth_about_a_life(life: Life, age: float) -> None:
+    """Waiting, arrived and settled emails add up; nothing is delivered before sending began."""
+    now = life.created_at + age
+    operation = operation_at(life, now)
+    settled = sum(stat(operation, name) for name in ("scheduled", "failed", "undelivered", "canceled"))
+    assert waiting(life, now) + arrived(life, now) + settled == life.emails
+    began = sending_began_at(life)
+    assert began is None or began >= life.created_at
+    assert (began is None or began > now) == (operation.status in {"scheduled", "canceled"})
+    assert all(began is not None and delivery.at >= began for delivery in deliveries(life))
+
+
+@unhurried
+@given(lives(), st.floats(0, LONGEST_SECONDS))
+def test_updated_at_in_each_reading(life: Life, age: float) -> None:
+    """It moves with every change, not after the final status, or with the status only."""
+    now = life.created_at + age
+    always, until_final, with_status = (
+        operation_at(life, now, Readings(updated_at=reading)) for reading in get_args(UpdatedAt)
+    )
+    past = [event for event in life.events if event.at <= now]
+    assert always.updated_at == max([life.created_at, *(event.at for event in past)])
+    assert with_status.updated_at == max([life.created_at, *(event.at for event in past if event.status)])
+    assert with_status.updated_at <= until_final.updated_at <= always.updated_at
+    assert until_final.updated_at == (with_status if always.is_final else always).updated_at
+    assert always.stats == until_final.stats == with_status.stats
 
 
 @unhurried
 @given(stories())
 def test_what_never_falls(story: tuple[Life, list[Operation]]) -> None:
-    """Attempts, updatedAt and the terminal email statuses never fall; only what is under way does."""
+    """Attempts, updatedAt and the terminal email statuses never fall in any reading."""
     _, seen = story
     for before, after in pairwise(seen):
         assert before.updated_at <= after.updated_at
@@ -157,8 +211,8 @@ def test_one_life(
 
 
 def test_updated_may_stand_still_after_final() -> None:
-    """With the switch off, updatedAt stays at the completion while stats go on."""
-    operation = operation_at(LIFE, 1e9, updated_moves_after_final=False)
+    """In that reading updatedAt stays at the completion while stats continue to change."""
+    operation = operation_at(LIFE, 1e9, Readings(updated_at="until_final"))
     assert operation.updated_at == 120.0
     assert stat(operation, "opened") == 1
 

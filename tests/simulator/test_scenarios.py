@@ -2,7 +2,9 @@
 
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.simulator import faults
 from exporter.simulator.plan import trouble
+from exporter.simulator.readings import Readings
 from exporter.simulator.reply import Reply
 from exporter.simulator.scenarios import SCENARIOS, Episode
 
@@ -17,9 +20,23 @@ unhurried = settings(deadline=None)  # the machine may be busy with other tests
 DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"
 
 
+def section(title: str) -> str:
+    return DOCUMENT.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_documentation_lists_every_reading() -> None:
+    """The table in docs/simulator.md has each field of Readings and each of its words, in order."""
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.+?) \|$", section("Readings"), re.MULTILINE)
+    assert [name for name, _ in rows] == [field.name for field in fields(Readings)]
+    hints = get_type_hints(Readings)
+    for name, text in rows:
+        words = [word for word in get_args(hints[name]) if isinstance(word, str)]
+        assert [word for word in re.findall(r"`(\w+)`", text) if word in words] == words
+
+
 def test_the_documentation_lists_every_scenario() -> None:
     """The table in docs/simulator.md is the registry, line by line."""
-    rows = re.findall(r"^\| `([a-z-]+)` \| (.+?) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+?) \|$", section("Scenarios"), re.MULTILINE)
     assert rows == [(name, scenario.summary) for name, scenario in SCENARIOS.items()]
 
 

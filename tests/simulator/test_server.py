@@ -5,6 +5,7 @@ import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import get_args
 
 import aiohttp
 import pytest
@@ -13,7 +14,8 @@ from exporter.operation import Operation, Stats
 from exporter.simulator import faults
 from exporter.simulator.ids import new_id
 from exporter.simulator.journal import Journal, RequestRecord
-from exporter.simulator.listing import Cursor, Filters, Order, Rules, Tokens
+from exporter.simulator.listing import Cursor, Filters, Tokens
+from exporter.simulator.readings import Order, PageFilters, Readings
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import ACCOUNT_SID, CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -22,8 +24,8 @@ from tests.simulator.schema import validate_error, validate_flat_error, validate
 from tests.support.clock import SATURDAY, ManualClock
 
 
-def simulated(world: World | None = None, *, rules: Rules | None = None) -> Simulator:
-    return Simulator(a_world() if world is None else world, ManualClock(), rules=rules)
+def simulated(world: World | None = None) -> Simulator:
+    return Simulator(a_world() if world is None else world, ManualClock())
 
 
 # What a reply says
@@ -179,12 +181,12 @@ async def test_date_times_of_every_form(instant: str) -> None:
 
 @pytest.mark.parametrize(("inclusive", "expected"), [(True, [2, 1, 0]), (False, [1])])
 async def test_bounds(inclusive: bool, expected: list[int]) -> None:
-    """Both bounds are inside or outside, as the rules say."""
-    world = World.empty()
+    """Both bounds are inside or outside, as the readings say."""
+    world = World.empty(Readings(inclusive=inclusive))
     for number in range(3):
         world.put(an_operation(number, SATURDAY - 120 + 60 * number))
     query = {"startDate": "2026-03-06T23:58:00Z", "endDate": "2026-03-07T00:00:00Z"}
-    async with asking(simulated(world, rules=Rules(inclusive=inclusive))) as ask:
+    async with asking(simulated(world)) as ask:
         assert await ask.ids(**query) == [new_id(n, SATURDAY - 120 + 60 * n) for n in expected]
 
 
@@ -218,8 +220,8 @@ async def test_a_full_last_page_is_the_last() -> None:
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 async def test_orders(order: Order) -> None:
     """Each order gives every operation once, over hours and pages, and the same way each time."""
-    world = a_world(100, first_at=SATURDAY - 5 * 3600, step_seconds=180)
-    async with asking(simulated(world, rules=Rules(order=order))) as ask:
+    world = a_world(100, first_at=SATURDAY - 5 * 3600, step_seconds=180, readings=Readings(order=order))
+    async with asking(simulated(world)) as ask:
         ids = await ask.ids(pageSize="7")
         newest_first = seeds(world)
         assert sorted(ids) == sorted(newest_first)
@@ -227,10 +229,53 @@ async def test_orders(order: Order) -> None:
         assert await ask.ids(pageSize="7") == ids
 
 
+@pytest.mark.parametrize("reading", get_args(PageFilters))
+async def test_a_token_without_the_filters_of_its_listing(reading: PageFilters) -> None:
+    """It is refused, brings the filters, or leads to a page without them."""
+    world = a_world(6, readings=Readings(page_filters=reading))
+    newest_first = seeds(world)
+    window = {"startDate": "2026-03-06T22:01:00Z", "endDate": "2026-03-06T22:04:00Z"}
+    async with asking(simulated(world)) as ask:
+        page = await ask.page(**window, pageSize="1")
+        assert [row["id"] for row in page["operations"]] == newest_first[1:2]
+        token = page["pagination"]["next"]
+        repeated = [row["id"] for row in (await ask.page(**window, pageToken=token))["operations"]]
+        assert repeated == newest_first[2:5]
+        if reading == "required":
+            assert await ask.refusal(pageToken=token) == (400, "pageToken")
+            return
+        following = [row["id"] for row in (await ask.page(pageToken=token))["operations"]]
+        assert following == newest_first[2 : 5 if reading == "carried" else 6]
+
+
+@pytest.mark.parametrize("order", get_args(Order))
+async def test_a_token_with_other_filters(order: Order) -> None:
+    """Where pages are filtered by the request, filters may exclude the hour that the token refers to."""
+    readings = Readings(page_filters="forgotten", order=order)
+    world = a_world(20, first_at=SATURDAY - 20 * 3600, step_seconds=3600, readings=readings)
+    async with asking(simulated(world)) as ask:
+        token = (await ask.page(pageSize="9"))["pagination"]["next"]
+        ids = await ask.ids(pageToken=token, startDate="2026-03-06T20:00:00Z")
+        assert set(ids) <= set(seeds(world)[:5])
+
+
+async def test_new_operations_are_listed_late() -> None:
+    """In that reading a new operation can be fetched at once, and is listed after a delay."""
+    clock = ManualClock()
+    world = a_world(1, first_at=SATURDAY, readings=Readings(listed_after_seconds=40))
+    (operation_id,) = seeds(world)
+    async with asking(Simulator(world, clock)) as ask:
+        await ask.operation(operation_id)
+        clock.advance(39)
+        assert await ask.ids() == []
+        clock.advance(1)
+        assert await ask.ids() == [operation_id]
+
+
 async def test_empty_pages_with_next() -> None:
     """Each n-th page may be empty while more follow."""
-    world = a_world(5)
-    async with asking(simulated(world, rules=Rules(empty_page_every=2))) as ask:
+    world = a_world(5, readings=Readings(empty_page_every=2))
+    async with asking(simulated(world)) as ask:
         assert [len(rows) async for rows in ask.pages(pageSize="2")] == [2, 0, 2, 0, 1]
         assert await ask.ids(pageSize="2") == seeds(world)
 
@@ -298,10 +343,11 @@ def test_old_tokens_are_forgotten() -> None:
 async def test_a_long_listing_stays_whole_while_time_passes(order: Order) -> None:
     """Operations that come and age out between pages neither repeat nor displace the others."""
     clock = ManualClock()
-    world = a_world(20, first_at=SATURDAY - 7 * 86_400, step_seconds=30_000)
+    readings = Readings(order=order)
+    world = a_world(20, first_at=SATURDAY - 7 * 86_400, step_seconds=30_000, readings=readings)
     before = sorted(seeds(world))
     ids: list[str] = []
-    async with asking(Simulator(world, clock, rules=Rules(order=order))) as ask:
+    async with asking(Simulator(world, clock)) as ask:
         async for rows in ask.pages(pageSize="3"):
             ids += [row["id"] for row in rows]
             clock.advance(900)

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from exporter.operation import Operation
 from exporter.simulator.ids import new_id
+from exporter.simulator.readings import Readings
 from exporter.simulator.scenarios import QUIET, SCENARIOS, Episode
 from exporter.simulator.world import RETENTION_SECONDS, World
 from tests.simulator.ask import an_operation
@@ -15,7 +17,7 @@ from tests.support.clock import SATURDAY
 DAY_SECONDS = 86_400.0
 
 
-def a_week(name: str = "steady", **world: int) -> World:
+def a_week(name: str = "steady", **world: Any) -> World:
     return World(SCENARIOS[name], started=SATURDAY, **world)
 
 
@@ -161,9 +163,9 @@ def test_a_spike_reaches_over_the_hour() -> None:
     assert 120 < len(seen) < 280
 
 
-def test_updated_at_follows_the_scenarios_switch() -> None:
-    """The scenario decides whether updatedAt moves with opens and bounces after COMPLETED."""
-    still = World(replace(SCENARIOS["steady"], updated_moves_after_final=False), started=SATURDAY)
+def test_updated_at_follows_the_readings() -> None:
+    """The readings decide whether updatedAt moves with opens and bounces after COMPLETED."""
+    still = World(SCENARIOS["steady"], started=SATURDAY, readings=Readings(updated_at="until_final"))
     pairs = list(zip(a_week().visible(SATURDAY), still.visible(SATURDAY), strict=True))
     assert all(moving.updated_at >= standing.updated_at for moving, standing in pairs)
     assert any(moving.updated_at > standing.updated_at for moving, standing in pairs)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from exporter.clock import Clock
+from exporter.config.alerts import Alerts
 from exporter.config.settings import Api as ApiSettings
 from exporter.config.settings import Poll
 from exporter.errors import TwilioError
@@ -16,7 +17,6 @@ from exporter.events import Event, Observer, PollFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.polling.poller import Api, Poller, Publish, Store
 from exporter.polling.scheduler import Scheduler
-from exporter.simulator.listing import Rules
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
 from exporter.twilio.client import Client
@@ -54,7 +54,7 @@ def poller_of(
         emit,
         publish,
         store,
-        **{"concurrency": CONCURRENCY, "top_failing": TOP_FAILING, **changes},
+        **{"concurrency": CONCURRENCY, "top_failing": TOP_FAILING, "alerts": Alerts(), **changes},
     )
 
 
@@ -121,7 +121,6 @@ async def rigged(
     world: World,
     clock: ManualClock,
     *,
-    rules: Rules | None = None,
     timeout: float = 10.0,
     requests_per_second: float = 50.0,
     secret: str | None = None,
@@ -132,7 +131,7 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     concurrency = changes.get("concurrency", CONCURRENCY)
     own_clock = SkewedClock(clock, seconds_ahead)
-    async with Simulator(world, clock, rules=rules) as simulator:
+    async with Simulator(world, clock) as simulator:
         wanted = ApiSettings(
             base_url=base_url or simulator.base_url,
             timeout=timeout,

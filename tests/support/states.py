@@ -1,8 +1,10 @@
 """States of the exporter as filled metrics: for golden pages, the status page and benchmarks."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from exporter.config.alerts import Alerts
 from exporter.errors import Unauthorized, Unreachable
 from exporter.events import (
     Event,
@@ -21,6 +23,7 @@ from exporter.operation import Operation
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
 
+ALERTS: Final = defaultdict(Alerts, newsletter=Alerts(undelivered_ratio=0.2, stuck_after=21600))
 WEEK: Final = 7 * 86400.0
 SHOP: Final = (
     operation(0, total=1000, recipients=1010, delivered=940, opened=300, failed=20, undelivered=40),
@@ -35,14 +38,14 @@ def snapshot_of(operations: Iterable[Operation], *, top_failing: int = 20) -> Sn
     ledger = Ledger(SATURDAY, WEEK, RECENT_AGES, coverage=SATURDAY - WEEK)
     for each in operations:
         ledger.absorb(each, SATURDAY)
-    return summarise(ledger, SATURDAY, top_failing=top_failing, counts=ledger.counts())
+    return summarise(ledger, SATURDAY, top_failing=top_failing, waiting_after=3600.0, counts=ledger.counts())
 
 
 class State:
     """Metrics and statuses of some accounts, which observe the same events."""
 
     def __init__(self, *accounts: str) -> None:
-        self.metrics = Metrics(accounts, version="1.2.3", interval=60.0)
+        self.metrics = Metrics(accounts, version="1.2.3", interval=60.0, alerts_of=ALERTS.__getitem__)
         self.statuses = AccountStatuses(accounts)
         self.rate_limiters = {account: RateLimitStatus(5.0, 0.0) for account in accounts}
 

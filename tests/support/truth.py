@@ -1,11 +1,13 @@
 """Computes what the gauges must show from the simulator's operations, without the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from exporter.ledger.counters import ZERO, Counts
-from exporter.ledger.snapshot import RECENT_AGES, Snapshot
+from exporter.ledger.reading import Evidence
+from exporter.ledger.snapshot import RECENT_AGES, WAITING_AGES, Snapshot
 from exporter.ledger.totals import Totals
-from exporter.operation import STATS, STATUSES, Operation
+from exporter.operation import EMAIL_STATUSES, STATS, STATUSES, Operation
 
 
 def total(operations: Iterable[Operation]) -> Totals:
@@ -38,20 +40,72 @@ def oldest(operations: Iterable[Operation]) -> dict[str, float]:
     return found
 
 
+SETTLED = ("delivered", "opened", "undelivered", "failed", "canceled")
+
+
+def waiting(operation: Operation) -> int:
+    """Emails without an outcome, where states exclude each other or accumulate."""
+    stats = {stat: value or 0 for stat, value in operation.stats._asdict().items()}
+    if operation.status == "scheduled" or operation.stats.total is None:
+        return 0
+    rest = stats["total"] - stats["scheduled"] - sum(stats[status] for status in SETTLED)
+    return max(0, min(stats["queued"] + stats["sent"], rest))
+
+
+def waiting_since(operations: Iterable[Operation], instant: float, began: Mapping[str, float]) -> int:
+    return sum(waiting(each) for each in operations if began.get(each.id, each.created_at) <= instant)
+
+
+def evidence(operations: Iterable[Operation]) -> Evidence:
+    against_cumulative = against_exclusive = 0
+    for each in operations:
+        stats = each.stats._asdict()
+        delivered, opened, sent = stats["delivered"], stats["opened"], stats["sent"]
+        if delivered is not None and ((opened or 0) > delivered or (sent is not None and delivered > sent)):
+            against_cumulative += 1
+        states = sum(stats[status] or 0 for status in EMAIL_STATUSES)
+        against_exclusive += stats["total"] is not None and states > stats["total"]
+    return Evidence(against_cumulative, against_exclusive)
+
+
+def arrived(operations: Iterable[Operation], reading: str) -> int:
+    """Emails that reached their recipient under a reading that is known."""
+    totals = total(operations)
+    return totals.stat("delivered") + (totals.stat("opened") if reading == "exclusive" else 0)
+
+
 def snapshot_of(
-    operations: list[Operation], now: float, *, lookback: float, count: int, counts: Counts = ZERO
+    operations: list[Operation],
+    now: float,
+    *,
+    lookback: float,
+    count: int,
+    counts: Counts = ZERO,
+    began: Mapping[str, float] = MappingProxyType({}),
 ) -> Snapshot:
-    """The snapshot of a poll that saw exactly these."""
+    """The snapshot of a poll that saw exactly these.
+
+    `began`: when the sending of an operation began, where that was not when it was created.
+    """
     inside = [each for each in operations if each.created_at >= now - lookback]
+    reading = evidence(inside).reading
+    is_known = reading in {"exclusive", "cumulative"} or not any(each.stats.opened for each in inside)
+    processing = [began.get(each.id, each.created_at) for each in inside if each.status == "processing"]
+    recent = {
+        name: [each for each in inside if each.created_at >= now - age] for name, age in RECENT_AGES.items()
+    }
     return Snapshot(
         as_of=now,
         window=by_status(inside),
-        recent={
-            name: total(each for each in inside if each.created_at >= now - age)
-            for name, age in RECENT_AGES.items()
-        },
+        recent={name: total(some) for name, some in recent.items()},
         oldest_created_at=oldest(inside),
         top_failing=top_failing(inside, count),
+        waiting={name: waiting_since(inside, now - age, began) for name, age in WAITING_AGES.items()},
+        overdue=waiting_since(inside, now - 3600.0, began),
+        oldest_processing_at=min(processing, default=None),
+        evidence=evidence(inside),
+        arrived=arrived(inside, reading) if is_known else None,
+        recent_arrived={name: arrived(some, reading) for name, some in recent.items() if is_known},
         tracked_operations=len(inside),
         counts=counts,
     )

@@ -13,7 +13,7 @@ from exporter.ledger.snapshot import Snapshot
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.ids import new_id
-from exporter.simulator.listing import Rules
+from exporter.simulator.readings import Readings
 from exporter.simulator.server import Simulator
 from exporter.twilio.protocol import MAX_REPLY_BYTES
 from exporter.web.auth import Authenticator
@@ -143,8 +143,8 @@ async def test_dead_man_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_long_first_listing_is_no_hang() -> None:
     """It takes many intervals, and every page is a sign of life."""
     api = {"requests_per_second": 0.02}
-    rules = Rules(empty_page_every=2)
-    async with whole([a_world(10_000)], api=api, poll={"interval": 1.0}, rules=rules) as exporter:
+    world = a_world(10_000, readings=Readings(empty_page_every=2))
+    async with whole([world], api=api, poll={"interval": 1.0}) as exporter:
         watching = asyncio.create_task(exporter.run_for(1000))
         while not watching.done():
             assert exporter.hub.watchdog.reason() is None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.operation import Operation
-from exporter.simulator.listing import Rules
+from exporter.simulator.readings import Readings
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.world import World
 from tests.support.clock import SATURDAY, ManualClock
@@ -23,7 +23,14 @@ async def follow(rig: Rig, days: float, step: float) -> int:
         snapshot = await rig.poll()
         now = rig.clock.now()
         truth: list[Operation] = rig.simulator.world.visible(now)
-        expected = snapshot_of(truth, now, lookback=POLL.lookback, count=TOP_FAILING, counts=snapshot.counts)
+        expected = snapshot_of(
+            truth,
+            now,
+            lookback=POLL.lookback,
+            count=TOP_FAILING,
+            counts=snapshot.counts,
+            began=rig.poller._ledger._store.began,
+        )
         assert snapshot == expected
         assert rig.last_poll.skipped_fetches == 0
         seen |= {each.id for each in truth}
@@ -39,19 +46,16 @@ async def test_gauges_equal_the_truth_after_every_poll_of_a_week() -> None:
     every poll" has one truth to be held against.
     """
     scenario = replace(SCENARIOS["steady"], operations_per_hour=12.0, most_emails=20)
-    world = World(scenario, started=SATURDAY)
-    rules = Rules(order="shuffled", empty_page_every=3)
+    world = World(scenario, started=SATURDAY, readings=Readings(order="shuffled", empty_page_every=3))
     clock = ManualClock()
-    async with rigged(world, clock, rules=rules, interval=3600.0, requests_per_second=1e9) as rig:
+    async with rigged(world, clock, interval=3600.0, requests_per_second=1e9) as rig:
         assert await follow(rig, days=8, step=3600.0) > 3000
 
 
 async def test_gauges_equal_the_truth_when_nothing_tells_of_late_changes() -> None:
     """The same with an `updatedAt` that stands still once an operation is completed."""
-    scenario = replace(
-        SCENARIOS["steady"], operations_per_hour=12.0, most_emails=20, updated_moves_after_final=False
-    )
-    world = World(scenario, started=SATURDAY)
+    scenario = replace(SCENARIOS["steady"], operations_per_hour=12.0, most_emails=20)
+    world = World(scenario, started=SATURDAY, readings=Readings(updated_at="until_final"))
     async with rigged(world, ManualClock(), interval=3600.0, requests_per_second=1e9) as rig:
         await follow(rig, days=2, step=3600.0)
 

@@ -112,6 +112,20 @@ def shop() -> Ledger:
     return ledger
 
 
+def news() -> Ledger:
+    """An operation that was scheduled for an hour, and one with a stat that is not known."""
+    ledger = Ledger(COVERAGE, WEEK, RECENT_AGES, coverage=COVERAGE, late_after=900.0)
+    sent_at = COVERAGE + 3600
+    ledger.absorb(operation(1, "scheduled", COVERAGE, COVERAGE, total=9, scheduled=9), sent_at - 60)
+    begun = operation(1, "processing", COVERAGE, sent_at, total=9, queued=9)
+    ledger.absorb(begun, sent_at + 30)
+    partly = begun._replace(updated_at=sent_at + 1000, stats=stats(total=9, queued=0, sent=4, delivered=5))
+    ledger.absorb(partly, SAVED_AT)
+    unknown = operation(2, "completed", COVERAGE + 5, COVERAGE + 15, total=3, delivered=3)
+    ledger.absorb(unknown._replace(unknown_stats=("complained",)), SAVED_AT)
+    return ledger
+
+
 def office() -> Ledger:
     ledger = Ledger(COVERAGE, WEEK, RECENT_AGES, coverage=COVERAGE)
     for number in range(20):
@@ -132,7 +146,7 @@ def office() -> Ledger:
     return ledger
 
 
-ACCOUNTS: Final = {"office": office, "shop": shop}
+ACCOUNTS: Final = {"office": office, "shop": shop, "news": news}
 
 
 def contents(ledger: Ledger, coverage: float, progress: Progress) -> dict[str, Any]:
@@ -148,6 +162,7 @@ def contents(ledger: Ledger, coverage: float, progress: Progress) -> dict[str, A
                 "created_at": each.created_at,
                 "updated_at": each.updated_at,
                 "stats": dict(zip(STATS, each.stats, strict=True)),
+                "began": ledger._store.began.get(each.id),
             }
             for each in sorted(ledger)
         },

@@ -1,0 +1,16 @@
+"""The table of commands, in the order of `--help`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from exporter.cli import check, demo, healthcheck, once, run, simulator
+from exporter.cli.command import Command
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "run": run.COMMAND,
+    "once": once.COMMAND,
+    "check": check.COMMAND,
+    "demo": demo.COMMAND,
+    "simulator": simulator.COMMAND,
+    "healthcheck": healthcheck.COMMAND,
+}

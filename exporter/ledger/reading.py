@@ -1,0 +1,79 @@
+"""Whether the states of an email exclude each other or accumulate, judged by an account's operations. Pure.
+
+Twilio's reference and samples contradict each other: after an open, `delivered` may fall (each email is in
+one state) or stay (each email is counted in every state that it reached). Must not know where operations come
+from or how the verdict is shown.
+
+Rule: an operation is evidence against a reading if it is impossible under that reading.
+"""
+
+from typing import Final, NamedTuple
+
+from exporter.operation import Stats
+
+READINGS: Final = ("exclusive", "cumulative", "contradictory", "undetermined")
+"""What the operations of an account can support."""
+
+DECISIVE_OPERATIONS: Final = 10
+"""Pieces of evidence, on both sides together, from which on they decide."""
+
+TOLERATED_SHARE: Final = 0.01
+"""Share of the evidence that may be on the other side: a reply may be read while the operation changes."""
+
+
+class Evidence(NamedTuple):
+    """Numbers of operations; one that contradicts both readings is counted in both."""
+
+    against_cumulative: int = 0
+    against_exclusive: int = 0
+
+    @property
+    def reading(self) -> str:
+        """One of `READINGS`."""
+        total = sum(self)
+        if total < DECISIVE_OPERATIONS:
+            return "undetermined"
+        if min(self) > TOLERATED_SHARE * total:
+            return "contradictory"
+        return "exclusive" if self.against_cumulative > self.against_exclusive else "cumulative"
+
+
+class EvidenceTally:
+    """The evidence of a changing set of operations."""
+
+    def __init__(self) -> None:
+        self._against_cumulative = 0
+        self._against_exclusive = 0
+
+    def add(self, stats: Stats, times: int) -> None:
+        """`times` is the number of operations with these stats that enter; negative: that leave."""
+        against_cumulative, against_exclusive = speaks_against(stats)
+        self._against_cumulative += times * against_cumulative
+        self._against_exclusive += times * against_exclusive
+
+    def total(self) -> Evidence:
+        return Evidence(self._against_cumulative, self._against_exclusive)
+
+
+def speaks_against(stats: Stats) -> tuple[bool, bool]:
+    """Whether one operation contradicts cumulative states, and whether it contradicts exclusive ones.
+
+    A stat that is absent proves nothing.
+    """
+    total, _, _, *states = stats
+    _, _, sent, delivered, opened, _, _, _ = states
+    against_cumulative = delivered is not None and (
+        (opened or 0) > delivered or (sent is not None and delivered > sent)
+    )
+    against_exclusive = total is not None and sum(filter(None, states)) > total
+    return against_cumulative, against_exclusive
+
+
+def arrived_emails(reading: str, *, delivered: int, opened: int, any_opened: bool) -> int | None:
+    """Emails that reached their recipient; `None`: the reading that this depends on is not known.
+
+    `any_opened`: whether an email of the window was opened. If none was, both readings agree.
+    """
+    if reading == "exclusive":
+        return delivered + opened
+    return delivered if reading == "cumulative" or not any_opened else None
