@@ -26,8 +26,9 @@ from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.service import Polling
+from exporter.simulator.journal import Endpoint
 from exporter.simulator.listener import Listener
-from exporter.simulator.server import OPERATIONS_PATH, Simulator
+from exporter.simulator.server import PATHS, Simulator
 from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
 from exporter.supervisor import Supervisor
@@ -198,14 +199,11 @@ async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]
     def whose(request: web.Request) -> Simulator:
         return simulators[BasicAuth.decode(request.headers["Authorization"]).login]
 
-    async def list_(request: web.Request) -> web.StreamResponse:
-        return await whose(request)._list(request)
-
-    async def fetch(request: web.Request) -> web.StreamResponse:
-        return await whose(request)._fetch(request)
+    async def serve(request: web.Request, call: Endpoint) -> web.StreamResponse:
+        return await whose(request).serve(request, call)
 
     listener = Listener("127.0.0.1", 0)
-    await listener.open((web.get(OPERATIONS_PATH, list_), web.get(f"{OPERATIONS_PATH}/{{id}}", fetch)))
+    await listener.open([web.get(path, partial(serve, call=call)) for call, path in PATHS.items()])
     try:
         yield listener.origin
     finally:
