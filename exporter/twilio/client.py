@@ -197,6 +197,9 @@ class Client:
             except Unreachable as error:
                 self._note_request(request, error.reason, left_at, None)
                 return RetryAfter(error)
+            except asyncio.CancelledError:  # it has been sent, and counts
+                self._note_request(request, "timeout", left_at, None)
+                raise
             self._note_request(request, str(reply.status), left_at, reply)
         decision = decide(request, reply, self._clock.now(), give_up_at - self._clock.monotonic())
         self._adjust(decision, reply, left_at)

@@ -17,7 +17,9 @@ from aiohttp import BasicAuth, web
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
+from exporter.breakdown import Breakdown
 from exporter.config.accounts import Account
+from exporter.config.breakdown import Breakdown as BreakdownSettings
 from exporter.config.settings import Api, Poll, Settings, State
 from exporter.events import Event
 from exporter.ledger.snapshot import Snapshot
@@ -64,9 +66,12 @@ class Whole:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        """Run the schedulers of all accounts; none may end by itself."""
+        """Run the schedulers and refreshers of all accounts; none may end by itself."""
         async with self.supervisor.running(
-            {each.account: each.run() for each in self.schedulers.values()}
+            {
+                **{each.account: each.run() for each in self.schedulers.values()},
+                **{f"breakdown of {each.account}": each.run() for each in self.polling.refreshers},
+            }
         ) as tasks:
             yield tasks
         assert all(task.cancelled() for task in tasks), tasks
@@ -74,6 +79,12 @@ class Whole:
     async def run_for(self, seconds: float) -> None:
         async with self.running():
             await self.clock.sleep(seconds)
+
+    async def refresh(self) -> Breakdown | None:
+        """Refresh the breakdown of the only account; returns the last one that was published."""
+        (refresher,) = self.polling.refreshers
+        await refresher.refresh()
+        return self.hub.statuses.accounts[refresher.account].breakdown
 
     async def scrape(self) -> "Scrape":
         text = (await self.web_service.exposition.page(TEXT)).decode()
@@ -126,6 +137,7 @@ async def whole(
     clock: ManualClock | None = None,
     api: Mapping[str, Any] | None = None,
     poll: Mapping[str, Any] | None = None,
+    breakdown: Mapping[str, Any] | None = None,
     state: Path | None = None,
     account: Callable[[int], Mapping[str, Any]] = lambda number: {"auth_token": f"secret-{number}"},
     log_format: str = "logfmt",
@@ -143,6 +155,7 @@ async def whole(
         settings = Settings(
             api=Api(**{"base_url": f"{origin}/v1", **(api or {})}),
             poll=Poll(**(poll or {})),
+            breakdown=BreakdownSettings(**(breakdown or {})),
             state=State(path=state),
             accounts=tuple(
                 Account.model_validate({"name": f"a{n}", "account_sid": sid(n), **account(n)})
