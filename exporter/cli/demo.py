@@ -22,6 +22,7 @@ DEFAULTS: Final = {
     "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
     "breakdown.interval": "60s",
     "breakdown.errors": "true",
+    "breakdown.max_requests": "60",
 }
 """Fast enough to show changes at once. The simulated Twilio has no rate limit of its own."""
 
