@@ -50,9 +50,9 @@ The defaults of the command `demo` differ: {demo}.
 |---|---|---|---|---|---|
 {settings}
 
-In the file, `web.listen_address` and `breakdown.by` can also be lists, and relative paths (`api.ca_file`, `state.path`,
-`web.config_file`) are relative to the directory of the file. Proxies are set with the usual variables
-(`HTTPS_PROXY`, `NO_PROXY`).
+In the file, `web.listen_address` and `breakdown.by` can also be lists, and relative paths (`api.ca_file`,
+`state.path`, `web.config_file`) are relative to the directory of the file. Proxies are set with the usual
+variables (`HTTPS_PROXY`, `NO_PROXY`).
 
 ## Credentials
 
@@ -148,8 +148,9 @@ These fall when operations leave the window. Use the counters for rates and aler
 
 These exist only with the setting `breakdown.by`, and show the emails created within `breakdown.lookback`. All
 but the timestamp appear with the first refresh, which follows the first successful poll. They are not saved.
-For each dimension and account the `breakdown.top` values with the most emails have series of their own, and
-`other` is always there. A domain or tag that is called `other`, `none` or `unknown` adds to the value of that name.
+For each dimension and account the `breakdown.top` values with the most emails have separate series, and
+`other`, the sum of the rest, is always there. A real domain or tag with the name `other`, `none` or `unknown`
+adds to the series of that name.
 
 {breakdown}
 

@@ -88,8 +88,8 @@ def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | Non
     if not found:
         return None
     written = quoted(value).strip('"') if isinstance(value, str) else "…"
-    nested = [f"{section}: {{{key}: {written}}}" for section, key in found]
-    return f"is not a top-level key; write {' or '.join(nested)}"
+    right = [f"{section}: {{{key}: {written}}}" for section, key in found]
+    return f"is not a top-level key; write {' or '.join(right)}"
 
 
 def given_by_file(
