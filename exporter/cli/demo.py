@@ -21,6 +21,7 @@ DEFAULTS: Final = {
     "api.requests_per_second": "50",
     "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
     "breakdown.interval": "60s",
+    "breakdown.lookback": "1h",
     "breakdown.errors": "true",
     "breakdown.max_requests": "60",
 }

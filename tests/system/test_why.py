@@ -36,9 +36,11 @@ each_culprit = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def refreshing(world: World, *, poll: Mapping[str, Any] | None = None) -> AsyncIterator[Whole]:
+async def refreshing(
+    world: World, *, poll: Mapping[str, Any] | None = None, **breakdown: Any
+) -> AsyncIterator[Whole]:
     """An exporter without a rate limit, so that the world stands still during a refresh."""
-    async with whole([world], breakdown={"by": BY}, poll=poll) as exporter:
+    async with whole([world], breakdown={"by": BY, **breakdown}, poll=poll) as exporter:
         (rate_limiter,) = exporter.polling._rate_limiters.values()
         rate_limiter._rate = rate_limiter._ceiling = 1e9
         yield exporter
@@ -98,7 +100,7 @@ async def test_counts_are_true_after_every_refresh_of_a_day(
 ) -> None:
     """In each scenario, by every dimension; and from the first spike on the culprit leads."""
     world = world_of(name)
-    async with refreshing(world) as exporter:
+    async with refreshing(world, max_requests=100) as exporter:
         while exporter.clock.monotonic() < DAY:
             exporter.clock.advance(1800 - exporter.clock.monotonic() % 1800)
             await exporter.poll()
