@@ -63,7 +63,7 @@ COMMAND: Final = Command(
     "run against a simulated Twilio; needs no account",
     "Prints the URLs to open.",
     flags=(SCENARIO,),
-    settings=r"(poll|state|breakdown|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
+    settings=r"(poll|state|breakdown|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
     defaults=DEFAULTS,
     needs_account=False,
 )
