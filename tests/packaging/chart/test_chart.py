@@ -144,6 +144,8 @@ def test_values_become_settings(tmp_path: Path) -> None:
         "sweep_interval": 1800,
     }
     assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
+    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
+    assert settings.breakdown.errors is True
     assert settings.metrics.top_operations == 0
     assert settings.log.format == "json"
 
