@@ -42,7 +42,7 @@ with code 2 and prints one line for each problem, with the place of the value an
 Placeholders such as `${{TOKEN}}`, `$(TOKEN)` or `{{{{ token }}}}` are not expanded, neither in the file nor
 in a variable; a value with one is an error.
 
-The defaults of the command `demo` differ: `poll.interval` is 5s and `api.requests_per_second` is 50.
+The defaults of the command `demo` differ: {demo}.
 
 ## All settings
 

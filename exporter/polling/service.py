@@ -17,6 +17,7 @@ from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.check import Access, Verdict, check_account
 from exporter.polling.estimate import Limits
+from exporter.polling.explain import Explanation, Question, explain_account
 from exporter.polling.poller import Poller
 from exporter.polling.precedence import PollPrecedence
 from exporter.polling.reader import listing_of
@@ -83,6 +84,18 @@ class Polling:
                         limits,
                         api.timeout,
                     )
+                    for client in clients
+                )
+            )
+
+    async def explain(
+        self, question: Question, on_progress: Callable[[str, int, int], None]
+    ) -> list[Explanation]:
+        """Count the bad mail of each account."""
+        async with self._clients() as clients:
+            return await asyncio.gather(
+                *(
+                    explain_account(client.account, client, self._clock, question, on_progress)
                     for client in clients
                 )
             )

@@ -113,9 +113,11 @@ class Client:
         self._report_unknown_stats(page.operations)
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
-    async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
+    async def fetch_operation(
+        self, operation_id: str, *, give_up_at: float, budget: RequestBudget | None = None
+    ) -> Operation | None:
         """One operation; `None` when Twilio answers 404."""
-        decision = await self._send(fetch_request(operation_id), give_up_at)
+        decision = await self._send(fetch_request(operation_id), give_up_at, budget)
         if isinstance(decision, NotFound):
             return None
         operation = read_operation(_accepted(decision), operation_id)
