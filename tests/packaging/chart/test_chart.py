@@ -155,6 +155,8 @@ def test_values_become_settings(tmp_path: Path) -> None:
         waiting_ratio=0.3,
         stuck_after=21600,
     )
+    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
+    assert settings.breakdown.errors is True
     assert settings.metrics.top_operations == 0
     assert settings.log.format == "json"
 
