@@ -46,9 +46,11 @@ class RequestRetried:
 
 @dataclass(frozen=True, slots=True)
 class RequestsPaused:
-    """Twilio throttles the account; not emitted again before `RequestsResumed`. Unix times."""
+    """Twilio asked for fewer requests or a pause; not emitted again before `RequestsResumed`. Unix times."""
 
     account: str
+    reason: str
+    """`throttled`, or `unavailable` for a 5xx with `Retry-After`."""
     since: float
     until: float | None
     """End of the pause by `Retry-After`; `None` without that header."""

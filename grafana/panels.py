@@ -274,7 +274,7 @@ def density(title: str, description: str, query: Query, *, unit: str, empty: str
 
 
 def bars(
-    title: str, description: str, query: Query, *, colour: str, empty: str, width: int
+    title: str, description: str, query: Query, *, colour: str, empty: str, height: int = 8
 ) -> bargauge.Panel:
     """A bar for each series of the query, in the query's order."""
     panel = (
@@ -285,10 +285,11 @@ def bars(
         .value_mode(common_models.BarGaugeValueMode.TEXT)
         .name_placement(common_models.BarGaugeNamePlacement.LEFT)
         .show_unfilled(False)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(14))
         .min(0)
         .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color(colour))
     )
-    return _described(panel, title, description, "locale", empty, (8, width)).with_target(
+    return _described(panel, title, description, "locale", empty, (height, 8)).with_target(
         _target(query, instant=True)
     )
 

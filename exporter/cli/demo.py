@@ -21,6 +21,7 @@ DEFAULTS: Final = {
     "api.requests_per_second": "50",
     "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
     "breakdown.interval": "60s",
+    "breakdown.lookback": "1h",
     "breakdown.errors": "true",
     "breakdown.max_requests": "60",
 }
@@ -62,7 +63,7 @@ COMMAND: Final = Command(
     "run against a simulated Twilio; needs no account",
     "Prints the URLs to open.",
     flags=(SCENARIO,),
-    settings=r"(poll|state|breakdown|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
+    settings=r"(poll|state|breakdown|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
     defaults=DEFAULTS,
     needs_account=False,
 )

@@ -22,5 +22,5 @@ COMMAND: Final = Command(
     "poll once and print the metrics; starts no server",
     "The state file is neither read nor written. Exit code 1: the poll failed.",
     flags=(Flag("format", "Prometheus text, or a table to read (default: text)", ("text", "table")),),
-    settings=r"(api|poll|log)\..*|metrics\.top_operations|shard",
+    settings=r"(api|poll|alerts|log)\..*|metrics\.top_operations|shard",
 )

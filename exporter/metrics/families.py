@@ -15,7 +15,7 @@ from exporter.breakdown import TAG_PREFIX, Breakdown
 from exporter.email import BAD_STATUSES
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
-from exporter.ledger.counters import DELAY_BUCKETS, DURATION_BUCKETS, OUTCOME_STATUSES, Counts
+from exporter.ledger.counters import DELAY_LABELS, DURATION_LABELS, OUTCOME_STATUSES, Counts
 from exporter.ledger.reading import READINGS
 from exporter.ledger.snapshot import Snapshot
 from exporter.operation import EMAIL_STATUSES
@@ -242,12 +242,12 @@ def _stat(stat: str) -> Count:
     return count
 
 
-def _histogram(name: str, bounds: Sequence[float]) -> Count:
+def _histogram(name: str, edges: Sequence[str]) -> Count:
     """Reads the cumulative buckets by upper edge, then the sum of all values."""
 
     def count(counts: Counts) -> Samples:
         reached = 0.0
-        for edge in (*map(str, bounds), "+Inf"):
+        for edge in edges:
             reached += counts[name, edge]
             yield (edge,), reached
         yield ("sum",), counts[f"{name}_sum", ""]
@@ -470,7 +470,7 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
         "twilio_email_operation_duration_seconds",
         f"Time from createdAt to updatedAt of operations completed since coverage began, {AS_OF}",
         _ACCOUNT,
-        _histogram("duration", DURATION_BUCKETS),
+        _histogram("duration", DURATION_LABELS),
     ),
     SurvivingHistogram(
         "twilio_email_delivery_delay_seconds",
@@ -479,7 +479,7 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
             f"email of twilio_email_outcomes_total with status delivered, {AS_OF}"
         ),
         _ACCOUNT,
-        _histogram("delay", DELAY_BUCKETS),
+        _histogram("delay", DELAY_LABELS),
     ),
     SurvivingCounter(
         "twilio_email_late_deliveries_total",

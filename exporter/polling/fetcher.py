@@ -16,7 +16,7 @@ from math import inf
 from typing import Final, Protocol
 
 from exporter.clock import Clock
-from exporter.errors import Refused, Throttled, TwilioError, Unauthorized
+from exporter.errors import Refused, TwilioError, Unauthorized
 from exporter.ledger.ledger import Ledger
 from exporter.operation import Operation
 from exporter.polling.current_poll import CurrentPoll
@@ -80,19 +80,19 @@ class Fetcher:
                 await self._fetch(queue.popleft(), stop_at, ledger, current)
             except Unauthorized as error:
                 refused.append(error)
-            except Throttled:  # the pause outlasts this poll: there is no time for any of them
+            except TwilioError:  # the pause outlasts this poll: there is no time for any of them
                 current.skipped += 1 + len(queue)
                 queue.clear()
 
     async def _fetch(self, operation_id: str, stop_at: float, ledger: Ledger, current: CurrentPoll) -> None:
-        """Raises `Unauthorized`, and `Throttled` where no further fetch can be sent in this poll."""
+        """Raises `Unauthorized`, and every error after which no fetch can be sent in this poll."""
         self._fetched_at[operation_id] = self._clock.monotonic()
         try:
             operation = await self._api.fetch_operation(operation_id, give_up_at=stop_at)
             if operation is None and operation_id in current.listed_unfinished:
                 raise Refused("Twilio answered 404 to the fetch of an operation that it had just listed")
         except TwilioError as error:
-            if isinstance(error, Unauthorized) or (isinstance(error, Throttled) and not error.retryable):
+            if isinstance(error, Unauthorized) or error.outlasts_poll:
                 raise
             current.note_failure(error)
             return

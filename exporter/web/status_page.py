@@ -61,6 +61,11 @@ class _View:
     bars: dict[str, list[_Bar]]
     """Failed and undelivered emails by dimension and value; empty without a breakdown."""
 
+    @property
+    def longest_bar(self) -> float:
+        """All bars have the same scale, so that what stands out does so across dimensions."""
+        return max(bar.share for bars in self.bars.values() for bar in bars)
+
 
 def status_page(
     accounts: Iterable[AccountStatus],

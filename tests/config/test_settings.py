@@ -917,4 +917,5 @@ def test_example_in_the_page_is_right() -> None:
         Path("secrets", name).write_text("s")
     settings = loaded(document=example_file, accounts_required=True)
     assert [account.name for account in settings.accounts] == ["shop", "newsletter"]
+    assert settings.alerts_of("newsletter").undelivered_ratio == 0.2
     assert len(settings.web.listen_address) == 2

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
+from exporter.errors import (
+    Malformed,
+    StateError,
+    Throttled,
+    Truncated,
+    TwilioError,
+    Unauthorized,
+    Unavailable,
+)
 from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, RowsUnreadable
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
@@ -100,15 +108,18 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
         assert snapshot.window["processing"].operations == 100
 
 
-async def test_pause_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
-    """They are counted; the next poll, during the pause, ends as throttled without a request."""
+@pytest.mark.parametrize(("code", "kind"), [(429, Throttled), (503, Unavailable)])
+async def test_pause_that_outlasts_the_poll_skips_the_rest_of_the_fetches(
+    rig: Rig, code: int, kind: type[TwilioError]
+) -> None:
+    """They are counted; the next poll, during the pause, ends for the same reason without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
-    rig.simulator.faults.add(faults.status(429, retry_after=600), call="fetch")
+    rig.simulator.faults.add(faults.status(code, retry_after=600), call="fetch")
     await rig.poll()
     assert rig.last_poll.skipped_fetches >= 4
     rig.requests()
     rig.clock.advance(60)
-    assert isinstance(await rig.fail(), Throttled)
+    assert type(await rig.fail()) is kind
     assert rig.requests() == {"list": 0, "fetch": 0}
 
 
