@@ -17,7 +17,10 @@ from exporter.supervisor import stop_on_signals
 DEFAULT_ADDRESS: Final = ListenAddress("127.0.0.1", 10588)
 
 SCENARIO: Final = Flag(
-    "scenario", "what happens to the simulated account (default: steady)", tuple(SCENARIOS)
+    "scenario",
+    f"what happens to the simulated account: {', '.join(SCENARIOS)} (default: steady)",
+    tuple(SCENARIOS),
+    "NAME",
 )
 
 

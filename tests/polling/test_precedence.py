@@ -162,6 +162,14 @@ async def test_cancellation_of_the_refresher_passes_through() -> None:
     assert await account.ask() == "reply"
 
 
+async def test_time_between_polls_is_waited_for() -> None:
+    """A refresh begins when its first request can be sent: its timestamp is not older than its numbers."""
+    account = Account(rate=0.5)
+    waiting = asyncio.ensure_future(account.precedence.time_between_polls())
+    await account.precedence.run_poll(account.poll)
+    assert await waiting == 60.0 - 5.0 - 2.0
+
+
 async def test_last_snapshot() -> None:
     """The result of the last successful poll; the first one is waited for."""
     account = Account()

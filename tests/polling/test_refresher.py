@@ -9,11 +9,9 @@ from exporter.breakdown import Breakdown
 from exporter.events import BreakdownFinished, OperationErrorsUnsupported, PollFinished
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
-from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.world import World
 from tests.simulator.ask import an_operation
-from tests.support.clock import SATURDAY, ManualClock
-from tests.support.truth import true_counts
+from tests.support.clock import SATURDAY
 from tests.support.whole import Scrape, Whole, whole
 from tests.twilio.test_client import NO_RETRY, RETRIED
 
@@ -52,33 +50,6 @@ def finished(exporter: Whole) -> list[BreakdownFinished]:
 
 
 TIMESTAMP = "twilio_email_exporter_breakdown_last_success_timestamp_seconds"
-
-
-@pytest.mark.parametrize("scenario", ["recipient-domain-bounces", "sender-refused", "campaign-bad-addresses"])
-async def test_counts_are_the_simulators(scenario: str) -> None:
-    """After each refresh every dimension has Twilio's emails, and in a spike the culprit leads."""
-    clock = ManualClock(settle_turns=40)
-    world = World(SCENARIOS[scenario], started=clock.now())
-    leaders = Counter[str]()
-    culprit = SCENARIOS[scenario].culprit
-    assert culprit is not None
-
-    async with whole([world], clock=clock, breakdown={"by": BY, "lookback": 3600, "top": 100}) as exporter:
-        for _ in range(4):
-            await exporter.poll()
-            breakdown = await exporter.refresh()
-            assert breakdown is not None
-            at = breakdown.as_of
-            for dimension in BY:
-                true = true_counts(world, dimension, at - 3600, at, at)
-                listed = shown(breakdown, dimension)
-                others = {key: listed.pop(key, 0) for key in (("other", "failed"), ("other", "undelivered"))}
-                assert listed.items() <= true.items()
-                assert listed.total() + sum(others.values()) == true.total()
-            assert breakdown.complete
-            leaders[breakdown.dimensions[culprit.dimension][0].value] += 1
-            clock.advance(300)
-    assert leaders[culprit.value] >= 2
 
 
 async def test_refreshes_follow_their_schedule() -> None:

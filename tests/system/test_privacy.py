@@ -18,6 +18,7 @@ from exporter.simulator.world import World
 from tests.simulator.ask import an_operation
 from tests.support.clock import SATURDAY
 from tests.support.whole import Whole, whole
+from tests.system.test_secrecy import EVERY, SECRET, TOKEN
 
 MARK = "Zq7jane"
 """A part of every local part; no domain, tag or word of ours has it."""
@@ -90,6 +91,35 @@ def test_no_local_part_is_shown_logged_or_saved(
 async def test_tags_of_wrong_types_are_not_shown(tags: object) -> None:
     """An error names the place of a wrong value, and never the value or a key."""
     assert MARK not in await shown_with(f"{MARK}@example.com", [f"{MARK}@example.com"], tags)
+
+
+async def test_no_page_token_or_secret_is_shown() -> None:
+    """Not through any failure of the two calls, with the log at debug."""
+    world = World.empty()
+    world.put(an_operation(0, SATURDAY - 60, failed=1, undelivered=1))
+    with TemporaryDirectory() as folder:
+        state = Path(folder) / "state.sqlite"
+        async with whole(
+            [world],
+            breakdown={"by": BY, "errors": True},
+            api={"timeout": 0.5},
+            state=state,
+            level="debug",
+        ) as exporter:
+            logging.getLogger().setLevel(logging.DEBUG)
+            for fault in EVERY:
+                exporter.simulator.faults.add(fault, call="emails", times=None)
+                exporter.simulator.faults.add(fault, call="errors", times=None)
+                exporter.clock.advance(4000)
+                assert await exporter.poll()
+                await exporter.refresh()
+                exporter.simulator.faults.clear()
+            assert (
+                len({each.error.outcome for each in exporter.emitted(BreakdownFinished) if each.error}) >= 5
+            )
+            shown = await everything_shown(exporter, state)
+    assert SECRET not in shown
+    assert TOKEN not in shown
 
 
 async def test_series_are_bounded() -> None:
