@@ -10,6 +10,7 @@ from exporter.ledger.counters import OUTCOME_STATUSES
 from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board
+from grafana.lateness import arrived, lateness
 from grafana.panels import (
     COLOURS,
     GOOD,
@@ -138,16 +139,7 @@ def _slow_harm() -> list[panels.Drawn]:
             f"{overdue} / ({created} > 0)",
             "waiting_ratio",
         ),
-        density(
-            "Delivery delay",
-            "Time from the start of an operation's sending until its emails were delivered.",
-            Query(
-                "sum by (le) (increase(twilio_email_delivery_delay_seconds_bucket[$__rate_interval]))",
-                "{{le}}",
-            ),
-            unit="s",
-            empty=NO_EXPORTER,
-        ),
+        *lateness(NO_EXPORTER),
     ]
 
 
@@ -316,15 +308,7 @@ def dashboard() -> models.Dashboard:
                 colour=PLAIN,
                 width=4,
             ).decimals(0),
-            panels.stat_panel(
-                "Delivered, last hour",
-                "Emails delivered in the last hour, whenever they were sent. An email that is delivered and "
-                "opened between two polls may be counted as opened only.",
-                Query(_in_last_hour('twilio_email_outcomes_total{status="delivered"}')),
-                unit="locale",
-                empty=NO_EXPORTER,
-                width=4,
-            ).decimals(0),
+            arrived(),
             _highest_share(FAILED),
             _highest_share(UNDELIVERED),
             _closest_to_alert(

@@ -20,7 +20,7 @@ SCENARIO: Final = Flag(
     "scenario",
     f"what happens to the simulated account: {', '.join(SCENARIOS)} (default: steady)",
     tuple(SCENARIOS),
-    metavar="NAME",
+    "NAME",
 )
 
 

@@ -58,6 +58,12 @@ class RequestBudget:
 
     left: int
 
+    def take(self) -> None:
+        """Raises `Unreachable` if none is left, as when a cancelled request is sent again."""
+        if self.left <= 0:
+            raise Unreachable("no complete reply within the number of requests allowed", reason="timeout")
+        self.left -= 1
+
 
 class Credential(Protocol):
     """User name and secret of an account."""
@@ -192,7 +198,7 @@ class Client:
             pair = self._credential.pair()
             left_at = self._clock.monotonic()
             if budget is not None:
-                budget.left -= 1
+                budget.take()
             try:
                 reply = await self._transport.exchange(request, *pair)
             except Unreachable as error:

@@ -121,7 +121,7 @@ async def test_rows_that_were_not_asked_for_are_dropped() -> None:
     def api() -> ScriptedMail:
         return ScriptedMail({"failed": [EmailPage(rows, None)], "undelivered": [EmailPage((), None)]})
 
-    assert [email for email in (await listed(api()))[0]] == [rows[1], rows[2], rows[4], rows[5]]
+    assert (await listed(api()))[0] == [rows[1], rows[2], rows[4], rows[5]]
     wanted = Wanted(start, SATURDAY, operation_id=IDS[0])
     assert (await listed(api(), wanted=wanted))[0] == [rows[1], rows[2], rows[5]]
 

@@ -117,8 +117,8 @@ async def test_poll_cancels_a_request_in_flight() -> None:
     await account.until(lambda: len(account.sent_at) == 2)
     assert account.sent_at == [5.0, 65.0]
     account.request_seconds = 0.0
+    asked.cancel()
     with pytest.raises(asyncio.CancelledError):
-        asked.cancel()
         await asked
     await polls
 
@@ -160,6 +160,14 @@ async def test_cancellation_of_the_refresher_passes_through() -> None:
     await account.precedence.run_poll(account.poll)
     account.request_seconds = 0.0
     assert await account.ask() == "reply"
+
+
+async def test_time_between_polls_is_waited_for() -> None:
+    """A refresh begins when its first request can be sent: its timestamp is not older than its numbers."""
+    account = Account(rate=0.5)
+    waiting = asyncio.ensure_future(account.precedence.time_between_polls())
+    await account.precedence.run_poll(account.poll)
+    assert await waiting == 60.0 - 5.0 - 2.0
 
 
 async def test_last_snapshot() -> None:

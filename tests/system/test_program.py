@@ -212,7 +212,11 @@ COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "healthcheck
         (("run", "--help"), {"--web.listen_address", "--state.path"}, {"--scenario", "--format"}),
         (("--help", "once"), {"--format", "--poll.lookback"}, {"--scenario", "--web.listen_address"}),
         (("check", "-h"), {"--api.base_url"}, {"--format", "--state.path", "--metrics.top_operations"}),
-        (("explain", "-h"), {"--last", "--max-requests", "--breakdown.by"}, {"--scenario", "--poll.interval"}),
+        (
+            ("explain", "-h"),
+            {"--last", "--max-requests", "--breakdown.by"},
+            {"--scenario", "--poll.interval"},
+        ),
         (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
         (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
         (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),

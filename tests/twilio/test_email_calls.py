@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from exporter.email import EmailPage, ErrorPage
-from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized
+from exporter.errors import Malformed, Throttled, TwilioError, Unauthorized, Unavailable, Unreachable
 from exporter.events import RequestFinished, RequestsPaused
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
@@ -108,6 +108,14 @@ async def test_what_may_pass_is_retried_within_the_budget(
 
 
 @each_call
+async def test_nothing_is_sent_without_a_budget(rig: Rig, call: Endpoint, ask: Ask) -> None:
+    """Not even where a request was cancelled and is sent again."""
+    with pytest.raises(Unreachable, match="number of requests allowed"):
+        await ask(rig, RequestBudget(0))
+    assert not rig.simulator.requests
+
+
+@each_call
 async def test_time_out(call: Endpoint, ask: Ask) -> None:
     """A reply that does not come takes `api.timeout`, and counts."""
     async with rigged(World.empty(), ManualClock(), timeout=0.05) as rig:
@@ -126,7 +134,7 @@ async def test_retry_after_pauses_the_polls_too(rig: Rig, call: Endpoint, ask: A
     await ask(rig, RequestBudget(5))
     assert 9 <= rig.clock.monotonic() < 10
     rig.simulator.faults.add(faults.status(503, retry_after=90), call=call)
-    with pytest.raises(Throttled):
+    with pytest.raises(Unavailable):
         await ask(rig, RequestBudget(5))
     with pytest.raises(Throttled):
         await rig.client.fetch_operation(OPERATION.id, give_up_at=rig.clock.monotonic() + 60)

@@ -23,7 +23,7 @@ DOMAINS = {
     "jane.doe@BÜCHER.example": "xn--bcher-kva.example",
     "jane.doe@xn--bcher-kva.example": "xn--bcher-kva.example",
     "jane.doe@例え。jp": "xn--r8jz45g.jp",
-    "jane.doe@ＥＸＡＭＰＬＥ.com": "example.com",
+    "jane.doe@\uff25xample.com": "example.com",
     "jane.doe@gm\u0430il.com": "xn--gmil-63d.com",  # a Cyrillic letter
     "jane.doe@ex\u00adample.com": "example.com",  # a soft hyphen
 }  # fmt: skip
@@ -40,7 +40,8 @@ NO_DOMAIN = (
     "jane.doe@.example.com", "jane.doe@-example.com", "jane.doe@exam_ple.com", "jane.doe@exam ple.com",
     "jane.doe@example.com>", "Jane <jane.doe@example.com>", "jane.doe@example.com (jane.doe)",
     "jane.doe@[192.0.2.1]", "jane.doe@[IPv6:2001:db8::1]", "jane.doe@192.0.2.1", "jane.doe@2001:db8::1",
-    "x@jane.doe＠example.com", "jane.doe＠example.com", "jane.doe﹫example.com", "x@jane.doe%40example.com",
+    "x@jane.doe\uff20example.com", "jane.doe\uff20example.com", "jane.doe\ufe6bexample.com",
+    "x@jane.doe%40example.com",
     "jane.doe@exam\nple.com", 'jane.doe@example.com"} 1', "jane.doe@\u202eexample.com", "jane.doe@\x00.com",
     "jane.doe@" + "a" * 64 + ".com", "jane.doe@" + "a." * 127 + "com", "jane.doe@" + "é" * 10_000,
     "jane.doe@" + "é" * 70 + ".com", "jane.doe@xn--\u00e9.com", "@" * 10_000, "jane.doe@\ud800.com",
@@ -71,8 +72,8 @@ VALUES = {
     "jane.doe@example.com": "…@example.com",
     "for jane.doe@example.com, c@d": "…@d",
     '"jane.doe @ home" <x@example.com>': "…@example.com>",
-    "jane.doe＠example.com": "…@example.com",
-    "jane.doe﹫example.com": "…@example.com",
+    "jane.doe\uff20example.com": "…@example.com",
+    "jane.doe\ufe6bexample.com": "…@example.com",
     "jane.doe%40example.com": "…@example.com",
     "jane.doe@": "…@",
     "a\nb": "a\\nb",
@@ -93,7 +94,7 @@ def test_value_of_a_tag(text: str, value: str) -> None:
 
 @given(st.text(max_size=300), st.sampled_from(["@", "\uff20", "\ufe6b", "%40"]), st.text(max_size=300))
 def test_any_value_is_safe(before: str, at: str, after: str) -> None:
-    """No value has a character that breaks a line or cannot be shown, nor anything that stood before an `@`."""
+    """No value has a character that breaks a line or cannot be shown, nor what stood before an `@`."""
     value = clean(f"{before}{at}{after}")
     assert value.isprintable()
     assert len(value) <= MAX_VALUE

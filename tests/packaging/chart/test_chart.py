@@ -145,6 +145,8 @@ def test_values_become_settings(tmp_path: Path) -> None:
         "sweep_interval": 1800,
     }
     assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
+    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
+    assert settings.breakdown.errors is True
     assert settings.alerts_of("default") == Alerts(
         failed_ratio=0.08,
         undelivered_ratio=0.2,
@@ -155,8 +157,6 @@ def test_values_become_settings(tmp_path: Path) -> None:
         waiting_ratio=0.3,
         stuck_after=21600,
     )
-    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
-    assert settings.breakdown.errors is True
     assert settings.metrics.top_operations == 0
     assert settings.log.format == "json"
 
