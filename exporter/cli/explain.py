@@ -108,7 +108,8 @@ def _requests(text: str) -> int:
 COMMAND: Final = Command(
     _explain,
     "count the emails that fail now, by domain and by tag",
-    "Explains one operation if its id is given, else the last hour. No address is printed.\n"
+    "Explains one operation if its id is given, otherwise the last hour.\n"
+    "No address is printed.\n"
     "Exit code 1: emails could not be listed, or no account has the operation.",
     operand="[OPERATION_ID]",
     flags=(
