@@ -76,6 +76,13 @@ class RowsUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusFilterIgnored:
+    """Listings filtered by status showed every status; emitted once, because none is made afterwards."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatsUnknown:
     """Stats that this version does not know; emitted for each reply with such stats."""
 
@@ -196,6 +203,7 @@ Event: TypeAlias = (
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatusFilterIgnored
     | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable

@@ -20,6 +20,7 @@ from exporter.events import (
     RowsUnreadable,
     StateSaved,
     StatsUnknown,
+    StatusFilterIgnored,
 )
 from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
@@ -66,10 +67,10 @@ class LogObserver:
                 self._pauses[event.account].observe(event)
             case RowsUnreadable() | StatsUnknown():
                 self._log_unknown(event)
-            case CredentialChanged(account=account):
-                line(INFO, "credential changed", account=account)
-            case CredentialUnreadable():
-                _log_unreadable(event)
+            case StatusFilterIgnored(account=account):
+                line(WARNING, "Twilio ignored the status filter; operations are fetched", account=account)
+            case CredentialChanged() | CredentialUnreadable():
+                _log_credential(event)
             case PollCrashed(account=account, error=error):
                 line(
                     ERROR,
@@ -202,7 +203,10 @@ def _log_retry(retry: RequestRetried) -> None:
     )
 
 
-def _log_unreadable(event: CredentialUnreadable) -> None:
+def _log_credential(event: CredentialChanged | CredentialUnreadable) -> None:
+    if isinstance(event, CredentialChanged):
+        line(INFO, "credential changed", account=event.account)
+        return
     line(
         WARNING,
         "credential cannot be read" + ("; the old one stays in use" if event.old_one_in_use else ""),

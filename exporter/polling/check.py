@@ -4,12 +4,12 @@ Requests one page of the whole window. If the window does not fit on it, shorter
 three more pages. Must not contain HTTP, settings or output.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
-from exporter.polling.estimate import Estimate, Limits, Sample, estimate
+from exporter.polling.estimate import WAYS, Estimate, Limits, Sample, Way, estimate, recommend
 from exporter.polling.reader import ListApi
 from exporter.polling.window import Listing
 
@@ -37,9 +37,10 @@ async def check_account(
     access: Access,
     listing: Listing,
     limits: Limits,
+    way: Way,
     patience: float,
 ) -> Verdict:
-    """`patience`: seconds for each request, with its retries."""
+    """`way`: the configured one. `patience`: seconds for each request, with its retries."""
     tried = f"  credential: {access.credential_id} at {access.base_url}"
     try:
         sample = await take_sample(api, clock, listing.lookback, patience)
@@ -49,9 +50,9 @@ async def check_account(
     except TwilioError as error:
         failed = f"account {account}: the credential could not be tested: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed, tried))
-    cost = estimate(sample, listing, limits)
-    lines = (f"account {account}: the credential works", tried, *_lines(sample, cost))
-    return Verdict(good=cost.fits, lines=lines)
+    costs = {each: estimate(sample, listing, limits, each) for each in WAYS}
+    lines = (tried, *_lines(sample, costs[way]), *_ways(costs, way))
+    return Verdict(good=costs[way].fits, lines=(f"account {account}: the credential works", *lines))
 
 
 async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: float) -> Sample:
@@ -80,9 +81,10 @@ def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
     basis = spans.get(sample.span_seconds, "")
     unfinished = f"at most {cost.unfinished} unfinished{basis}"
     yield f"  operations: {about} {cost.operations} in the window, {unfinished}"
+    lists = cost.list_requests + cost.filtered_requests
     yield (
-        f"  requests:   {cost.poll_requests} per poll ({cost.list_requests} to list, {cost.fetch_requests} to"
-        f" fetch), {round(cost.requests_per_minute, 1):,} per minute; first poll {cost.first_poll_requests}"
+        f"  requests:   {cost.poll_requests} per poll ({lists} to list, {cost.fetch_requests} to fetch),"
+        f" {round(cost.requests_per_minute, 1):,} per minute; first poll {cost.first_poll_requests}"
     )
     takes = f"a poll takes about {cost.poll_seconds:.1f} s of the {limits.interval:g} s interval"
     rate = f"at {limits.requests_per_second:g} requests per second"
@@ -95,3 +97,15 @@ def _lines(sample: Sample, cost: Estimate) -> Iterator[str]:
     if cost.sufficient_rate is not None:
         change += f", or api.requests_per_second to {cost.sufficient_rate} or more"
     yield f"  to change:  {change}"
+
+
+def _ways(costs: Mapping[Way, Estimate], way: Way) -> Iterator[str]:
+    """What each value of `poll.fetch` would cost, and which one is best."""
+    for each, cost in costs.items():
+        at_most = cost.poll_requests_at_most
+        bound = f" (at most {at_most})" if at_most > cost.poll_requests else ""
+        counts = f"{cost.poll_requests}{bound} per poll, {round(cost.requests_per_minute, 1):,} per minute"
+        fits = "fits" if cost.fits else "does not fit"
+        yield f"  poll.fetch: {each}: {counts}, {fits}{'; in use' if each == way else ''}"
+    best = recommend(costs)
+    yield f"  recommended: poll.fetch={best.way}: {best.reason}"

@@ -13,9 +13,10 @@ from exporter import app
 from exporter.clock import SystemClock
 from exporter.config.settings import Api, Settings
 from exporter.polling.check import take_sample
-from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, estimate
+from exporter.polling.estimate import HIGHEST_RATE, WAYS, Limits, Sample, Way, estimate, recommend
 from exporter.polling.window import Listing
 from exporter.simulator import faults
+from exporter.simulator.readings import Readings
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -70,6 +71,46 @@ def test_what_is_advised_would_do(
         assert estimate(sample, LISTING, enough).fits
 
 
+STEADY = Sample(86400.0, operations=714, scheduled=16, processing=1, request_seconds=0.2)
+
+
+def test_each_way_has_its_cost() -> None:
+    """A page of scheduled operations replaces 112 fetches, or five pages do if they are filtered last."""
+    costs = {way: estimate(STEADY, LISTING, LIMITS, way) for way in WAYS}
+    assert [cost.poll_requests for cost in costs.values()] == [115, 3, 2]
+    assert [cost.poll_requests_at_most for cost in costs.values()] == [115, 7, 2]
+    assert costs["fewest"].first_poll_requests == costs["none"].first_poll_requests == 5
+
+
+def recommended(sample: Sample, limits: Limits = LIMITS) -> tuple[Way, str]:
+    return recommend({way: estimate(sample, LISTING, limits, way) for way in WAYS})
+
+
+def test_recommendation_is_the_freshest_way_that_fits() -> None:
+    """`fewest` where it saves requests, `all` where it saves none, `none` where only the listing fits."""
+    assert recommended(STEADY) == ("fewest", "as fresh as all, with 112.0 fewer requests per minute")
+    assert recommended(replace(SMALL, scheduled=0, processing=0))[0] == "all"
+    assert recommended(STEADY, replace(LIMITS, requests_per_second=0.05))[0] == "none"
+    assert recommended(STEADY, replace(LIMITS, requests_per_second=0.01))[0] == "fewest", "none of them fits"
+
+
+@given(
+    operations=st.integers(0, 2_000_000),
+    scheduled=st.integers(0, 5000),
+    processing=st.integers(0, 5000),
+    rate=st.floats(0.1, 100),
+)
+def test_fewest_is_never_more(operations: int, scheduled: int, processing: int, rate: float) -> None:
+    """Than `all`, nor less than `none`; and what is recommended fits if any way does."""
+    sample = Sample(WEEK, operations, scheduled, processing, 0.1)
+    limits = replace(LIMITS, requests_per_second=rate)
+    costs = {way: estimate(sample, LISTING, limits, way) for way in WAYS}
+    every, fewest, none = (costs[way].poll_requests for way in WAYS)
+    assert none <= fewest <= every
+    best = costs[recommend(costs).way]
+    assert best.fits or not any(cost.fits for cost in costs.values())
+
+
 def fresh(count: int = 1, status: str = "completed") -> World:
     """Operations of the last minutes by the real clock, which a command has."""
     world = World.empty()
@@ -110,6 +151,8 @@ async def test_good_account() -> None:
     assert said.splitlines()[0] == "account shop: the credential works"
     assert "1 per poll (1 to list, 0 to fetch), 1.0 per minute" in said
     assert "it fits" in said
+    assert "poll.fetch: all: 1 per poll, 1.0 per minute, fits; in use" in said
+    assert "recommended: poll.fetch=all: " in said
     assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
 
 
@@ -185,17 +228,20 @@ async def test_sample_is_near_the_truth(name: str) -> None:
         assert estimate(sample, LISTING, LIMITS).operations == pytest.approx(truth, rel=0.2)
 
 
-async def test_forecast_is_what_a_poll_then_costs() -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_forecast_is_what_a_poll_then_costs(way: Way) -> None:
     """The second poll, when the first has told how much there is."""
     clock = ManualClock()
-    async with rigged(World(SCENARIOS["steady"], started=clock.now()), clock) as rig:
-        cost = estimate(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS)
+    readings = Readings(status_filter="before_cutting")
+    world = World(SCENARIOS["steady"], started=clock.now(), readings=readings)
+    async with rigged(world, clock, fetch=way) as rig:
+        cost = estimate(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS, way)
         await rig.poll()
         rig.requests()
         clock.advance(60)
         await rig.poll()
         made = rig.requests()
-    assert abs(made["list"] - cost.list_requests) <= 1
+    assert abs(made["list"] - cost.list_requests - cost.filtered_requests) <= 1
     assert cost.fetch_requests / 3 <= made["fetch"] <= cost.fetch_requests, "rather too many than too few"
 
 

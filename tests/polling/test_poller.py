@@ -373,7 +373,15 @@ class SlowTwilio(PlainTwilio):
         self.seconds_a_page = seconds_a_page
         self.pages = 0
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         await self.clock.sleep(self.seconds_a_page)
         self.pages += 1
         inside = [each for each in self.operations.values() if start <= each.created_at <= end]
@@ -452,7 +460,15 @@ class TruthfulTwilio(PlainTwilio):
         super().__init__()
         self.clock = clock
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         self.clock.ahead = 0.0
         date = formatdate(SATURDAY + self.clock.monotonic(), usegmt=True)
         assert check_clocks({"Date": date}, self.clock.now()) is None
