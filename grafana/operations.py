@@ -25,6 +25,7 @@ from grafana.panels import (
 )
 from grafana.thresholds import DAY, FAILED, OPERATIONS_DASHBOARD, UNDELIVERED, Spike, duration
 from grafana.tuned import threshold
+from grafana.why import why
 
 NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
@@ -361,6 +362,7 @@ def dashboard() -> models.Dashboard:
                     ("emails", "recipients", "attempts"),
                 ),
             ],
+            "Why": why(),
             "Bounces, lateness and backlog": _slow_harm(),
             "Failing operations and totals": [_top_failing_operations(), _recent(), _window()],
             "Operations": [

@@ -19,6 +19,11 @@ from exporter.simulator.world import World
 DEFAULTS: Final = {
     "poll.interval": "5s",
     "api.requests_per_second": "50",
+    "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
+    "breakdown.interval": "60s",
+    "breakdown.lookback": "1h",
+    "breakdown.errors": "true",
+    "breakdown.max_requests": "60",
     "web.listen_address": "127.0.0.1:10587",
 }
 """Fast enough to show changes at once: the simulated Twilio has no rate limit. For this machine only."""
@@ -59,7 +64,7 @@ COMMAND: Final = Command(
     "run against a simulated Twilio; needs no account",
     "Prints the URLs to open.",
     flags=(SCENARIO,),
-    settings=r"(poll|state|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
+    settings=r"(poll|state|breakdown|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
     defaults=DEFAULTS,
     needs_account=False,
 )

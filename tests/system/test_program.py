@@ -1,5 +1,6 @@
 """The program as a user starts it: commands, exit codes, signals, pages."""
 
+import json
 import re
 import shlex
 import signal
@@ -128,6 +129,51 @@ def test_once_prints_one_poll(simulator: str) -> None:
     assert re.search(r"^default +completed +\d{4}", table.stdout, re.MULTILINE)
 
 
+def test_explain_prints_a_table_or_json(simulator: str) -> None:
+    """Standard output has the counts only, and nothing shows progress where there is no terminal."""
+    variables = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
+    table = finish("explain", "--last=1d", **variables)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert re.search(r"^gmail\.com +\d+ +\d+ +\d+\.\d% +#+$", table.stdout, re.MULTILINE)
+    assert re.search(r"^tag category ", table.stdout, re.MULTILINE)
+    assert "@" not in table.stdout
+    done = finish("explain", "--last=1d", "--format=json", EXPORTER_BREAKDOWN__BY="tag:campaign", **variables)
+    (account,) = json.loads(done.stdout)["accounts"]
+    assert account["by"].keys() == {"tag:campaign"}
+    assert account["complete"] is True
+
+
+def test_explain_of_one_operation(simulator: str) -> None:
+    """A known id is explained; an unknown one ends with 1, and anything else, or too much, with 2."""
+    variables = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
+    page = finish("once", **variables).stdout
+    (found, *_) = re.findall(r'top_operation_emails\{.*operation_id="(\w+)"', page)
+    done = finish("explain", found, **variables)
+    assert done.returncode == 0
+    assert f"operation {found} (" in done.stdout
+    unknown = "comms_operation_" + "0" * 26
+    for arguments, code, said in (
+        ((unknown,), 1, "no account has this operation"),
+        (("nonsense",), 2, "not the id of an operation"),
+        ((found, "--last=1h"), 2, "not both"),
+        (("--last=8d",), 2, "between 1s and 7d"),
+        (("--max-requests=0",), 2, "from 1 to 500"),
+    ):
+        done = finish("explain", *arguments, **variables)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_explain_fails_when_emails_cannot_be_listed(simulator: str) -> None:
+    """Exit code 1, with one line that names the account and the reason."""
+    wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
+    done = finish("explain", **wrong)
+    assert done.returncode == 1
+    assert "account default: its emails cannot be listed: " in done.stderr
+    assert "not-the-right-one" not in done.stderr
+
+
 def test_once_fails_when_the_poll_fails(simulator: str) -> None:
     """Exit code 1, with the reason on standard error, without a secret and without a page of zeros."""
     wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
@@ -164,7 +210,7 @@ def test_help_shows_every_flag_with_its_default() -> None:
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
-COMMANDS = ("run", "once", "check", "demo", "simulator", "backup", "healthcheck")
+COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "backup", "healthcheck")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +219,11 @@ COMMANDS = ("run", "once", "check", "demo", "simulator", "backup", "healthcheck"
         (("run", "--help"), {"--web.listen_address", "--state.path"}, {"--scenario", "--format"}),
         (("--help", "once"), {"--format", "--poll.lookback"}, {"--scenario", "--web.listen_address"}),
         (("check", "-h"), {"--api.base_url"}, {"--format", "--state.path", "--metrics.top_operations"}),
+        (
+            ("explain", "-h"),
+            {"--last", "--max-requests", "--breakdown.by"},
+            {"--scenario", "--poll.interval"},
+        ),
         (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
         (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
         (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),

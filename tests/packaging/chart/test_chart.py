@@ -146,6 +146,8 @@ def test_values_become_settings(tmp_path: Path) -> None:
         "fetch": "fewest",
     }
     assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
+    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
+    assert settings.breakdown.errors is True
     assert settings.alerts_of("default") == Alerts(
         failed_ratio=0.08,
         undelivered_ratio=0.2,
