@@ -31,7 +31,7 @@ def test_a_spike_is_explained_first(alert: str) -> None:
     assert "Row *Why*" in first
     assert "[`explain`](#explain)" in first
     assert "[`explain OPERATION_ID`](#explain)" in section(alert)
-    assert '<a id="explain"></a>' in PAGE
+    assert "\n## explain\n" in PAGE
 
 
 def test_nothing_is_asked_of_twilio() -> None:

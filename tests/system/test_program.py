@@ -203,7 +203,7 @@ def test_help_shows_every_flag_with_its_default() -> None:
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
-COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "healthcheck")
+COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "healthcheck")
 
 
 @pytest.mark.parametrize(
