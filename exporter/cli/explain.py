@@ -9,13 +9,13 @@ from typing import Final, TextIO
 from exporter import app
 from exporter.cli.command import INVALID_CONFIGURATION, Command, Flag, load_settings
 from exporter.cli.explanation import as_json, as_table
-from exporter.cli.output import OUTPUT, complain
 from exporter.clock import SystemClock
 from exporter.config.parsers import parse_duration
 from exporter.config.settings import Settings
 from exporter.config.values import MAX_LOOKBACK
 from exporter.observers.hub import Hub
 from exporter.operation import ID_PATTERN
+from exporter.output import OUTPUT, complain
 from exporter.polling.explain import Explanation, Question
 from exporter.polling.service import Polling
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from exporter.cli.command import Command, Flag, load_settings, serve
-from exporter.cli.output import OUTPUT
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import duration_text, parse_duration
 from exporter.config.problems import Problem, SettingsError
 from exporter.config.settings import Settings
 from exporter.observation.service import observe
+from exporter.output import OUTPUT
 from exporter.supervisor import stop_on_signals
 
 DEFAULT_SECONDS: Final = 600.0

@@ -4,14 +4,16 @@ Requests one page of the whole window. If the window does not fit on it, shorter
 three more pages. Must not contain HTTP, settings or output.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exporter.clock import Clock
 from exporter.errors import TwilioError, Unauthorized
+from exporter.ledger.reading import Evidence, evidence_of
+from exporter.operation import Stats
 from exporter.polling.estimate import WAYS, Estimate, Limits, Sample, Way, estimate, recommend
-from exporter.polling.reader import ListApi
-from exporter.polling.window import Listing
+from exporter.polling.reader import LARGEST_ROUNDING_SECONDS, ListApi
+from exporter.polling.window import MARGIN_SECONDS, Listing
 
 SHORTER_SPANS: Final = {"day": 86400.0, "hour": 3600.0, "5 minutes": 300.0}
 """Requested one after the other, until one fits on a page."""
@@ -28,6 +30,21 @@ class Access(NamedTuple):
     credential_id: str
     """Account SID or API key SID."""
     base_url: str
+
+
+def clock_text(skews: Sequence[float]) -> str:
+    """The local clock, compared with the `Date` of every reply; skews are local time minus Twilio's.
+
+    A `Date` has whole seconds, and a reply is read some time after it was written: the smallest skew is the
+    most exact one.
+    """
+    if not skews:
+        return "local clock: not compared, because no reply has a date"
+    skew = min(skews, key=abs)
+    if abs(skew) <= LARGEST_ROUNDING_SECONDS:
+        return f"local clock: within {LARGEST_ROUNDING_SECONDS:g} s of Twilio's"
+    remedy = "; synchronise it" if abs(skew) > MARGIN_SECONDS else ""
+    return f"local clock: {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} Twilio's{remedy}"
 
 
 async def check_account(
@@ -51,15 +68,17 @@ async def check_account(
         failed = f"account {account}: the credential could not be tested: {error} ({error.outcome})"
         return Verdict(good=False, lines=(failed, tried))
     costs = {each: estimate(sample, listing, limits, each) for each in WAYS}
-    lines = (tried, *_lines(sample, costs[way]), *_ways(costs, way))
+    lines = (tried, *_lines(sample, costs[way]), *_ways(costs, way), _reading(sample.evidence))
     return Verdict(good=costs[way].fits, lines=(f"account {account}: the credential works", *lines))
 
 
 async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: float) -> Sample:
     """A sample of the longest span that fits on a page; of the shortest span, if none does."""
+    seen: dict[str, Stats] = {}
     for span in (lookback, *(shorter for shorter in SHORTER_SPANS.values() if shorter < lookback)):
         now, began = clock.now(), clock.monotonic()
         page = await api.list_page(now - span, now, None, give_up_at=began + patience)
+        seen |= {operation.id: operation.stats for operation in page.operations}
         statuses = [operation.status for operation in page.operations]
         sample = Sample(
             span_seconds=span,
@@ -68,6 +87,7 @@ async def take_sample(api: ListApi, clock: Clock, lookback: float, patience: flo
             processing=statuses.count("processing"),
             request_seconds=clock.monotonic() - began,
             complete=page.next_token is None,
+            evidence=evidence_of(seen.values()),
         )
         if sample.complete:
             break
@@ -109,3 +129,12 @@ def _ways(costs: Mapping[Way, Estimate], way: Way) -> Iterator[str]:
         yield f"  poll.fetch: {each}: {counts}, {fits}{'; in use' if each == way else ''}"
     best = recommend(costs)
     yield f"  recommended: poll.fetch={best.way}: {best.reason}"
+
+
+def _reading(evidence: Evidence) -> str:
+    """What the operations of the sample say about Twilio's stats."""
+    against = (
+        f"{evidence.against_cumulative} operations against cumulative states,"
+        f" {evidence.against_exclusive} against exclusive ones"
+    )
+    return f"  stats:      the reading is {evidence.reading}: {against}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
+from exporter.ledger.reading import NO_EVIDENCE, Evidence
 from exporter.polling.fewest import FilteredListing
 from exporter.polling.window import Listing
 
@@ -35,6 +36,8 @@ class Sample:
     """Duration of one request."""
     complete: bool = True
     """Whether one page held all of them; if not, there are more."""
+    evidence: Evidence = NO_EVIDENCE
+    """Which reading of the stats all requested operations support."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,8 @@ class Reader:
             if not current.pages:
                 await self._advance(ledger, current, page.clock_skew_seconds)
             self._absorb(page, asked, ledger, current)
-            self._emit(ListingProgressed(self._account, current.pages, current.listed))
+            elapsed = self._clock.monotonic() - current.started
+            self._emit(ListingProgressed(self._account, current.pages, current.listed, elapsed))
             yield page
             guard.check(page)
             token = page.next_token

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from exporter.simulator.readings import Order, PageFilters, Readings, States, UpdatedAt
+from exporter.simulator.readings import Order, PageFilters, Readings, States, StatusFilter, UpdatedAt
 from tests.observation.watched import Watched, a_busy_world, watched
 
 ALL = [
@@ -20,6 +20,7 @@ ALL = [
         get_args(Order),
         (True, False),
         get_args(PageFilters),
+        get_args(StatusFilter)[:1],
         (0.0, 40.0),
         (None, 2),
     )

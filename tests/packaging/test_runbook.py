@@ -21,7 +21,7 @@ def section(alert: str) -> str:
 
 def test_there_is_one_for_each_way_of_installing() -> None:
     """Those of docs/installing.md that run in production."""
-    assert EXPLAIN.keys() == {"pip", "container", "systemd", "Kubernetes"}
+    assert EXPLAIN.keys() == {"pip", "container", "systemd", "Compose", "Kubernetes"}
 
 
 @pytest.mark.parametrize("alert", ["TwilioEmailFailedSpike", "TwilioEmailUndeliveredSpike"])

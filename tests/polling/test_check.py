@@ -1,6 +1,7 @@
 """`check`: whether the credential works, what polling will cost, and what to change."""
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from exporter import app
 from exporter.clock import SystemClock
 from exporter.config.settings import Api, Settings
-from exporter.polling.check import take_sample
+from exporter.polling.check import clock_text, take_sample
 from exporter.polling.estimate import HIGHEST_RATE, WAYS, Limits, Sample, Way, estimate, recommend
 from exporter.polling.window import Listing
 from exporter.simulator import faults
-from exporter.simulator.readings import Readings
+from exporter.simulator.readings import Readings, States
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -156,6 +157,22 @@ async def test_good_account() -> None:
     assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
 
 
+@pytest.mark.parametrize("states", ["exclusive", "cumulative"])
+async def test_reading_is_shown_with_its_evidence(states: States) -> None:
+    """As the operations of the sample support it."""
+    world = World(SCENARIOS["steady"], started=0.0, readings=Readings(states))
+    async with Simulator(world, SystemClock()) as simulator:
+        _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("shop")]})
+    shown = re.search(
+        r"the reading is (\w+): (\d+) operations against cumulative states, (\d+) against", said
+    )
+    assert shown is not None
+    against_cumulative, against_exclusive = int(shown[2]), int(shown[3])
+    assert shown[1] == states
+    assert (against_cumulative >= 10) == (states == "exclusive")
+    assert (against_exclusive >= 10) == (states == "cumulative")
+
+
 async def test_each_account_has_its_own_verdict() -> None:
     """One that is refused makes the exit code 1 and hides none of the others; no secret is printed."""
     async with Simulator(fresh(), SystemClock()) as simulator:
@@ -176,6 +193,32 @@ async def test_key_and_base_url_are_shown(secret: str) -> None:
         _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [by_key]})
         assert said.splitlines()[1] == f"  credential: {key} at {simulator.base_url}"
     assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("skews", "text"),
+    [
+        ([], "not compared, because no reply has a date"),
+        ([1.4, 0.6], "within 2 s of Twilio's"),
+        ([-1.2], "within 2 s of Twilio's"),
+        ([5.2, 4.1], "4 s ahead of Twilio's"),
+        ([-4000.0], "4,000 s behind Twilio's; synchronise it"),
+        ([86500.0, -0.0], "within 2 s of Twilio's"),
+    ],
+)
+def test_clock_skew_is_the_smallest_one_measured(skews: list[float], text: str) -> None:
+    """A slow reply makes it look larger."""
+    assert clock_text(skews) == f"local clock: {text}"
+
+
+async def test_error_code_and_clock_skew_are_shown() -> None:
+    """Also when Twilio refuses the credential: a wrong clock has other symptoms, which look like it."""
+    async with Simulator(fresh(), ManualClock(SystemClock().now() - 300.0)) as simulator:
+        settings = {"api": {"base_url": simulator.base_url}, "accounts": [account("bad", "wrong")]}
+        code, said = await check(settings)
+    assert code == 1
+    assert "does not work: Twilio answered 401 (error 20003): " in said
+    assert re.search(r"^local clock: 3\d\d s ahead of Twilio's; synchronise it$", said, re.MULTILINE)
 
 
 async def test_wrong_base_url_is_suspected() -> None:
