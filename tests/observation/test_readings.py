@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from exporter.simulator.journal import Endpoint
-from exporter.simulator.readings import Order, PageFilters, Readings, States, UpdatedAt
+from exporter.simulator.readings import Order, PageFilters, Readings, States, StatusFilter, UpdatedAt
 from tests.observation.watched import Watched, a_busy_world, watched
 
 ALL = [
