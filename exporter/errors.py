@@ -63,6 +63,10 @@ class Malformed(TwilioError):
 class Refused(Malformed):
     """A 4xx other than 401, 403 and 429: the request is wrong, or its target no longer exists."""
 
+    def __init__(self, message: str, *, status: int | None = None, request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.status = status
+
 
 class Unreadable(Malformed):
     """A 200 whose body is not the documented JSON, or is too long."""

@@ -76,6 +76,13 @@ class RowsUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusFilterIgnored:
+    """Listings filtered by status showed every status; emitted once, because none is made afterwards."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatsUnknown:
     """Stats that this version does not know; emitted for each reply with such stats."""
 
@@ -113,6 +120,12 @@ class ListingProgressed:
     pages: int
     operations: int
     """Rows that this poll has listed so far."""
+    elapsed_seconds: float
+    """Since the poll started."""
+
+    @property
+    def operations_per_second(self) -> float:
+        return self.operations / self.elapsed_seconds if self.elapsed_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +209,7 @@ Event: TypeAlias = (
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatusFilterIgnored
     | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable

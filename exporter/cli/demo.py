@@ -6,12 +6,12 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, load_settings, serve
-from exporter.cli.output import OUTPUT
 from exporter.cli.simulator import SCENARIO
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
+from exporter.output import OUTPUT
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -24,8 +24,9 @@ DEFAULTS: Final = {
     "breakdown.lookback": "1h",
     "breakdown.errors": "true",
     "breakdown.max_requests": "60",
+    "web.listen_address": "127.0.0.1:10587",
 }
-"""Fast enough to show changes at once. The simulated Twilio has no rate limit of its own."""
+"""Fast enough to show changes at once: the simulated Twilio has no rate limit. For this machine only."""
 
 
 def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Fetching the non-final operations of an account, as far as time allows, into the ledger.
+"""Fetching non-final operations of an account, as far as time allows, into the ledger.
 
 Uses a protocol; must not contain HTTP, listings or publishing.
 
@@ -43,9 +43,13 @@ class Fetcher:
         self._concurrency = concurrency
         self._fetched_at: dict[str, float] = {}  # monotonic, of non-final operations
 
-    async def fetch_unfinished(self, ledger: Ledger, current: CurrentPoll) -> None:
-        """Fetch non-final operations, first those that this poll did not list. Raises `Unauthorized`."""
-        queue = deque(await offload(ledger, partial(self._fetch_order, ledger, current)))
+    async def fetch_unfinished(self, ledger: Ledger, current: CurrentPoll, *, with_listed: bool) -> None:
+        """Fetch non-final operations, first those that this poll did not list. Raises `Unauthorized`.
+
+        `with_listed`: also those that it did list.
+        """
+        order = await offload(ledger, partial(self._fetch_order, ledger, current))
+        queue = deque(each for each in order if with_listed or each not in current.listed_unfinished)
         refused: list[Unauthorized] = []
         # An error raised through the group could swallow a cancellation that comes at the same moment.
         async with asyncio.TaskGroup() as workers:

@@ -112,9 +112,18 @@ class Client:
         self._pause_error: type[TwilioError] = Throttled  # of the pause that ends last
         self._clock_skew_seconds: float | None = None  # by the last reply
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         """One page of the operations created between two Unix times; rows left out are reported."""
-        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        request = list_request(start, end, page_token, status)
+        page = read_page(_accepted(await self._send(request, give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
         self._report_unknown_stats(page.operations)
@@ -130,6 +139,10 @@ class Client:
         operation = read_operation(_accepted(decision), operation_id)
         self._report_unknown_stats([operation])
         return operation
+
+    async def ask(self, request: Request, *, give_up_at: float) -> Accepted:
+        """The headers and the body of a 200. Raises `TwilioError`; `Refused` has the status of a 4xx."""
+        return _accept(await self._send(request, give_up_at))
 
     def _report_unknown_stats(self, operations: Iterable[Operation]) -> None:
         if names := {name for operation in operations for name in operation.unknown_stats}:
@@ -285,11 +298,16 @@ class Client:
                 self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
+def _accept(decision: Decision) -> Accepted:
+    """Raises the error of any other decision."""
+    if isinstance(decision, Accepted):
+        return decision
+    raise decision.error
+
+
 def _accepted(decision: Decision) -> bytes:
     """The body of an accepted reply. Raises the error of any other decision."""
-    if isinstance(decision, Accepted):
-        return decision.body
-    raise decision.error
+    return _accept(decision).body
 
 
 def _last_decision(state: RetryCallState) -> Decision | None:

@@ -26,6 +26,7 @@ class Accepted(NamedTuple):
     """Status 200; the body has not been parsed yet."""
 
     body: bytes
+    headers: Mapping[str, str]
 
 
 class NotFound(NamedTuple):
@@ -74,7 +75,7 @@ def _decide_success(reply: Reply, now: float) -> Decision:
         return GiveUp(problem)
     if reply.body is None:
         return GiveUp(Unreadable(f"the reply is longer than {MAX_REPLY_BYTES} bytes"))
-    return Accepted(reply.body)
+    return Accepted(reply.body, reply.headers)
 
 
 def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | GiveUp:
@@ -94,7 +95,8 @@ def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | 
             unavailable = Unavailable(message, request_id=request_id)
             return RetryAfter(unavailable, _pause_seconds(reply.headers, now))
         case status if status >= 400:
-            return GiveUp(Refused(message + _hint(request, status), request_id=request_id))
+            message += _hint(request, status)
+            return GiveUp(Refused(message, status=status, request_id=request_id))
         case status if status >= 300:
             message += ": redirects are not followed, because the credential would be sent along"
     return GiveUp(Malformed(message, request_id=request_id))

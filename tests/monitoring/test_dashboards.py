@@ -315,6 +315,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "EXPORTER_API__BASE_URL": stack.enter_context(twilio()),
             "EXPORTER_API__REQUESTS_PER_SECOND": "50",
             "EXPORTER_POLL__INTERVAL": "1s",
+            "EXPORTER_BREAKDOWN__BY": "recipient_domain,sender_domain,tag:campaign",
+            "EXPORTER_BREAKDOWN__ERRORS": "true",
+            "EXPORTER_BREAKDOWN__MAX_REQUESTS": "60",
             "EXPORTER_STATE__PATH": str(folder / "state.sqlite"),
             "EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0",
         }

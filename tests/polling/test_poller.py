@@ -317,6 +317,7 @@ async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
     progress = rig.emitted(ListingProgressed)
     assert [each.pages for each in progress] == [1, 2, 3]
     assert progress[-1].operations == 2500
+    assert progress[0].elapsed_seconds <= progress[-1].elapsed_seconds <= rig.last_poll.duration_seconds
     assert rig.emitted(PollStarted)[0].account == ACCOUNT
 
 
@@ -373,7 +374,15 @@ class SlowTwilio(PlainTwilio):
         self.seconds_a_page = seconds_a_page
         self.pages = 0
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         await self.clock.sleep(self.seconds_a_page)
         self.pages += 1
         inside = [each for each in self.operations.values() if start <= each.created_at <= end]
@@ -452,7 +461,15 @@ class TruthfulTwilio(PlainTwilio):
         super().__init__()
         self.clock = clock
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         self.clock.ahead = 0.0
         date = formatdate(SATURDAY + self.clock.monotonic(), usegmt=True)
         assert check_clocks({"Date": date}, self.clock.now()) is None

@@ -100,9 +100,9 @@ async def test_counts_are_true_after_every_refresh_of_a_day(
 ) -> None:
     """In each scenario, by every dimension; and from the first spike on the culprit leads."""
     world = world_of(name)
-    async with refreshing(world, max_requests=100) as exporter:
-        while exporter.clock.monotonic() < DAY:
-            exporter.clock.advance(1800 - exporter.clock.monotonic() % 1800)
+    async with refreshing(world, poll={"lookback": DAY}, max_requests=100) as exporter:
+        for _ in range(24):
+            exporter.clock.advance(3600 - exporter.clock.monotonic() % 3600)
             await exporter.poll()
             breakdown = await exporter.refresh()
             assert breakdown

@@ -74,6 +74,19 @@ async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) ->
     assert codes == [("list", "200"), ("fetch", "200")]
 
 
+async def test_listing_of_one_status(rig: Rig) -> None:
+    """Every page repeats the filter, and the call is still `list`."""
+    rig.simulator.world.put(*(an_operation(number)._replace(status="scheduled") for number in range(1, 1500)))
+    now = rig.clock.now()
+    first = await rig.client.list_page(now - 86400, now, None, give_up_at=60, status="scheduled")
+    second = await rig.client.list_page(now - 86400, now, first.next_token, give_up_at=60, status="scheduled")
+    shown = [*first.operations, *second.operations]
+    assert {each.status for each in shown} == {"scheduled"}
+    assert len(shown) == 1499
+    assert [each.query["status"] for each in rig.simulator.requests] == ["SCHEDULED"] * 2
+    assert {each.call for each in rig.emitted(RequestFinished)} == {"list"}
+
+
 async def test_page_token_survives_the_url(rig: Rig) -> None:
     """Tokens hold `+`, `/` and `=`; the simulator takes no other than its own."""
     rig.simulator.world.put(*(an_operation(number) for number in range(1500)))

@@ -68,7 +68,7 @@ def test_error_shows_the_number_of_a_4xx_and_a_hint(status: int, told: str) -> N
 
 def test_body_of_a_200_is_accepted_unread() -> None:
     """One that was too long to be read is not."""
-    assert decided(200, body=b"<html>") == Accepted(b"<html>")
+    assert decided(200, body=b"<html>") == Accepted(b"<html>", {})
     refused = decided(200, body=None)
     assert isinstance(refused, GiveUp)
     assert isinstance(refused.error, Malformed)

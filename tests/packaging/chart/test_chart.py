@@ -143,6 +143,7 @@ def test_values_become_settings(tmp_path: Path) -> None:
         "lookback": 6 * 86400,
         "recent": 5400,
         "sweep_interval": 1800,
+        "fetch": "fewest",
     }
     assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
     assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
