@@ -69,7 +69,7 @@ def expected(readings: Readings) -> dict[str, str]:
         "start_date": bounds,
         "end_date": bounds,
         "page_filters": PAGE_FILTERS[readings.page_filters],
-        "errors": "no",
+        "errors": "yes",  # the simulator has the call
         "headers": "content-length, content-type, date, server, twilio-request-id",
     }
 
