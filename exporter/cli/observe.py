@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from exporter.cli.command import Command, Flag, load_settings, serve
-from exporter.cli.output import OUTPUT
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import duration_text, parse_duration
 from exporter.config.problems import Problem, SettingsError
 from exporter.config.settings import Settings
 from exporter.observation.service import observe
+from exporter.output import OUTPUT
 from exporter.supervisor import stop_on_signals
 
 DEFAULT_SECONDS: Final = 600.0
@@ -57,12 +57,12 @@ def _duration(text: str) -> float:
 COMMAND: Final = Command(
     _observe,
     "watch an account, and answer open questions about the API",
-    "Prints first how many requests it will send. Ctrl-C ends it and prints what was seen so far.\n"
+    "Prints how many requests it will send. Ctrl-C ends it, with what was seen.\n"
     "Exit code 1: the account cannot be read, or the report cannot be written.",
     flags=(
         Flag("for", "how long to watch, 1m to 1d (default: 10m)", metavar="DURATION", read=_duration),
         Flag("output", "write a JSON report without identifying values", metavar="FILE", read=Path),
         Flag("account", "the account to watch, if several are configured", metavar="NAME"),
     ),
-    settings=r"(api|log)\..*",
+    settings=r"api\.(?!concurrency)\w+|log\..*",
 )
