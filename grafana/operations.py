@@ -32,8 +32,7 @@ from grafana.thresholds import (
 
 NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
-    "(time() - min by (account) "
-    '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})) '
+    "(time() - min by (account) (twilio_email_oldest_processing_timestamp_seconds)) "
     'or 0 * sum by (account) (twilio_email_window_operations{operation_status="processing"})'
 )
 """In seconds; 0 if no operation is in processing."""
@@ -56,11 +55,21 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
     )
 
 
+def _setting(name: str, of: str) -> str:
+    """A setting of `alerts` for each account that `of` has a value for; the default where it is not exposed."""
+    exposed = f'max by (account) (twilio_email_exporter_alert_threshold{{setting="{name}"}})'
+    return f"{exposed} and {of} or 0 * ({of}) + {getattr(SETTINGS, name):g}"
+
+
 def _threshold(spike: Spike) -> str:
     """The alert's threshold by account; its lower bound where the recording rules are not loaded."""
     recorded = f"min by (account) (account:twilio_email_{spike.name}_per_attempt:threshold)"
     attempts = _attempts(spike.long)
-    return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
+    return f"{recorded} and {attempts} or {_setting(spike.setting, attempts)}"
+
+
+STUCK_AFTER: Final = _setting("stuck_after", OLDEST)
+OLDEST_RELATIVE: Final = f"topk(1, ({OLDEST}) / ({STUCK_AFTER}))"
 
 
 def _highest_share(spike: Spike) -> panels.Drawn:
@@ -150,7 +159,7 @@ def _recent() -> panels.Drawn:
     return _matrix(
         numbers(
             "Emails by age of the operation",
-            "Emails of the operations created in the last 1, 6 and 24 hours. The rows overlap: do not add "
+            "Emails of the operations created in the last 15 minutes, 1, 6 and 24 hours. The rows overlap: do not add "
             "them up. Twilio does not document whether the statuses exclude each other: compare failed and "
             "undelivered with attempts or total.",
             Query(query),
@@ -264,13 +273,12 @@ def dashboard() -> models.Dashboard:
             _highest_share(UNDELIVERED),
             panels.stat_panel(
                 "Oldest in processing",
-                "Age of the oldest operation in processing, since its creation; the account with the oldest "
-                f"one is shown. Yellow from {duration(SETTINGS.stuck_after)}. A scheduled operation is already old "
-                "when its processing begins.",
-                Query(f"topk(1, {OLDEST})", "{{account}}"),
+                "How long the operation that has been in processing longest has been so; the account that is "
+                "nearest to its alerts.stuck_after is shown. Yellow above it.",
+                Query(f"({OLDEST}) and {OLDEST_RELATIVE} <= 1", "{{account}}"),
+                worse=(Query(f"({OLDEST}) and {OLDEST_RELATIVE} > 1", "{{account}}"), TROUBLE),
                 unit="s",
                 empty=NO_EXPORTER,
-                limit=(SETTINGS.stuck_after, TROUBLE),
                 width=4,
             ).mappings([panels.value_words({"0": ("none", GOOD)})]),
             panels.age_panel(
@@ -348,12 +356,13 @@ def dashboard() -> models.Dashboard:
                 ),
                 graph(
                     "Oldest in processing",
-                    "Age of the oldest operation in processing since its creation, by account; 0 if there is "
-                    f"none. The alert fires if it stays above the dashed line for {duration(SETTINGS.stuck_after)}.",
+                    "How long the operation that has been in processing longest has been so, by account; 0 if "
+                    "there is none. The alert fires above alerts.stuck_after (dashed, grey).",
                     Query(OLDEST, "{{account}}"),
+                    Query(STUCK_AFTER, "{{account}}, threshold"),
                     unit="s",
                     empty=NO_EXPORTER,
-                    limit=(SETTINGS.stuck_after, TROUBLE),
+                    bound=".*, threshold",
                 ),
                 density(
                     "Time to completion",
