@@ -14,6 +14,10 @@ help: ## list these commands
 demo: $(VENV)/runtime.stamp ## run the exporter against a simulated Twilio account
 	@exec $(BIN)/python -m exporter demo $(ARGS)
 
+.PHONY: simulator
+simulator: $(VENV)/runtime.stamp ## run the simulated Twilio alone; prints the variables that make other commands poll it
+	@exec $(BIN)/python -m exporter simulator $(ARGS)
+
 .PHONY: run
 run: $(VENV)/runtime.stamp ## run the exporter against Twilio; credentials from the environment
 	@exec $(BIN)/python -m exporter run $(ARGS)

@@ -13,11 +13,13 @@ from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
-from exporter.events import Event, ListingProgressed, RequestFinished
+from exporter.events import Event, RequestFinished
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Hub
+from exporter.observers.progress import ProgressLine
 from exporter.polling import resume
+from exporter.polling.check import clock_text
 from exporter.polling.service import Polling
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
 from exporter.web.service import WebService, exposition_of
@@ -28,15 +30,24 @@ FAILED: Final = 1
 
 
 async def run(
-    settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
+    settings: Settings,
+    *,
+    on_start: Callable[[], object] = lambda: None,
+    on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None,
+    changed_settings: Callable[[], Sequence[str]] = tuple,
 ) -> int:
-    """Poll and serve until SIGTERM or SIGINT; returns the exit code."""
+    """Poll and serve until SIGTERM or SIGINT; returns the exit code.
+
+    `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
+    reads the settings again and names those that differ.
+    """
     clock, supervisor = SystemClock(), Supervisor()
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
-    web_service = WebService(settings, clock, hub, supervisor, polling.reloads)
+    web_service = WebService(settings, clock, hub, supervisor, polling.reloads, changed_settings)
     stop = stop_on_signals()
     on_hangup(web_service.reload)
+    on_start()
     try:
         async with (
             web_service.opened() as bound,
@@ -46,6 +57,7 @@ async def run(
             supervisor.running(
                 {
                     **{f"polling of account {each.account}": each.run() for each in schedulers},
+                    **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
                     "maintenance of files and connections": web_service.maintain(),
                 }
             ),
@@ -72,18 +84,24 @@ class Output(Protocol):
 
 
 async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) -> int:
-    """Poll each account once and print the result; returns the exit code."""
+    """Poll each account once and print the result, unless all polls failed; returns the exit code.
+
+    The page is for a textfile collector of node_exporter, so it has no metrics of this short process.
+    """
     clock = SystemClock()
     hub = Hub(settings, clock)
     if err.isatty():
-        hub.observers.append(_progress_line(err))
+        hub.observers.insert(0, ProgressLine(err).observe)
     async with Polling(settings, clock, hub).schedulers() as schedulers:
         results = await asyncio.gather(*(each.attempt() for each in schedulers))
+    if not any(results):
+        return FAILED
     if as_table:
         statuses = hub.statuses.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
     else:
-        out.write((await exposition_of(hub.metrics, clock).page(TEXT)).decode())
+        page = exposition_of(hub.metrics, clock, with_process=False)
+        out.write((await page.page(TEXT)).decode())
     return SUCCESS if all(results) else FAILED
 
 
@@ -96,17 +114,8 @@ async def check(settings: Settings, *, out: Output) -> int:
     verdicts = await Polling(settings, clock, hub).check()
     for verdict in verdicts:
         out.write("".join(f"{text}\n" for text in verdict.lines))
-    requests = sum(isinstance(event, RequestFinished) for event in events)
-    out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
+    requests = [event for event in events if isinstance(event, RequestFinished)]
+    skews = [each.clock_skew_seconds for each in requests if each.clock_skew_seconds is not None]
+    out.write(f"{clock_text(skews)}\n")
+    out.write(f"accounts checked: {len(verdicts)}, requests made: {len(requests)}\n")
     return SUCCESS if all(verdict.good for verdict in verdicts) else FAILED
-
-
-def _progress_line(err: TextIO) -> Callable[[Event], None]:
-    """Shows the progress of a long listing on one line of a terminal."""
-
-    def show(event: Event) -> None:
-        if isinstance(event, ListingProgressed):
-            err.write(f"\r{event.account}: {event.operations} operations in {event.pages} pages … ")
-            err.flush()
-
-    return show

@@ -9,8 +9,14 @@ from typing import Final, TypeAlias
 
 from exporter.errors import StateError, TwilioError
 
-CALLS: Final = ("list", "fetch")
-"""Names of the two API calls."""
+POLL_CALLS: Final = ("list", "fetch")
+"""Names of the API calls of a poll."""
+
+BREAKDOWN_CALLS: Final = ("emails", "errors")
+"""Names of the API calls of a breakdown."""
+
+CALLS: Final = POLL_CALLS + BREAKDOWN_CALLS
+"""Names of all API calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,11 @@ class RequestRetried:
 
 @dataclass(frozen=True, slots=True)
 class RequestsPaused:
-    """Twilio throttles the account; not emitted again before `RequestsResumed`. Unix times."""
+    """Twilio asked for fewer requests or a pause; not emitted again before `RequestsResumed`. Unix times."""
 
     account: str
+    reason: str
+    """`throttled`, or `unavailable` for a 5xx with `Retry-After`."""
     since: float
     until: float | None
     """End of the pause by `Retry-After`; `None` without that header."""
@@ -65,6 +73,13 @@ class RowsUnreadable:
     account: str
     paths: tuple[str, ...]
     """JSON path of each row's first invalid value, such as `$.operations[3].stats.failed`; never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFilterIgnored:
+    """Listings filtered by status showed every status; emitted once, because none is made afterwards."""
+
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,12 @@ class ListingProgressed:
     pages: int
     operations: int
     """Rows that this poll has listed so far."""
+    elapsed_seconds: float
+    """Since the poll started."""
+
+    @property
+    def operations_per_second(self) -> float:
+        return self.operations / self.elapsed_seconds if self.elapsed_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +172,44 @@ class PollScheduled:
     next_poll_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class BreakdownFinished:
+    """One refresh of the breakdown of failed and undelivered emails."""
+
+    account: str
+    finished_at: float
+    duration_seconds: float
+    requests: int
+    error: TwilioError | None
+    """`None`: it succeeded and was published."""
+    errors_error: TwilioError | None = None
+    """Why the errors of operations are missing in it; `None`: they are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownCrashed:
+    """An internal error ended a refresh; the last good values are kept."""
+
+    account: str
+    finished_at: float
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class OperationErrorsUnsupported:
+    """Twilio does not give the errors of operations; emitted once, as they are not requested again."""
+
+    account: str
+    error: TwilioError
+
+
 Event: TypeAlias = (
     RequestFinished
     | RequestRetried
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatusFilterIgnored
     | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable
@@ -166,5 +219,8 @@ Event: TypeAlias = (
     | PollCrashed
     | PollScheduled
     | StateSaved
+    | BreakdownFinished
+    | BreakdownCrashed
+    | OperationErrorsUnsupported
 )
 Observer: TypeAlias = Callable[[Event], None]

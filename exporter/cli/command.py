@@ -15,6 +15,10 @@ from exporter.supervisor import ignore_signals
 INVALID_CONFIGURATION: Final = 2
 
 
+class WrongUsage(Exception):
+    """A wrong command line; the message is one line."""
+
+
 class Flag(NamedTuple):
     """A flag that is not a setting. Commands may have flags of the same name and different meaning."""
 
@@ -38,6 +42,8 @@ class Command(NamedTuple):
     summary: str
     """One line of at most 62 characters."""
     details: str = ""
+    operand: str = ""
+    """A word that may follow the name; the command finds it among the unrecognized arguments."""
     flags: tuple[Flag, ...] = ()
     settings: str = ".*"
     """Those that have an effect, as a pattern of their paths; `--help` shows no others."""

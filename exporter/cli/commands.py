@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cli import check, demo, healthcheck, once, run, simulator
+from exporter.cli import backup, check, demo, explain, healthcheck, observe, once, run, simulator
 from exporter.cli.command import Command
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": run.COMMAND,
     "once": once.COMMAND,
     "check": check.COMMAND,
+    "explain": explain.COMMAND,
     "demo": demo.COMMAND,
     "simulator": simulator.COMMAND,
+    "observe": observe.COMMAND,
+    "backup": backup.COMMAND,
     "healthcheck": healthcheck.COMMAND,
 }

@@ -8,6 +8,7 @@ the mark and adds nothing. An operation created afterwards counts from zero.
 Must not know where high-water marks are kept, or when operations are forgotten.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from math import inf
 from operator import attrgetter
@@ -31,6 +32,10 @@ DELAY_BUCKETS: Final = (
 )
 """Upper bounds in seconds, for the time from when sending began until an email was delivered."""
 
+DURATION_LABELS: Final = (*map(str, DURATION_BUCKETS), "+Inf")
+DELAY_LABELS: Final = (*map(str, DELAY_BUCKETS), "+Inf")
+"""The label values of the buckets."""
+
 Marks: TypeAlias = tuple[int | None, ...]
 """The high-water marks of one operation, in the order of `COUNTED`. `None`: the stat was never seen."""
 
@@ -45,9 +50,9 @@ ZERO: Final[Counts] = MappingProxyType(
         ("operations", ""): 0,
         ("finished", "completed"): 0,
         ("finished", "canceled"): 0,
-        **{("duration", str(bound)): 0 for bound in (*DURATION_BUCKETS, "+Inf")},
+        **{("duration", label): 0 for label in DURATION_LABELS},
         ("duration_sum", ""): 0.0,
-        **{("delay", str(bound)): 0 for bound in (*DELAY_BUCKETS, "+Inf")},
+        **{("delay", label): 0 for label in DELAY_LABELS},
         ("delay_sum", ""): 0.0,
         ("late", ""): 0,
         **{("regressions", status): 0 for status in OUTCOME_STATUSES},
@@ -108,15 +113,12 @@ class Counters:
         self._counts["finished", operation.status] += 1
         if operation.status == "completed":
             seconds = max(0.0, operation.updated_at - operation.created_at)
-            self._counts["duration", _bucket(DURATION_BUCKETS, seconds)] += 1
+            bucket = DURATION_LABELS[bisect_left(DURATION_BUCKETS, seconds)]
+            self._counts["duration", bucket] += 1
             self._counts["duration_sum", ""] += seconds
 
     def _note_deliveries(self, emails: int, delay: float) -> None:
-        self._counts["delay", _bucket(DELAY_BUCKETS, delay)] += emails
+        self._counts["delay", DELAY_LABELS[bisect_left(DELAY_BUCKETS, delay)]] += emails
         self._counts["delay_sum", ""] += emails * delay
         if delay > self._late_after:
             self._counts["late", ""] += emails
-
-
-def _bucket(bounds: tuple[float, ...], seconds: float) -> str:
-    return str(next((bound for bound in bounds if seconds <= bound), "+Inf"))

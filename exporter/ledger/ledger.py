@@ -16,7 +16,7 @@ forgotten is a baseline if it ever appears again, so nothing is counted twice.
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporter.ledger.counters import COUNTED, ZERO, Counters, Counts, Marks, counted
 from exporter.ledger.packing import Entry, pack, unpack, unpack_marks
@@ -159,6 +159,10 @@ class Ledger:
         """Ids of the non-final operations, and when a reply last contained each."""
         return dict(self._refreshed)
 
+    def unfinished_operations(self) -> list[Operation]:
+        """The non-final operations, in no order; slow for a large account."""
+        return [self._read(operation_id) for operation_id in self._refreshed]
+
     def window_totals(self) -> dict[str, Totals]:
         """By operation status, every status present."""
         return self._window.by_status()
@@ -169,31 +173,27 @@ class Ledger:
 
     def evidence(self) -> Evidence:
         """For and against the readings of the stats, of the operations in the totals."""
-        self._window.by_status()  # adds up what is pending
+        self._window.add_up()
         return self._evidence.total()
 
-    def waiting_since(self, instant: float) -> int:
-        """Waiting emails of the operations whose sending began at `instant` or earlier."""
-        return self._waiting.begun_by(instant)
-
-    def oldest_processing(self) -> float | None:
-        """When the operation began to be sent that has been processing longest; `None`: there is none."""
-        processing = (self._read(each) for each in self._refreshed)
-        return min((self._began(each) for each in processing if each.status == "processing"), default=None)
+    def waiting_since(self, instants: Iterable[float]) -> list[int]:
+        """For each instant, the waiting emails of the operations whose sending began then or earlier."""
+        return self._waiting.begun_by(instants)
 
     def count_created_before(self, instant: float) -> int:
         """Number of operations created before `instant`, rounded to a minute: enough to plan pages."""
         return self._store.count_created_before(instant)
 
-    def oldest_unfinished(self) -> dict[str, float]:
-        """`created_at` of the oldest non-final operation by status; a status without one is missing."""
-        oldest: dict[str, float] = {}
+    def oldest_unfinished(self) -> "Oldest":
+        created: dict[str, float] = {}
+        began = []
         for operation_id in self._refreshed:
             operation = self._read(operation_id)
-            oldest[operation.status] = min(
-                oldest.get(operation.status, operation.created_at), operation.created_at
-            )
-        return oldest
+            status, created_at = operation.status, operation.created_at
+            created[status] = min(created.get(status, created_at), created_at)
+            if status == "processing":
+                began.append(self._began(operation))
+        return Oldest(created, min(began, default=None))
 
     def top_failing(self, count: int) -> list[Operation]:
         """Most failed and undelivered emails first, the newer one of equals; none without either."""
@@ -295,7 +295,8 @@ class Ledger:
             self._refreshed.pop(operation.id, None)
         else:
             self._refreshed[operation.id] = at
-        self._waiting.put(operation.id, self._began(operation), waiting_emails(operation))
+        if (emails := waiting_emails(operation)) or operation.id in self._waiting:
+            self._waiting.put(operation.id, self._began(operation), emails)
         bad_emails = (operation.stats.failed or 0) + (operation.stats.undelivered or 0)
         if bad_emails:
             self._failing.put(operation.id, (-bad_emails, -operation.created_at))
@@ -318,6 +319,15 @@ class Ledger:
     def _expire(self, entry: Entry) -> None:
         if not entry.operation.is_final:
             self._counters.add("expired_unfinished")
+
+
+class Oldest(NamedTuple):
+    """Of the non-final operations. Unix times."""
+
+    created: Mapping[str, float]
+    """`created_at` of the oldest one by status; a status without one is missing."""
+    processing_since: float | None
+    """When the operation began to be sent that has been processing longest; `None`: there is none."""
 
 
 def _succeed(known: Operation, reply: Operation) -> Operation:

@@ -70,7 +70,7 @@ def pack(
 ) -> bytes:
     """Everything but the id; an operation with few emails takes 29 bytes."""
     _, status, created_at, updated_at, stats, unknown_stats = operation
-    flags = finished | not_found << 1 | (had_unknown_stats or bool(unknown_stats)) << 2
+    flags = finished | not_found << 1 | (4 if had_unknown_stats or unknown_stats else 0)
     return _TIMES.pack(created_at, updated_at) + _pack_stats(status, flags, stats)
 
 

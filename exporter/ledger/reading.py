@@ -7,15 +7,18 @@ from or how the verdict is shown.
 Rule: an operation is evidence against a reading if it is impossible under that reading.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from exporter.operation import Stats
+from exporter.operation import EMAIL_STATUSES, STATS, Stats
 
 READINGS: Final = ("exclusive", "cumulative", "contradictory", "undetermined")
 """What the operations of an account can support."""
 
 DECISIVE_OPERATIONS: Final = 10
 """Pieces of evidence, on both sides together, from which on they decide."""
+
+_FIRST_STATE: Final = STATS.index(EMAIL_STATUSES[0])
 
 TOLERATED_SHARE: Final = 0.01
 """Share of the evidence that may be on the other side: a reply may be read while the operation changes."""
@@ -38,6 +41,16 @@ class Evidence(NamedTuple):
         return "exclusive" if self.against_cumulative > self.against_exclusive else "cumulative"
 
 
+NO_EVIDENCE: Final = Evidence()
+
+
+def evidence_of(operations: Iterable[Stats]) -> Evidence:
+    tally = EvidenceTally()
+    for stats in operations:
+        tally.add(stats, 1)
+    return tally.total()
+
+
 class EvidenceTally:
     """The evidence of a changing set of operations."""
 
@@ -48,8 +61,10 @@ class EvidenceTally:
     def add(self, stats: Stats, times: int) -> None:
         """`times` is the number of operations with these stats that enter; negative: that leave."""
         against_cumulative, against_exclusive = speaks_against(stats)
-        self._against_cumulative += times * against_cumulative
-        self._against_exclusive += times * against_exclusive
+        if against_cumulative:
+            self._against_cumulative += times
+        if against_exclusive:
+            self._against_exclusive += times
 
     def total(self) -> Evidence:
         return Evidence(self._against_cumulative, self._against_exclusive)
@@ -60,13 +75,19 @@ def speaks_against(stats: Stats) -> tuple[bool, bool]:
 
     A stat that is absent proves nothing.
     """
-    total, _, _, *states = stats
-    _, _, sent, delivered, opened, _, _, _ = states
+    _, _, _, _, _, sent, delivered, opened, _, _, _ = stats
     against_cumulative = delivered is not None and (
         (opened or 0) > delivered or (sent is not None and delivered > sent)
     )
-    against_exclusive = total is not None and sum(filter(None, states)) > total
-    return against_cumulative, against_exclusive
+    return against_cumulative, stats.total is not None and _states(stats) > stats.total
+
+
+def _states(stats: Stats) -> int:
+    """The sum of the eight states; called for every operation of a first listing."""
+    try:
+        return sum(stats[_FIRST_STATE:])  # type: ignore[arg-type]
+    except TypeError:  # one is absent
+        return sum(filter(None, stats[_FIRST_STATE:]))
 
 
 def arrived_emails(reading: str, *, delivered: int, opened: int, any_opened: bool) -> int | None:

@@ -69,16 +69,18 @@ def summarise(
         delivered, opened = (sum(totals.stat(stat) for totals in some) for stat in ("delivered", "opened"))
         return arrived_emails(evidence.reading, delivered=delivered, opened=opened, any_opened=any_opened)
 
+    *waiting, overdue = ledger.waiting_since(api_now - age for age in (*WAITING_AGES.values(), waiting_after))
+    oldest = ledger.oldest_unfinished()
     by_age = {age: arrived(totals) for age, totals in recent.items()}
     return Snapshot(
         as_of=now,
         window=window,
         recent=recent,
-        oldest_created_at=ledger.oldest_unfinished(),
+        oldest_created_at=oldest.created,
         top_failing=tuple(ledger.top_failing(top_failing)),
-        waiting={name: ledger.waiting_since(api_now - age) for name, age in WAITING_AGES.items()},
-        overdue=ledger.waiting_since(api_now - waiting_after),
-        oldest_processing_at=ledger.oldest_processing(),
+        waiting=dict(zip(WAITING_AGES, waiting, strict=True)),
+        overdue=overdue,
+        oldest_processing_at=oldest.processing_since,
         evidence=evidence,
         arrived=arrived(*window.values()),
         recent_arrived={age: emails for age, emails in by_age.items() if emails is not None},

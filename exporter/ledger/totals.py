@@ -46,19 +46,20 @@ class RollingTotals:
         key = operation.status, operation.stats
         self._pending[key] = self._pending.get(key, 0) + times
         if len(self._pending) >= _MAX_PENDING:
-            self._add_up()
+            self.add_up()
 
     def by_status(self) -> dict[str, Totals]:
         """Every operation status is present."""
-        self._add_up()
+        self.add_up()
         return {status: Totals(self._operations[status], tuple(self._stats[status])) for status in STATUSES}
 
     def total(self) -> Totals:
-        self._add_up()
+        self.add_up()
         columns = zip(*self._stats.values(), strict=True)
         return Totals(sum(self._operations.values()), tuple(sum(column) for column in columns))
 
-    def _add_up(self) -> None:
+    def add_up(self) -> None:
+        """Add up what is pending."""
         for (status, values), times in self._pending.items():
             self._operations[status] += times
             if self._evidence is not None:

@@ -4,7 +4,10 @@ Kept by adding and removing operations, so that a poll costs what it listed, not
 when sending began or which operations there are.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final
 
 from exporter.operation import Operation
@@ -33,6 +36,9 @@ class WaitingEmails:
         self._minutes: defaultdict[int, dict[str, int]] = defaultdict(dict)
         self._totals: defaultdict[int, int] = defaultdict(int)
 
+    def __contains__(self, operation_id: object) -> bool:
+        return operation_id in self._began
+
     def put(self, operation_id: str, began: float, emails: int) -> None:
         """Replace what is known of an operation whose sending began at `began`."""
         self.drop(operation_id)
@@ -50,9 +56,15 @@ class WaitingEmails:
             if not self._minutes[minute]:
                 del self._minutes[minute], self._totals[minute]
 
-    def begun_by(self, instant: float) -> int:
-        """Waiting emails of the operations whose sending began at `instant` or earlier."""
-        last = int(instant // _MINUTE)
-        begun = sum(emails for minute, emails in self._totals.items() if minute < last)
-        current = self._minutes.get(last, {})
-        return begun + sum(emails for each, emails in current.items() if self._began[each] <= instant)
+    def begun_by(self, instants: Iterable[float]) -> list[int]:
+        """For each instant, the waiting emails of the operations whose sending began then or earlier."""
+        minutes = sorted(self._totals)
+        reached = [0, *accumulate(map(self._totals.__getitem__, minutes))]
+        return [
+            reached[bisect_left(minutes, instant // _MINUTE)] + self._begun_in_its_minute(instant)
+            for instant in instants
+        ]
+
+    def _begun_in_its_minute(self, instant: float) -> int:
+        current = self._minutes.get(int(instant // _MINUTE), {})
+        return sum(emails for each, emails in current.items() if self._began[each] <= instant)

@@ -19,8 +19,16 @@ from prometheus_client import (  # noqa: TID251 - home of prometheus_client
 )
 
 from exporter.config.alerts import Alerts
-from exporter.events import Event, PollCrashed, PollFinished, RequestFinished, RequestRetried, StateSaved
-from exporter.ledger.reading import READINGS, Evidence
+from exporter.events import (
+    BreakdownCrashed,
+    Event,
+    PollCrashed,
+    PollFinished,
+    RequestFinished,
+    RequestRetried,
+    StateSaved,
+)
+from exporter.ledger.reading import NO_EVIDENCE, READINGS
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics import families
 from exporter.metrics.families import OwnCounter, OwnGauge, OwnHistogram
@@ -73,7 +81,7 @@ class OwnMetrics:
         self.build_info.labels(version).set(1)
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
-            self.stats_reading.labels(account, Evidence().reading).set(1)
+            self.stats_reading.labels(account, NO_EVIDENCE.reading).set(1)
             for setting, value in alerts_of(account):
                 self.alert_threshold.labels(account, setting).set(value)
 
@@ -108,6 +116,8 @@ class OwnMetrics:
                 self.retries.labels(account, reason).inc()
             case PollCrashed(account=account):
                 self.up.labels(account).set(0)
+                self.internal_errors.labels(account).inc()
+            case BreakdownCrashed(account=account):
                 self.internal_errors.labels(account).inc()
             case PollFinished():
                 self._observe_poll(event)

@@ -6,7 +6,7 @@ Rule: no line may contain a secret, a page token or the body of a reply. Events 
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final
 
-from exporter.errors import StateError, TwilioError
+from exporter.errors import StateError, Throttled, TwilioError, Unavailable
 from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
@@ -20,13 +20,20 @@ from exporter.events import (
     RowsUnreadable,
     StateSaved,
     StatsUnknown,
+    StatusFilterIgnored,
 )
 from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
-_PAGES_BETWEEN_LINES: Final = 20
+PROGRESS_SECONDS: Final = 30.0
+"""Time between two lines about a listing."""
 
+_PAUSED: Final = {
+    Throttled.outcome: "throttled",
+    Unavailable.outcome: "unavailable; Twilio asked for a pause",
+}
+"""Messages of pauses by their reason."""
 _MAX_UNKNOWN_STATS: Final = 100
 """Names of unknown stats that are logged, so that a broken reply cannot fill log and memory."""
 
@@ -36,10 +43,12 @@ class LogObserver:
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
-        self._throttling = {account: _Throttling() for account in statuses.accounts}
+        self._pauses = {account: _Pauses() for account in statuses.accounts}
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
         self._unreadable_fields: set[tuple[str, str]] = set()
         """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
+        self._next_progress = dict.fromkeys(statuses.accounts, PROGRESS_SECONDS)
+        """Time since the start of the running poll at which its listing is logged next."""
         self._unknown_stats: set[tuple[str, str]] = set()
         """Logged accounts and names."""
 
@@ -50,22 +59,22 @@ class LogObserver:
             case PollFinished():
                 _log_poll(event)
                 _log_edge(edge, status, event)
-                self._throttling[event.account].poll_finished(event)
+                self._pauses[event.account].poll_finished(event)
                 self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
-            case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
-                _log_progress(status)
+            case ListingProgressed():
+                self._log_progress(event)
             case RequestRetried():
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
-                self._throttling[event.account].observe(event)
+                self._pauses[event.account].observe(event)
             case RowsUnreadable() | StatsUnknown():
                 self._log_unknown(event)
-            case CredentialChanged(account=account):
-                line(INFO, "credential changed", account=account)
-            case CredentialUnreadable():
-                _log_unreadable(event)
+            case StatusFilterIgnored(account=account):
+                line(WARNING, "Twilio ignored the status filter; operations are fetched", account=account)
+            case CredentialChanged() | CredentialUnreadable():
+                _log_credential(event)
             case PollCrashed(account=account, error=error):
                 line(
                     ERROR,
@@ -75,6 +84,21 @@ class LogObserver:
                 )
             case _:
                 pass
+
+    def _log_progress(self, progress: ListingProgressed) -> None:
+        if progress.pages == 1:
+            self._next_progress[progress.account] = PROGRESS_SECONDS
+        if progress.elapsed_seconds < self._next_progress[progress.account]:
+            return
+        self._next_progress[progress.account] = progress.elapsed_seconds + PROGRESS_SECONDS
+        line(
+            INFO,
+            "listing in progress",
+            account=progress.account,
+            pages=progress.pages,
+            operations=progress.operations,
+            operations_per_second=round(progress.operations_per_second),
+        )
 
     def _log_unknown(self, event: RowsUnreadable | StatsUnknown) -> None:
         if isinstance(event, StatsUnknown):
@@ -99,26 +123,27 @@ class LogObserver:
                 )
 
 
-class _Throttling:
-    """Logs the pauses of one account as incidents."""
+class _Pauses:
+    """Logs the pauses of one account as incidents, for each reason its own."""
 
     def __init__(self) -> None:
-        self._incident = Incident()
-        self._is_paused = False
+        self._incidents = {reason: Incident() for reason in _PAUSED}
+        self._reason: str | None = None
+        """Why requests are paused now."""
 
     def observe(self, event: RequestsPaused | RequestsResumed) -> None:
         if isinstance(event, RequestsPaused):
             self._paused(event)
-        else:
-            self._is_paused = False
-            self._incident.until = event.until
+        elif self._reason is not None:
+            self._incidents[self._reason].until = event.until
+            self._reason = None
 
     def _paused(self, pause: RequestsPaused) -> None:
-        self._is_paused = True
-        if self._incident.happens(pause.since):
+        self._reason = pause.reason
+        if self._incidents[pause.reason].happens(pause.since):
             line(
                 WARNING,
-                "throttled",
+                _PAUSED[pause.reason],
                 account=pause.account,
                 since=time_text(pause.since),
                 until=None if pause.until is None else time_text(pause.until),
@@ -126,15 +151,18 @@ class _Throttling:
             )
 
     def poll_finished(self, poll: PollFinished) -> None:
-        if poll.error is None and not self._is_paused and (over := self._incident.over(poll.finished_at)):
-            line(
-                INFO,
-                "no longer throttled",
-                account=poll.account,
-                since=time_text(over.since),
-                until=time_text(over.until),
-                pauses=over.times,
-            )
+        if poll.error is not None or self._reason is not None:
+            return
+        for reason, incident in self._incidents.items():
+            if over := incident.over(poll.finished_at):
+                line(
+                    INFO,
+                    f"no longer {reason}",
+                    account=poll.account,
+                    since=time_text(over.since),
+                    until=time_text(over.until),
+                    pauses=over.times,
+                )
 
 
 class _FailingFetches:
@@ -194,7 +222,10 @@ def _log_retry(retry: RequestRetried) -> None:
     )
 
 
-def _log_unreadable(event: CredentialUnreadable) -> None:
+def _log_credential(event: CredentialChanged | CredentialUnreadable) -> None:
+    if isinstance(event, CredentialChanged):
+        line(INFO, "credential changed", account=event.account)
+        return
     line(
         WARNING,
         "credential cannot be read" + ("; the old one stays in use" if event.old_one_in_use else ""),
@@ -203,22 +234,12 @@ def _log_unreadable(event: CredentialUnreadable) -> None:
     )
 
 
-def _log_progress(status: AccountStatus) -> None:
-    line(
-        INFO,
-        "listing in progress",
-        account=status.account,
-        pages=status.listed_pages,
-        operations=status.listed_operations,
-    )
-
-
 def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> None:
     match edge:
         case Edge.BROKE | Edge.BROKE_OTHERWISE:
             line(
                 WARNING,
-                "poll failed; the last values are kept",
+                "poll failed; the last values are kept" if status.snapshot else "poll failed",
                 account=poll.account,
                 outcome=poll.outcome,
                 error=poll.error,

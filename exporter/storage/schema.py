@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 from zlib import crc32
 
-from exporter.ledger.counters import DELAY_BUCKETS
+from exporter.ledger.counters import DELAY_LABELS
 from exporter.ledger.packing import LAYOUT, Layout, repacker, unpack
 from exporter.ledger.saved import Row
 from exporter.ledger.waiting import waiting_emails
@@ -288,7 +288,7 @@ def _from_2_to_3(connection: sqlite3.Connection) -> None:
     for name, row in read_accounts(connection, digest).items():
         progress, coverage, counts = row.decoded()
         # Their delays are not known; they count as the shortest, so that the histogram has every delivery.
-        counts = {**counts, ("delay", str(DELAY_BUCKETS[0])): counts["stat", "delivered"]}
+        counts = {**counts, ("delay", DELAY_LABELS[0]): counts["stat", "delivered"]}
         written = _rewrite(connection, row, _begun(layout), former)
         accounts[name] = encode_account(name, coverage, counts, progress, written)
         write_account(connection, accounts[name])

@@ -204,7 +204,7 @@ def test_unfinished_are_known_by_their_last_reply() -> None:
 def test_oldest_unfinished_is_by_status() -> None:
     """A status without one is missing."""
     ledger = ledger_of(operation(0, status="scheduled", age=50), operation(1, status="scheduled", age=70))
-    assert ledger.oldest_unfinished() == {"scheduled": SATURDAY - 70}
+    assert ledger.oldest_unfinished().created == {"scheduled": SATURDAY - 70}
 
 
 def test_finished_operation_counts_once() -> None:

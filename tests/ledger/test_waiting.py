@@ -76,9 +76,10 @@ class WaitingAgainstPlainSums(RuleBasedStateMachine):
     @invariant()
     def sums_are_right(self) -> None:
         instants = [0.0, 60.0, 119.9, 401.0, *(began for began, _ in self.known.values())]
-        for instant in instants:
-            plain = sum(emails for began, emails in self.known.values() if began <= instant)
-            assert self.waiting.begun_by(instant) == plain
+        plain = [
+            sum(emails for began, emails in self.known.values() if began <= instant) for instant in instants
+        ]
+        assert self.waiting.begun_by(instants) == plain
 
 
 TestWaitingAgainstPlainSums = WaitingAgainstPlainSums.TestCase

@@ -317,6 +317,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "EXPORTER_API__BASE_URL": stack.enter_context(twilio()),
             "EXPORTER_API__REQUESTS_PER_SECOND": "50",
             "EXPORTER_POLL__INTERVAL": "1s",
+            "EXPORTER_BREAKDOWN__BY": "recipient_domain,sender_domain,tag:campaign",
+            "EXPORTER_BREAKDOWN__ERRORS": "true",
+            "EXPORTER_BREAKDOWN__MAX_REQUESTS": "60",
             "EXPORTER_STATE__PATH": str(folder / "state.sqlite"),
             "EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0",
         }
@@ -350,6 +353,60 @@ def want_data(url: str, wanted: set[str]) -> None:
         pytest.fail("no data: " + "\n".join(sorted(missing)))
 
 
+THRESHOLD: Final = "twilio_email_exporter_alert_threshold"
+
+
+def of(account: str, setting: str) -> str:
+    return f'account="{account}", setting="{setting}"'
+
+
+@pytest.mark.needs("promtool")
+def test_old_operations_are_compared_with_the_setting_of_their_account(tmp_path: Path) -> None:
+    """Yellow is the account above its own `alerts.stuck_after`; an older exporter has the default."""
+    stat, drawn = panel_of("Oldest in processing", "stat"), panel_of("Oldest in processing", "timeseries")
+    target = 'job="mail", instance="exporter:10587"'
+    oldest = "twilio_email_oldest_processing_timestamp_seconds"
+    accounts = ("slow", "quick", "older")
+    test = {
+        "interval": "1m",
+        "input_series": [
+            *(
+                {"series": f'{name}{{account="{account}", {target}}}', "values": value}
+                for account in accounts
+                for name, value in (("twilio_email_up", "1x300"), (oldest, "0x300"))
+            ),
+            {"series": f"{THRESHOLD}{{{of('slow', 'stuck_after')}, {target}}}", "values": "43200x300"},
+            {"series": f"{THRESHOLD}{{{of('quick', 'stuck_after')}, {target}}}", "values": "3600x300"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": as_filled_in_by_grafana(expression),
+                "eval_time": "90m",
+                "exp_samples": [
+                    {"labels": f'{{account="{account}"}}', "value": value}
+                    for account, value in wanted.items()
+                ],
+            }
+            for expression, wanted in zip(
+                (*expressions(stat), *expressions(drawn)),
+                (
+                    {},
+                    {"quick": 5400},
+                    dict.fromkeys(accounts, 5400),
+                    {"slow": 43200, "quick": 3600, "older": 7200},
+                ),
+                strict=True,
+            )
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 RULE_FILES: Final = [str(FOLDER / "alerts.yaml")]
 LOSSY: Final = "0+8x1560"
 """Of 100 attempts a minute: over 26 hours, as always."""
@@ -365,23 +422,25 @@ FRESH: Final = {
 
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize(
-    ("rule_files", "hour", "within", "over", "thresholds"),
+    ("rule_files", "tuned", "hour", "within", "over", "thresholds"),
     [
-        (RULE_FILES, 25, {"lossy": 0.08}, {}, {"lossy": 0.24, "spiking": 0.05}),
-        (RULE_FILES, 26, {}, {"spiking": 0.07}, {"lossy": 0.24, "spiking": 0.05}),
-        ([], 25, {}, {"lossy": 0.08}, {"lossy": 0.05, "spiking": 0.05}),
+        (RULE_FILES, {}, 25, {"lossy": 0.08}, {}, {"lossy": 0.24, "spiking": 0.05}),
+        (RULE_FILES, {}, 26, {}, {"spiking": 0.07}, {"lossy": 0.24, "spiking": 0.05}),
+        ([], {}, 25, {}, {"lossy": 0.08}, {"lossy": 0.05, "spiking": 0.05}),
+        ([], {"lossy": 0.1}, 25, {"lossy": 0.08}, {}, {"lossy": 0.1, "spiking": 0.05}),
     ],
-    ids=["before the spike", "in the spike", "without rules"],
+    ids=["before the spike", "in the spike", "without rules", "without rules, tuned"],
 )
 def test_share_is_held_against_the_threshold_of_its_own_account(
     tmp_path: Path,
     rule_files: list[str],
+    tuned: dict[str, float],
     hour: int,
     within: dict[str, float],
     over: dict[str, float],
     thresholds: dict[str, float],
 ) -> None:
-    """Who always loses much is not red and hides nobody; without the rules all have the least threshold."""
+    """Who always loses much is not red and hides nobody; without the rules the lower bounds are used."""
     stat, drawn = panel_of("Failed, last 1h"), panel_of("Failed, share of attempts")
     (colour,) = stat["fieldConfig"]["overrides"]
     assert colour["matcher"] == {"id": "byFrameRefID", "options": stat["targets"][1]["refId"]}
@@ -398,6 +457,14 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
             {"series": f'{name}{{account="{account}", status="failed", {target}}}', "values": values}
             for name, accounts in series.items()
             for account, values in accounts.items()
+        ]
+        + [
+            {"series": f'twilio_email_up{{account="{account}", {target}}}', "values": "1x1560"}
+            for account in ("lossy", "spiking")
+        ]
+        + [
+            {"series": f"{THRESHOLD}{{{of(account, 'failed_ratio')}, {target}}}", "values": f"{ratio}x1560"}
+            for account, ratio in tuned.items()
         ],
         "promql_expr_test": [
             {
@@ -423,8 +490,8 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def panel_of(title: str) -> dict[str, Any]:
-    (found,) = [panel for panel in PANELS if panel["title"] == title]
+def panel_of(title: str, kind: str | None = None) -> dict[str, Any]:
+    (found,) = [panel for panel in PANELS if panel["title"] == title and kind in {None, panel["type"]}]
     return found
 
 

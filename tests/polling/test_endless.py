@@ -31,7 +31,15 @@ class EndlessTwilio(PlainTwilio):
         self.rows = rows(*numbers)
         self.pages = 0
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         self.pages += 1
         return Page(self.rows, f"token {self.pages}")
 
@@ -40,7 +48,7 @@ class EndlessTwilio(PlainTwilio):
 async def test_listing_that_never_ends_costs_a_dozen_requests(numbers: tuple[int, ...]) -> None:
     """Whether its pages are empty or repeat the same rows."""
     twilio = EndlessTwilio(*numbers)
-    with pytest.raises(Truncated, match="10 pages in a row without a new operation"):
+    with pytest.raises(Truncated, match="10 pages in a row without a new row"):
         await poller_of("a", twilio, ManualClock()).poll()
     assert STALE_PAGES <= twilio.pages <= STALE_PAGES + 1
 
