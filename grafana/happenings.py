@@ -31,7 +31,7 @@ def firing_alerts() -> Drawn:
         Query(f"time() - {alerts('ALERTS_FOR_STATE')} and ignoring (alertstate) {FIRING}"),
         unit="none",
         empty="No alert fires, or grafana/alerts.yaml is not loaded",
-        height=6,
+        height=5,
     )
     names = ("alertname", "severity", "account", "namespace", "cluster", "job", "instance", "Value")
     return (
