@@ -150,7 +150,9 @@ def test_rules_read_metrics_that_are_there() -> None:
         known = set(names)
         for rule in group["rules"]:
             bare = re.sub(r'"[^"]*"', "", rule["expr"])
-            read = set(re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b|\bprocess_\w+", bare))
+            read = set(
+                re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b|\bprocess_\w+", bare)
+            )
             assert read <= known, rule
             known |= {rule["record"]} if "record" in rule else set()
 

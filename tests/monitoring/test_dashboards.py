@@ -231,8 +231,6 @@ def test_dashboards_query_metrics_of_the_table() -> None:
     assert named <= ours
 
 
-
-
 @pytest.mark.parametrize(
     ("expression", "narrowed"),
     [
