@@ -1,4 +1,4 @@
-"""Scripted incidents: from the simulated Twilio through the whole exporter to the alerts, with their delays."""
+"""Scripted incidents: from the simulated Twilio through the whole exporter to the alerts, with delays."""
 
 import math
 from collections.abc import Awaitable, Callable

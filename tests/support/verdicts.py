@@ -16,7 +16,7 @@ from tests.support.promtool import promtool
 from tests.support.recording import notation
 
 AFTERMATH: Final = 26 * HOUR
-"""Alerts may begin this long after an incident: its bounces and late deliveries follow, for the share of a day."""
+"""Alerts may begin this long after an incident: bounces and late deliveries follow, for a share of a day."""
 _FIRST: Final = (
     f'min_over_time(timestamp(ALERTS{{alertstate="firing", alertname=~"{"|".join(MAIL_ALERTS)}"}})[1h:5m])'
 )
@@ -97,7 +97,7 @@ def _fired(
     alerts: Sequence[str],
     changes: Mapping[str, object],
 ) -> list[dict[tuple[str, str], float]]:
-    group = yaml.safe_load(rules.text(EVALUATION_INTERVAL=int(STEP), **changes))["groups"][0]
+    group = yaml.safe_load(rules.text(1.0, EVALUATION_INTERVAL=STEP, **changes))["groups"][0]
     group["rules"] = _needed(group["rules"], alerts)
     (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [group]}, width=10_000))
     hours = range(1, DAYS * 24 + 1)
