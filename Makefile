@@ -85,6 +85,10 @@ docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards 
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.packaging.chart.reference
 
+.PHONY: alert-tables
+alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes an hour
+	$(BIN)/python -m tests.monitoring.tables $(ARGS)
+
 .PHONY: release-check
 release-check: $(VENV)/dev.stamp ## build, install and run the release artifacts and compare their versions
 	$(BIN)/python -m tools.release $(ARGS)
@@ -110,7 +114,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 .PHONY: clean
 clean: ## remove everything that these commands created
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom .prometheus-3 dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'

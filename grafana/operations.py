@@ -56,21 +56,21 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
 
 def _threshold(spike: Spike) -> str:
     """The alert's threshold by account; its lower bound where the recording rules are not loaded."""
-    recorded = f"min by (account) (account:twilio_email_{spike.status}_per_attempt:threshold)"
-    return f"({recorded} or {threshold(f'{spike.status}_ratio')}) and {_attempts(spike.long)}"
+    recorded = f"min by (account) (account:twilio_email_{spike.name}_per_attempt:threshold)"
+    return f"({recorded} or {threshold(f'{spike.name}_ratio')}) and {_attempts(spike.long)}"
 
 
 def _highest_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
-    share = _share(spike.status, spike.long, spike.attempts)
+    share = _share(spike.name, spike.long, spike.attempts)
     return _closest_to_alert(
-        f"{spike.status.title()}, last {window}",
-        f"Share of sending attempts that ended {spike.status} in the last {window}, for the account that is "
+        f"{spike.name.title()}, last {window}",
+        f"Share of sending attempts that ended {spike.name} in the last {window}, for the account that is "
         "highest relative to its alert threshold. Coloured above that threshold. Accounts with fewer than "
         f"{spike.attempts} attempts in this time are not included.",
         share,
         _threshold(spike),
-        worse=COLOURS[spike.status],
+        worse=COLOURS[spike.name],
         unit="percentunit",
         empty=f"Fewer than {spike.attempts} attempts in {window}, or no data",
     ).decimals(1)
@@ -94,20 +94,20 @@ def _closest_to_alert(
 
 def _share_graph(spike: Spike) -> panels.Drawn:
     return graph(
-        f"{spike.status.title()}, share of attempts",
-        f"Share of sending attempts that ended {spike.status}, by account, over the two windows of the "
+        f"{spike.name.title()}, share of attempts",
+        f"Share of sending attempts that ended {spike.name}, by account, over the two windows of the "
         "alert. The alert fires when both are above the account's threshold (dashed, grey): "
-        f"{spike.times_normal:g} times the account's normal share, at least alerts.{spike.status}_ratio and "
-        f"at most {spike.ceiling:.0%}; alerts.{spike.status}_ratio if the recording rules are not loaded. It "
+        f"{spike.times_normal:g} times the account's normal share, at least alerts.{spike.name}_ratio and "
+        f"at most {spike.ceiling:.0%}; alerts.{spike.name}_ratio if the recording rules are not loaded. It "
         f"needs at least {spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}.",
         *(
-            Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")
+            Query(_share(spike.name, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
         Query(_threshold(spike), BOUND),
         unit="percentunit",
         empty=f"No attempts in {duration(spike.long)}, or no data",
-        shades_of=COLOURS[spike.status],
+        shades_of=COLOURS[spike.name],
         slower=f".*, {duration(spike.long)}",
         bound=".*, threshold",
     ).axis_soft_max(2 * spike.floor)

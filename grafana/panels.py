@@ -102,11 +102,11 @@ class Query:
 
 
 def of_chosen(expression: str) -> str:
-    """Adds the dashboard's variables job, instance and account to every selector."""
+    """Adds the dashboard's variables to every selector."""
 
     def narrowed(found: re.Match[str]) -> str:
         name, own = found.groups()
-        wanted = ['job=~"$job"']
+        wanted = [f'{label}=~"${label}"' for label in ("cluster", "namespace", "job")]
         is_recorded = name.startswith("account:")  # of no instance
         if not is_recorded:
             wanted.append('instance=~"$instance"')
@@ -119,7 +119,7 @@ def of_chosen(expression: str) -> str:
 
 def of_process(expression: str) -> str:
     """Limits an expression without account to the exporters that poll a selected account."""
-    return f"({expression} and on (job, instance) twilio_email_up)"
+    return f"({expression} and on (cluster, namespace, job, instance) twilio_email_up)"
 
 
 def _family(series: str) -> str:

@@ -15,7 +15,7 @@ from grafana.thresholds import duration
 TEMPLATE: Final = Path(__file__).parent / "alerts.yaml.jinja"
 
 
-def text(scale: float = 1.0, **changes: float) -> str:
+def text(scale: float = 1.0, **changes: object) -> str:
     """The content of alerts.yaml. Tests pass other numbers, and a `scale` that multiplies all durations."""
     environment = jinja2.Environment(
         autoescape=False,  # noqa: S701 - YAML, of our own numbers
@@ -33,8 +33,8 @@ def text(scale: float = 1.0, **changes: float) -> str:
         "span": lambda seconds: duration(seconds * scale),
         "seconds": lambda seconds: f"{seconds * scale:g}",
         "time": duration,
-        "percent": lambda share: f"{share * 100:g}%",
     }
     numbers = {name.lower(): value for name, value in vars(thresholds).items() if name.isupper()}
     numbers |= {name.lower(): value for name, value in changes.items()}
+    numbers["settings"] = thresholds.SETTINGS.model_dump()
     return environment.from_string(TEMPLATE.read_text()).render(numbers)

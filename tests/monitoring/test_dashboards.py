@@ -37,6 +37,10 @@ DASHBOARDS: Final[dict[str, dict[str, Any]]] = {
 PANELS: Final[list[dict[str, Any]]] = [
     panel for board in DASHBOARDS.values() for panel in board["panels"] if panel["type"] != "row"
 ]
+INSTALLED: Final = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
+CHOSEN: Final = f'{INSTALLED}, instance=~"$instance"'
+OF_ACCOUNT: Final = 'account=~"$account"'
+
 each_board = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=list(DASHBOARDS))
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 
@@ -87,17 +91,17 @@ def test_dashboards_have_the_uids_that_alerts_link_to() -> None:
 
 
 @each_board
-def test_dashboard_is_chosen_by_the_same_four_variables(board: dict[str, Any]) -> None:
-    """One data source, then job, instance and account: several at once, or all of them."""
+def test_dashboard_is_chosen_by_the_same_variables(board: dict[str, Any]) -> None:
+    """One data source, then the labels from cluster to account: several at once, or all of them."""
     datasource, *others = board["templating"]["list"]
     assert (datasource["name"], datasource["type"], datasource["query"]) == (
         "datasource",
         "datasource",
         "prometheus",
     )
-    assert [each["name"] for each in others] == ["job", "instance", "account"]
+    assert [each["name"] for each in others] == ["cluster", "namespace", "job", "instance", "account"]
     for each in others:
-        assert (each["multi"], each["includeAll"], each["allValue"]) == (True, True, ".+")
+        assert (each["multi"], each["includeAll"], each["allValue"]) == (True, True, ".*")
         assert each["current"]["value"] == "$__all"
         assert each["datasource"]["uid"] == "${datasource}"
 
@@ -159,17 +163,17 @@ def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
 
 @each_panel
 def test_panel_asks_only_what_is_chosen(panel: dict[str, Any]) -> None:
-    """The chosen data source, and in each query the chosen jobs, instances and accounts."""
+    """The chosen data source, and in each query the chosen values of all variables."""
     sources = {panel["datasource"]["uid"], *(target["datasource"]["uid"] for target in panel["targets"])}
     assert sources == {"${datasource}"}
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for expression in expressions(panel):
         assert 'account=~"$account"' in expression
         for selector in re.findall(r"(?<![\w:])(?:twilio_email|process)_\w+(\{[^}]*\})?", expression):
-            assert selector.startswith('{job=~"$job", instance=~"$instance"')
+            assert selector.startswith(f"{{{CHOSEN}")
         for name, selector in re.findall(r"\b(account:[\w:]+)(\{[^}]*\})?", expression):
             assert name in RECORDED
-            assert selector == '{job=~"$job", account=~"$account"}'
+            assert selector == f"{{{INSTALLED}, {OF_ACCOUNT}}}"
 
 
 @each_panel
@@ -227,10 +231,6 @@ def test_dashboards_query_metrics_of_the_table() -> None:
     assert named <= ours
 
 
-CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
-OF_ACCOUNT: Final = 'account=~"$account"'
-
-
 @pytest.mark.parametrize(
     ("expression", "narrowed"),
     [
@@ -244,11 +244,14 @@ OF_ACCOUNT: Final = 'account=~"$account"'
         ),
         (
             of_process("process_max_fds"),
-            f"(process_max_fds{{{CHOSEN}}} and on (job, instance) twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})",
+            (
+                f"(process_max_fds{{{CHOSEN}}} and on (cluster, namespace, job, instance) "
+                f"twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})"
+            ),
         ),
         (
             "min by (account) (account:twilio_email_data:fresh)",
-            f'min by (account) (account:twilio_email_data:fresh{{job=~"$job", {OF_ACCOUNT}}})',
+            f"min by (account) (account:twilio_email_data:fresh{{{INSTALLED}, {OF_ACCOUNT}}})",
         ),
     ],
 )
@@ -329,8 +332,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def as_filled_in_by_grafana(expression: str) -> str:
     """All of everything, as a dashboard opens; the range suits a scrape a second."""
-    for variable in ("$job", "$instance", "$account"):
-        expression = expression.replace(variable, ".+")
+    for variable in ("$cluster", "$namespace", "$job", "$instance", "$account"):
+        expression = expression.replace(variable, ".*")
     return expression.replace("$__rate_interval", "10s")
 
 
@@ -412,6 +415,12 @@ SPIKING: Final = "0+1x1500 1507+7x59"
 """In the last hour seven times its normal, and still less than the other."""
 
 
+FRESH: Final = {
+    "twilio_email_exporter_last_success_timestamp_seconds": "0+60x1560",
+    "twilio_email_exporter_poll_interval_seconds": "60x1560",
+}
+
+
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize(
     ("rule_files", "tuned", "hour", "within", "over", "thresholds"),
@@ -443,7 +452,7 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
         "twilio_email_attempts_total": dict.fromkeys(("lossy", "spiking"), "0+100x1560"),
         "twilio_email_outcomes_total": {"lossy": LOSSY, "spiking": SPIKING},
     }
-    test = {
+    test: dict[str, Any] = {
         "interval": "1m",
         "input_series": [
             {"series": f'{name}{{account="{account}", status="failed", {target}}}', "values": values}
@@ -470,6 +479,10 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
             for expression, wanted in answers
         ],
     }
+    for account in ("lossy", "spiking"):
+        labels = f'{{account="{account}", {target}}}'
+        for name, values in FRESH.items():
+            test["input_series"].append({"series": f"{name}{labels}", "values": values})
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": rule_files, "tests": [test]}))
     done = subprocess.run(
