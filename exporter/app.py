@@ -46,6 +46,7 @@ async def run(
             supervisor.running(
                 {
                     **{f"polling of account {each.account}": each.run() for each in schedulers},
+                    **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
                     "maintenance of files and connections": web_service.maintain(),
                 }
             ),

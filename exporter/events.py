@@ -9,8 +9,14 @@ from typing import Final, TypeAlias
 
 from exporter.errors import StateError, TwilioError
 
-CALLS: Final = ("list", "fetch")
-"""Names of the two API calls."""
+POLL_CALLS: Final = ("list", "fetch")
+"""Names of the API calls of a poll."""
+
+BREAKDOWN_CALLS: Final = ("emails", "errors")
+"""Names of the API calls of a breakdown."""
+
+CALLS: Final = POLL_CALLS + BREAKDOWN_CALLS
+"""Names of all API calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,37 @@ class PollScheduled:
     next_poll_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class BreakdownFinished:
+    """One refresh of the breakdown of failed and undelivered emails."""
+
+    account: str
+    finished_at: float
+    duration_seconds: float
+    requests: int
+    error: TwilioError | None
+    """`None`: it succeeded and was published."""
+    errors_error: TwilioError | None = None
+    """Why the errors of operations are missing in it; `None`: they are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownCrashed:
+    """An internal error ended a refresh; the last good values are kept."""
+
+    account: str
+    finished_at: float
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class OperationErrorsUnsupported:
+    """Twilio does not give the errors of operations; emitted once, as they are not requested again."""
+
+    account: str
+    error: TwilioError
+
+
 Event: TypeAlias = (
     RequestFinished
     | RequestRetried
@@ -166,5 +203,8 @@ Event: TypeAlias = (
     | PollCrashed
     | PollScheduled
     | StateSaved
+    | BreakdownFinished
+    | BreakdownCrashed
+    | OperationErrorsUnsupported
 )
 Observer: TypeAlias = Callable[[Event], None]

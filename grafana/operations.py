@@ -29,6 +29,7 @@ from grafana.thresholds import (
     Spike,
     duration,
 )
+from grafana.why import why
 
 NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
@@ -314,6 +315,7 @@ def dashboard() -> models.Dashboard:
                     ("emails", "recipients", "attempts"),
                 ),
             ],
+            "Why": why(),
             "Failing operations and totals": [_top_failing_operations(), _recent(), _window()],
             "Operations": [
                 coloured(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import (
+    bargauge,
     common,
     heatmap,
     prometheus,
@@ -34,7 +35,7 @@ from grafana.thresholds import STALE_AFTER, duration
 
 Drawn: TypeAlias = Builder[models.Panel]
 Styled = TypeVar(
-    "Styled", stat.Panel, timeseries.Panel, table.Panel, heatmap.Panel, statetimeline.Panel
+    "Styled", stat.Panel, timeseries.Panel, table.Panel, heatmap.Panel, statetimeline.Panel, bargauge.Panel
 )  # they share methods, but no base class
 
 DATASOURCE: Final = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -60,7 +61,8 @@ COLOURS: Final = {
     "recipients": "light-purple",
     "attempts": "semi-dark-purple",
     "list": "purple",
-    "fetch": PLAIN,
+    "fetch": "light-blue",
+    "errors": "semi-dark-purple",
     "unknown": TROUBLE,
     "success": GOOD,
     "failure": TROUBLE,
@@ -269,6 +271,26 @@ def density(title: str, description: str, query: Query, *, unit: str, empty: str
     )
     target = _target(query).format(PromQueryFormat.HEATMAP)
     return _described(panel, title, description, unit, empty, (8, 12)).targets([target])
+
+
+def bars(
+    title: str, description: str, query: Query, *, colour: str, empty: str, width: int
+) -> bargauge.Panel:
+    """A bar for each series of the query, in the query's order."""
+    panel = (
+        bargauge.Panel()
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .orientation(common_models.VizOrientation.HORIZONTAL)
+        .display_mode(common_models.BarGaugeDisplayMode.BASIC)
+        .value_mode(common_models.BarGaugeValueMode.TEXT)
+        .name_placement(common_models.BarGaugeNamePlacement.LEFT)
+        .show_unfilled(False)
+        .min(0)
+        .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color(colour))
+    )
+    return _described(panel, title, description, "locale", empty, (8, width)).with_target(
+        _target(query, instant=True)
+    )
 
 
 def numbers(title: str, description: str, *queries: Query, unit: str, empty: str, height: int) -> table.Panel:

@@ -222,7 +222,8 @@ def _requests() -> list[panels.Drawn]:
         coloured(
             graph(
                 "Requests, by call",
-                "Requests per minute: list reads a page of operations, fetch reads one unfinished operation.",
+                "Requests per minute. list reads a page of operations, fetch one unfinished operation; "
+                "emails and errors belong to the breakdown of failed and undelivered emails.",
                 _rate("twilio_email_exporter_requests_total", "call"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,

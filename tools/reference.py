@@ -13,7 +13,7 @@ from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
 from exporter.ledger.reading import READINGS
 from exporter.ledger.snapshot import RECENT_AGES, WAITING_AGES
-from exporter.metrics.families import OWN, POLLED_GAUGES, SURVIVING, Family
+from exporter.metrics.families import BREAKDOWN_GAUGES, OWN, POLLED_GAUGES, SURVIVING, Family
 from exporter.operation import EMAIL_STATUSES, STATUSES
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -42,7 +42,7 @@ with code 2 and prints one line for each problem, with the place of the value an
 Placeholders such as `${{TOKEN}}`, `$(TOKEN)` or `{{{{ token }}}}` are not expanded, neither in the file nor
 in a variable; a value with one is an error.
 
-The defaults of the command `demo` differ: `poll.interval` is 5s and `api.requests_per_second` is 50.
+The defaults of the command `demo` differ: {demo}.
 
 ## All settings
 
@@ -50,9 +50,9 @@ The defaults of the command `demo` differ: `poll.interval` is 5s and `api.reques
 |---|---|---|---|---|---|
 {settings}
 
-In the file, `web.listen_address` can also be a list, and relative paths (`api.ca_file`, `state.path`,
-`web.config_file`) are relative to the directory of the file. Proxies are set with the usual variables
-(`HTTPS_PROXY`, `NO_PROXY`).
+In the file, `web.listen_address` and `breakdown.by` can also be lists, and relative paths (`api.ca_file`,
+`state.path`, `web.config_file`) are relative to the directory of the file. Proxies are set with the usual
+variables (`HTTPS_PROXY`, `NO_PROXY`).
 
 ## Credentials
 
@@ -144,6 +144,16 @@ These fall when operations leave the window. Use the counters for rates and aler
 
 {gauges}
 
+## Gauges: failed and undelivered emails by domain and tag
+
+These exist only with the setting `breakdown.by`, and show the emails created within `breakdown.lookback`. All
+but the timestamp appear with the first refresh, which follows the first successful poll. They are not saved.
+For each dimension and account the `breakdown.top` values with the most emails have separate series, and
+`other`, the sum of the rest, is always there. A real domain or tag with the name `other`, `none` or `unknown`
+adds to the series of that name.
+
+{breakdown}
+
 ## Counters: what happened
 
 These never decrease: not across polls, not at a restart (with `state.path`), not when operations leave the
@@ -168,7 +178,14 @@ LABELS = {
     "operation_id": "operation id; at most `metrics.top_operations` per account",
     "outcome": ", ".join(OUTCOMES),
     "call": ", ".join(CALLS),
-    "code": "HTTP status, `timeout` or `connection`",
+    "recipient_domain": "domain after the last `@`, in lower case and ASCII (IDNA); `unknown`, `other`",
+    "sender_domain": "the same of the sender",
+    "tag": "the key of a tag, as `breakdown.by` names it",
+    "value": (
+        "the value of the tag, at most 128 characters, without what precedes an `@`; "
+        "`none` without the tag, `other`"
+    ),
+    "code": "HTTP status, `timeout` or `connection`; of `operation_errors`, Twilio's error code or `other`",
     "reason": ", ".join(RETRY_REASONS),
     "field": "status, stats, row",
     "older_than": ", ".join(WAITING_AGES),
@@ -190,6 +207,7 @@ def metrics_reference() -> str:
     labels = [("label", "values"), ("---", "---"), *((f"`{name}`", text) for name, text in LABELS.items())]
     return METRICS_PAGE.format(
         gauges=rows(POLLED_GAUGES),
+        breakdown=rows(BREAKDOWN_GAUGES),
         counters=rows(SURVIVING),
         own=rows(OWN),
         labels=table(labels),

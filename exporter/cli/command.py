@@ -38,6 +38,8 @@ class Command(NamedTuple):
     summary: str
     """One line of at most 62 characters."""
     details: str = ""
+    operand: str = ""
+    """A word that may follow the name; the command finds it among the unrecognized arguments."""
     flags: tuple[Flag, ...] = ()
     settings: str = ".*"
     """Those that have an effect, as a pattern of their paths; `--help` shows no others."""

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cli import check, demo, healthcheck, once, run, simulator
+from exporter.cli import check, demo, explain, healthcheck, once, run, simulator
 from exporter.cli.command import Command
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": run.COMMAND,
     "once": once.COMMAND,
     "check": check.COMMAND,
+    "explain": explain.COMMAND,
     "demo": demo.COMMAND,
     "simulator": simulator.COMMAND,
     "healthcheck": healthcheck.COMMAND,

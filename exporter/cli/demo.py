@@ -16,7 +16,14 @@ from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 
-DEFAULTS: Final = {"poll.interval": "5s", "api.requests_per_second": "50"}
+DEFAULTS: Final = {
+    "poll.interval": "5s",
+    "api.requests_per_second": "50",
+    "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
+    "breakdown.interval": "60s",
+    "breakdown.errors": "true",
+    "breakdown.max_requests": "60",
+}
 """Fast enough to show changes at once. The simulated Twilio has no rate limit of its own."""
 
 
@@ -55,7 +62,7 @@ COMMAND: Final = Command(
     "run against a simulated Twilio; needs no account",
     "Prints the URLs to open.",
     flags=(SCENARIO,),
-    settings=r"(poll|state|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
+    settings=r"(poll|state|breakdown|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
     defaults=DEFAULTS,
     needs_account=False,
 )

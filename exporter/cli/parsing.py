@@ -49,7 +49,7 @@ def help_text(commands: Mapping[str, Command], name: str | None) -> str:
     command = commands[name or "run"]
     result = argparse.ArgumentParser(
         prog=PROGRAM if name is None else f"{PROGRAM} {name}",
-        usage="%(prog)s [COMMAND] [flags]" if name is None else "%(prog)s [flags]",
+        usage=f"%(prog)s {'[COMMAND]' if name is None else command.operand} [flags]".replace("  ", " "),
         description=_commands_text(commands) if name is None else _command_text(command),
         epilog=_CREDENTIALS + _EPILOG if command.needs_account else _EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -43,12 +43,12 @@ def quoted(value: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the nearest one that does."""
+    """The message for a name that does not exist, with the nearest ones that do."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
     if not near:  # the name without its section, such as --interval
         near = [each for each in names if each.rpartition(".")[2] == name.lstrip("-").replace("-", "_")]
-    return f"unknown setting; did you mean {near[0]}?" if len(near) == 1 else "unknown setting"
+    return f"unknown setting; did you mean {' or '.join(near)}?" if near else "unknown setting"
 
 
 def why(error: OSError) -> str:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from exporter.config.accounts import Account
 from exporter.config.alerts import Alerts
+from exporter.config.breakdown import Breakdown
 from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
@@ -145,6 +146,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     poll: Poll = Poll()
     state: State = State()
+    breakdown: Breakdown = Breakdown()
     alerts: Alerts = Alerts()
     metrics: Metrics = Metrics()
     web: Web = Web()
@@ -212,6 +214,8 @@ def _text(kind: Kind, value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return duration_text(value) if kind.metavar == "DURATION" else str(value).removesuffix(".0")
 
 

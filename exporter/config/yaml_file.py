@@ -85,11 +85,11 @@ def _nesting(settings: Sequence[Setting], name: str, value: object) -> str | Non
     path = name.lower().removeprefix(PREFIX.lower()).replace("__", ".")
     nested = [each.location for each in settings if len(each.location) > 1]
     found = [each for each in nested if path in {".".join(each), each[1]}]
-    if len(found) != 1:
+    if not found:
         return None
-    section, key = found[0]
     written = quoted(value).strip('"') if isinstance(value, str) else "…"
-    return f"is not a top-level key; write {section}: {{{key}: {written}}}"
+    right = [f"{section}: {{{key}: {written}}}" for section, key in found]
+    return f"is not a top-level key; write {' or '.join(right)}"
 
 
 def given_by_file(

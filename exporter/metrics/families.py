@@ -3,13 +3,16 @@
 Pure. The metrics, the docs, the dashboards and the alerts are all checked against this table. It must not
 know prometheus_client.
 
-Rule: a label value is a name from the settings, a word from a fixed list or a checked id.
+Rule: a label value is a name from the settings, a word from a fixed list or a checked id; or a domain or a
+tag's value from which `twilio.personal` has removed the personal data.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeAlias
 
+from exporter.breakdown import TAG_PREFIX, Breakdown
+from exporter.email import BAD_STATUSES
 from exporter.errors import OUTCOMES, RETRY_REASONS
 from exporter.events import CALLS
 from exporter.ledger.counters import DELAY_LABELS, DURATION_LABELS, OUTCOME_STATUSES, Counts
@@ -21,11 +24,14 @@ Samples: TypeAlias = Iterator[tuple[tuple[str, ...], float]]
 """Pairs of the label values after the account's, and the value."""
 
 Read: TypeAlias = Callable[[Snapshot], Samples]
+ReadBreakdown: TypeAlias = Callable[[Breakdown | None], Samples]
+"""Takes `None` before the first refresh."""
 Count: TypeAlias = Callable[[Counts], Samples]
 
 Labels: TypeAlias = tuple[str, ...]
 
 AS_OF: Final = "as of the last successful poll."
+AS_OF_REFRESH: Final = "as of the last successful refresh of the breakdown."
 _ACCOUNT: Final = ("account",)
 
 
@@ -38,6 +44,17 @@ class PolledGauge:
     help: str
     labels: Labels
     read: Read
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownGauge:
+    """A gauge whose samples come from an account's last breakdown; absent while there are no breakdowns."""
+
+    kind: ClassVar = "gauge"
+    name: str
+    help: str
+    labels: Labels
+    read: ReadBreakdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,7 @@ class OwnHistogram:
 
 Surviving: TypeAlias = SurvivingCounter | SurvivingHistogram
 Own: TypeAlias = OwnGauge | OwnCounter | OwnHistogram
-Family: TypeAlias = PolledGauge | Surviving | Own
+Family: TypeAlias = PolledGauge | BreakdownGauge | Surviving | Own
 
 
 def _window_operations(snapshot: Snapshot) -> Samples:
@@ -176,6 +193,36 @@ def _overdue(snapshot: Snapshot) -> Samples:
 def _oldest_processing(snapshot: Snapshot) -> Samples:
     if snapshot.oldest_processing_at is not None:
         yield (), snapshot.oldest_processing_at
+
+
+def _domain_emails(dimension: str) -> ReadBreakdown:
+    def read(breakdown: Breakdown | None) -> Samples:
+        for value, bad in breakdown.dimensions.get(dimension, ()) if breakdown else ():
+            for status in BAD_STATUSES:
+                yield (value, status), getattr(bad, status)
+
+    return read
+
+
+def _tag_emails(breakdown: Breakdown | None) -> Samples:
+    for dimension in breakdown.dimensions if breakdown else ():
+        if dimension.startswith(TAG_PREFIX):
+            for labels, emails in _domain_emails(dimension)(breakdown):
+                yield (dimension.removeprefix(TAG_PREFIX), *labels), emails
+
+
+def _operation_errors(breakdown: Breakdown | None) -> Samples:
+    for code, errors in (breakdown.errors or ()) if breakdown else ():
+        yield (code,), errors
+
+
+def _refreshed_at(breakdown: Breakdown | None) -> Samples:
+    yield (), breakdown.as_of if breakdown else 0.0
+
+
+def _is_complete(breakdown: Breakdown | None) -> Samples:
+    if breakdown:
+        yield (), breakdown.complete
 
 
 def _counter(name: str, *labels: str) -> Count:
@@ -323,6 +370,62 @@ POLLED_GAUGES: Final = (
         ),
         _ACCOUNT,
         _oldest_processing,
+    ),
+)
+
+_VALUES: Final = "the values with the most emails, all others as other"
+
+BREAKDOWN_GAUGES: Final = (
+    BreakdownGauge(
+        "twilio_email_recipient_domain_emails",
+        (
+            "Failed and undelivered emails created within breakdown.lookback, by domain of the recipient; "
+            f"{_VALUES}; an email with several recipients counts for each domain, {AS_OF_REFRESH}"
+        ),
+        ("account", "recipient_domain", "status"),
+        _domain_emails("recipient_domain"),
+    ),
+    BreakdownGauge(
+        "twilio_email_sender_domain_emails",
+        (
+            "Failed and undelivered emails created within breakdown.lookback, by domain of the sender; "
+            f"{_VALUES}, {AS_OF_REFRESH}"
+        ),
+        ("account", "sender_domain", "status"),
+        _domain_emails("sender_domain"),
+    ),
+    BreakdownGauge(
+        "twilio_email_tag_emails",
+        (
+            "Failed and undelivered emails created within breakdown.lookback, by the value of a tag; "
+            f"{_VALUES}; none: emails without the tag, {AS_OF_REFRESH}"
+        ),
+        ("account", "tag", "value", "status"),
+        _tag_emails,
+    ),
+    BreakdownGauge(
+        "twilio_email_operation_errors",
+        (
+            "Errors of the top failing operations that have failed emails, by Twilio's error code; "
+            f"the most frequent codes, all others as other, {AS_OF_REFRESH}"
+        ),
+        ("account", "code"),
+        _operation_errors,
+    ),
+    BreakdownGauge(
+        "twilio_email_exporter_breakdown_last_success_timestamp_seconds",
+        "Start time of the last successful refresh of the breakdown; 0 before the first.",
+        _ACCOUNT,
+        _refreshed_at,
+    ),
+    BreakdownGauge(
+        "twilio_email_exporter_breakdown_complete",
+        (
+            "0 if breakdown.max_requests ended the last refresh of the breakdown, so that its numbers are "
+            "lower bounds; otherwise 1."
+        ),
+        _ACCOUNT,
+        _is_complete,
     ),
 )
 
@@ -480,7 +583,7 @@ NEXT_REQUEST: Final = OwnGauge(
 )
 INTERNAL_ERRORS: Final = OwnCounter(
     "twilio_email_exporter_internal_errors_total",
-    "Polls that ended with a bug in the exporter; the log has the traceback.",
+    "Polls and refreshes of the breakdown that ended with a bug in the exporter; the log has the traceback.",
 )
 TRACKED_OPERATIONS: Final = OwnGauge(
     "twilio_email_exporter_tracked_operations",
@@ -547,4 +650,4 @@ OWN: Final[tuple[Own, ...]] = (
     LAST_RELOAD_SUCCESS,
 )
 
-FAMILIES: Final[tuple[Family, ...]] = (*POLLED_GAUGES, *SURVIVING, *OWN)
+FAMILIES: Final[tuple[Family, ...]] = (*POLLED_GAUGES, *BREAKDOWN_GAUGES, *SURVIVING, *OWN)

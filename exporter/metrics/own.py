@@ -19,7 +19,15 @@ from prometheus_client import (  # noqa: TID251 - home of prometheus_client
 )
 
 from exporter.config.alerts import Alerts
-from exporter.events import Event, PollCrashed, PollFinished, RequestFinished, RequestRetried, StateSaved
+from exporter.events import (
+    BreakdownCrashed,
+    Event,
+    PollCrashed,
+    PollFinished,
+    RequestFinished,
+    RequestRetried,
+    StateSaved,
+)
 from exporter.ledger.reading import READINGS, Evidence
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics import families
@@ -108,6 +116,8 @@ class OwnMetrics:
                 self.retries.labels(account, reason).inc()
             case PollCrashed(account=account):
                 self.up.labels(account).set(0)
+                self.internal_errors.labels(account).inc()
+            case BreakdownCrashed(account=account):
                 self.internal_errors.labels(account).inc()
             case PollFinished():
                 self._observe_poll(event)

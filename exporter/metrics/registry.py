@@ -3,7 +3,8 @@
 Receives events and frozen snapshots. Must not know HTTP, Twilio's replies or how the text is written.
 
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
-Rule 2: surviving counters show zero, or their restored values, until one scrape has read them.
+Rule 2: those of the breakdown come from the last refresh; without `has_breakdown` there are none.
+Rule 3: surviving counters show zero, or their restored values, until one scrape has read them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,13 +24,17 @@ from prometheus_client.metrics_core import (  # noqa: TID251 - home of prometheu
 )
 from prometheus_client.registry import Collector  # noqa: TID251 - home of prometheus_client
 
+from exporter.breakdown import Breakdown
 from exporter.config.alerts import Alerts
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.families import (
+    BREAKDOWN_GAUGES,
     POLLED_GAUGES,
     SURVIVING,
+    BreakdownGauge,
     PolledGauge,
+    Samples,
     SurvivingCounter,
     SurvivingHistogram,
 )
@@ -46,9 +51,11 @@ class Metrics:
         version: str,
         interval: float,
         alerts_of: Callable[[str], Alerts],
+        has_breakdown: bool = False,
     ) -> None:
-        """`alerts_of` returns the thresholds of an account."""
+        """`alerts_of` returns the thresholds of an account; `has_breakdown`: there will be breakdowns."""
         names = tuple(accounts)
+        self._breakdowns: dict[str, Breakdown | None] = dict.fromkeys(names if has_breakdown else ())
         self._snapshots: dict[str, Snapshot] = {}
         self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
         self._released = False
@@ -56,7 +63,7 @@ class Metrics:
         """Goes up whenever `polled` changes."""
         self.polled = CollectorRegistry(auto_describe=False)
         """Polled data: changes with each publish, and when the counters are released."""
-        self.polled.register(_Polled(self._snapshots, self._shown))
+        self.polled.register(_Polled(self._snapshots, self._breakdowns, self._shown))
         self.own = CollectorRegistry()
         """The exporter's own metrics: changes with events."""
         self.live = CollectorRegistry()
@@ -92,6 +99,10 @@ class Metrics:
             self._shown[account] = snapshot.counts
         self._show(account, snapshot)
 
+    def publish_breakdown(self, account: str, breakdown: Breakdown) -> None:
+        self._breakdowns[account] = breakdown
+        self.publishes += 1
+
     def _show(self, account: str, snapshot: Snapshot) -> None:
         self._snapshots[account] = snapshot
         self.publishes += 1
@@ -118,16 +129,25 @@ class _Polled(Collector):
     the text can pause in between.
     """
 
-    def __init__(self, snapshots: Mapping[str, Snapshot], shown: Mapping[str, Counts]) -> None:
+    def __init__(
+        self,
+        snapshots: Mapping[str, Snapshot],
+        breakdowns: Mapping[str, Breakdown | None],
+        shown: Mapping[str, Counts],
+    ) -> None:
         self._snapshots = snapshots
+        self._breakdowns = breakdowns
         self._shown = shown
 
     def collect(self) -> Iterator[Metric]:
         # A publish may happen while the text is written: all families must show one state.
-        snapshots, shown = dict(self._snapshots), dict(self._shown)
+        snapshots, breakdowns, shown = dict(self._snapshots), dict(self._breakdowns), dict(self._shown)
         for gauge in POLLED_GAUGES:
             for account, snapshot in snapshots.items():
-                yield _gauge(gauge, account, snapshot)
+                yield _gauge(gauge, account, gauge.read(snapshot))
+        for refreshed in BREAKDOWN_GAUGES:
+            for account, breakdown in breakdowns.items():
+                yield _gauge(refreshed, account, refreshed.read(breakdown))
         for family in SURVIVING:
             if isinstance(family, SurvivingHistogram):
                 yield _histogram(family, shown)
@@ -135,9 +155,9 @@ class _Polled(Collector):
                 yield _counter(family, shown)
 
 
-def _gauge(family: PolledGauge, account: str, snapshot: Snapshot) -> Metric:
+def _gauge(family: PolledGauge | BreakdownGauge, account: str, samples: Samples) -> Metric:
     metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, value in family.read(snapshot):
+    for labels, value in samples:
         metric.add_metric((account, *labels), value)
     return metric
 

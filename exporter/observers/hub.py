@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from exporter import __version__
+from exporter.breakdown import Breakdown
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.events import Event, Observer
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.registry import Metrics
+from exporter.observers.breakdown_log import BreakdownLog
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses, RateLimitStatus
 from exporter.observers.watchdog import Watchdog
@@ -27,7 +29,13 @@ class Hub:
         self._clock = clock
         names = [account.name for account in settings.own_accounts]
         interval, api = settings.poll.interval, settings.api
-        self.metrics = Metrics(names, version=__version__, interval=interval, alerts_of=settings.alerts_of)
+        self.metrics = Metrics(
+            names,
+            version=__version__,
+            interval=interval,
+            alerts_of=settings.alerts_of,
+            has_breakdown=bool(settings.breakdown.by),
+        )
         self.metrics.reloaded(clock.now(), successful=True)  # the configuration read at the start
         self.statuses = AccountStatuses(names)
         patience = api.timeout + longest_spacing_seconds(api.requests_per_second)
@@ -36,6 +44,7 @@ class Hub:
         self.observers: list[Observer] = [
             self.metrics.observe,
             LogObserver(self.statuses).observe,
+            BreakdownLog(names).observe,
             self.watchdog.observe,
         ]
         """Called with each event, in this order."""
@@ -49,6 +58,10 @@ class Hub:
     def publish(self, account: str, snapshot: Snapshot) -> None:
         for observe in self.snapshot_observers:
             observe(account, snapshot)
+
+    def publish_breakdown(self, account: str, breakdown: Breakdown) -> None:
+        self.metrics.publish_breakdown(account, breakdown)
+        self.statuses.publish_breakdown(account, breakdown)
 
     def restore(self, account: str, snapshot: Snapshot) -> None:
         """Show the snapshot that an earlier process saved."""

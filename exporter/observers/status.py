@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from exporter.breakdown import Breakdown
 from exporter.errors import StateError, TwilioError
 from exporter.events import (
+    BreakdownFinished,
     Event,
     ListingProgressed,
     PollCrashed,
@@ -56,6 +58,10 @@ class AccountStatus:
     has_succeeded: bool = False
     """Whether a poll of this process succeeded; the snapshot may come from an earlier process."""
     snapshot: Snapshot | None = None
+    breakdown: Breakdown | None = None
+    """Of the last successful refresh; `None` before the first."""
+    breakdown_error: TwilioError | None = None
+    """What ended the last refresh; `None`: it succeeded, or there was none."""
 
     @property
     def last_success_at(self) -> float | None:
@@ -84,6 +90,9 @@ class AccountStatuses:
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.accounts[account].snapshot = snapshot
 
+    def publish_breakdown(self, account: str, breakdown: Breakdown) -> None:
+        self.accounts[account].breakdown = breakdown
+
     def observe(self, event: Event) -> Edge | None:
         """Update the status; returns the edge, if there is one."""
         status = self.accounts[event.account]
@@ -93,6 +102,8 @@ class AccountStatuses:
                 status.listed_pages = status.listed_operations = 0
             case ListingProgressed(pages=pages, operations=operations):
                 status.listed_pages, status.listed_operations = pages, operations
+            case BreakdownFinished(error=breakdown_error):
+                status.breakdown_error = breakdown_error
             case PollScheduled(next_poll_at=next_poll_at):
                 status.next_poll_at = next_poll_at
             case PollFinished():

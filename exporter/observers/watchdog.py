@@ -1,7 +1,8 @@
 """The watchdog: whether the scheduler of every account is still active.
 
-Every event counts as activity. A scheduler that waits for its next poll emits one at each interval, and a
-long listing emits one for each page, so that silence over several intervals means that the scheduler hangs.
+The events of polls count as activity; those of the breakdown do not, because it continues without polls. A
+scheduler that waits for its next poll emits one at each interval, and a long listing emits one for each page,
+so that silence over several intervals means that the scheduler hangs.
 Must not contain tasks or HTTP.
 """
 
@@ -9,10 +10,21 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.clock import Clock
-from exporter.events import Event
+from exporter.events import (
+    POLL_CALLS,
+    Event,
+    ListingProgressed,
+    PollCrashed,
+    PollFinished,
+    PollScheduled,
+    PollStarted,
+    RequestFinished,
+)
 
 SILENT_INTERVALS: Final = 5
 """Intervals that may pass without an event; a poll that waits for the end of a pause takes one or two."""
+
+_ACTIVITY: Final = (PollStarted, ListingProgressed, PollFinished, PollCrashed, PollScheduled)
 
 
 class Watchdog:
@@ -24,7 +36,11 @@ class Watchdog:
         self._last_event_at = dict.fromkeys(accounts, clock.monotonic())
 
     def observe(self, event: Event) -> None:
-        self._last_event_at[event.account] = self._clock.monotonic()
+        is_activity = (
+            event.call in POLL_CALLS if isinstance(event, RequestFinished) else isinstance(event, _ACTIVITY)
+        )
+        if is_activity:
+            self._last_event_at[event.account] = self._clock.monotonic()
 
     def reason(self) -> str | None:
         """A message that names the hanging scheduler; `None` if none hangs."""

@@ -1,16 +1,25 @@
 """Detects a listing that never ends. Pure; must not contain requests."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from exporter.errors import Truncated
-from exporter.twilio.protocol import Page
 
 STALE_PAGES: Final = 10
-"""Pages in a row without a new operation. Some are normal: Twilio may filter a page after reading it."""
+"""Pages in a row without a new row. Some are normal: Twilio may filter a page after reading it."""
 
 _BITS: Final = 2**23
 """One megabyte. After a million operations, one new id in nine is treated as known, but no full page is."""
+
+
+class Page(Protocol):
+    """A page of a listing of anything."""
+
+    @property
+    def ids(self) -> Iterable[str]: ...
+
+    @property
+    def next_token(self) -> str | None: ...
 
 
 class ListingGuard:
@@ -26,7 +35,7 @@ class ListingGuard:
     def check(self, page: Page) -> None:
         """Raises `Truncated` for a page after which the listing would not end."""
         self._pages += 1
-        is_new = self._note(operation.id for operation in page.operations)
+        is_new = self._note(page.ids)
         self._stale_pages = 0 if is_new else self._stale_pages + 1
         token = page.next_token
         if token is None:
@@ -34,7 +43,7 @@ class ListingGuard:
         if token in self._tokens:
             raise Truncated("the listing does not end: a page token was repeated")
         if self._stale_pages >= STALE_PAGES:
-            raise Truncated(f"the listing does not end: {STALE_PAGES} pages in a row without a new operation")
+            raise Truncated(f"the listing does not end: {STALE_PAGES} pages in a row without a new row")
         if self._pages >= self._max_pages:
             raise Truncated(f"the listing does not end: it has more than {self._max_pages} pages")
         self._tokens.add(token)

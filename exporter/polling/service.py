@@ -4,19 +4,24 @@ Must not contain what is done with events and snapshots: metrics, pages, the web
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from logging import WARNING
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
+from exporter.ledger.snapshot import Snapshot
 from exporter.logs import line
 from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.check import Access, Verdict, check_account
 from exporter.polling.estimate import Limits
+from exporter.polling.explain import Explanation, Question, explain_account
 from exporter.polling.poller import Poller
+from exporter.polling.precedence import PollPrecedence
 from exporter.polling.reader import listing_of
+from exporter.polling.refresher import BreakdownRefresher
 from exporter.polling.scheduler import Scheduler, first_poll_after
 from exporter.storage.sqlite import Storage
 from exporter.twilio.client import Client
@@ -43,6 +48,8 @@ class Polling:
         self._credentials = [Credential(each.name, each.credential, hub.emit) for each in accounts]
         self.reloads = [credential.reload for credential in self._credentials]
         """Functions that read a secret again, or raise `CredentialError` and keep the old one in use."""
+        self.refreshers: list[BreakdownRefresher] = []
+        """One for each account that `schedulers` yields, if a breakdown is configured."""
 
     @asynccontextmanager
     async def schedulers(self, storage: Storage | None = None) -> AsyncIterator[list[Scheduler]]:
@@ -52,7 +59,10 @@ class Polling:
             if storage is not None:
                 await self._resume(pollers, storage)
             try:
-                yield [self._scheduler(index, poller) for index, poller in enumerate(pollers)]
+                yield [
+                    self._scheduler(index, poller, client)
+                    for index, (poller, client) in enumerate(zip(pollers, clients, strict=True))
+                ]
             finally:
                 await asyncio.gather(*(poller.close() for poller in pollers))
 
@@ -74,6 +84,18 @@ class Polling:
                         limits,
                         api.timeout,
                     )
+                    for client in clients
+                )
+            )
+
+    async def explain(
+        self, question: Question, on_progress: Callable[[str, int, int], None]
+    ) -> list[Explanation]:
+        """Count the bad mail of each account."""
+        async with self._clients() as clients:
+            return await asyncio.gather(
+                *(
+                    explain_account(client.account, client, self._clock, question, on_progress)
                     for client in clients
                 )
             )
@@ -116,14 +138,32 @@ class Polling:
         for account, snapshot in await resume.resume_pollers(pollers, storage, self._clock):
             self._hub.restore(account, snapshot)
 
-    def _scheduler(self, index: int, poller: Poller) -> Scheduler:
+    def _scheduler(self, index: int, poller: Poller, client: Client) -> Scheduler:
         credential, interval = self._credentials[index], self._settings.poll.interval
         return Scheduler(
             poller.account,
-            poller.poll,
+            self._with_breakdown(poller, client) if self._settings.breakdown.by else poller.poll,
             credential.renewed,
             self._clock,
             self._hub.emit,
             interval=interval,
             first_after=first_poll_after(index, len(self._credentials), interval),
         )
+
+    def _with_breakdown(self, poller: Poller, client: Client) -> Callable[[], Awaitable[Snapshot]]:
+        """The account's poll, with precedence over a refresher that is added here."""
+        precedence = PollPrecedence(
+            self._clock, self._rate_limiters[client.account], interval=self._settings.poll.interval
+        )
+        self.refreshers.append(
+            BreakdownRefresher(
+                client.account,
+                client,
+                precedence,
+                self._clock,
+                self._settings.breakdown,
+                self._hub.emit,
+                self._hub.publish_breakdown,
+            )
+        )
+        return partial(precedence.run_poll, poller.poll)

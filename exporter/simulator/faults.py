@@ -17,6 +17,8 @@ Body: TypeAlias = Literal["errors", "flat", "html", "empty"]
 
 GATEWAY_PAGE: Final = b"<html>\r\n<head><title>Gateway</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
 
+LISTS: Final = ("operations", "emails", "errors")
+
 HOSTILE_IDS: Final = (
     'comms_operation_0"} 1\nforged_metric{a="',
     "comms_operation_01kabcdefghjkmnpqrstvwxyz0\n",
@@ -120,8 +122,8 @@ def wrong_type(path: tuple[str | int, ...], value: object) -> Fault:
 
 
 def without_operations() -> Fault:
-    """Status 200 with JSON without `operations`."""
-    return _spoilt("no operations", lambda page: page.pop("operations", None))
+    """Status 200 with JSON without `operations`, or without `emails` or `errors`."""
+    return _spoilt("no operations", lambda page: [page.pop(name, None) for name in LISTS])
 
 
 def repeated_token() -> Fault:
@@ -135,7 +137,8 @@ def endless_tokens() -> Fault:
 
     def change(reply: Reply) -> Reply:
         pagination = {"next": f"ZW5kbGVzcw+/{next(number)}==", "self": "c2VsZg=="}
-        return replace(reply, status=200).with_json({"operations": [], "pagination": pagination})
+        listed = "emails" if b'"emails"' in reply.body[:20] else "operations"
+        return replace(reply, status=200).with_json({listed: [], "pagination": pagination})
 
     return Fault("endless tokens", change)
 
@@ -154,20 +157,50 @@ def duplicated_rows() -> Fault:
     return _spoilt("duplicated rows", lambda page: _rows(page).extend(list(_rows(page))))
 
 
+def addresses(sender: str, recipient: object) -> Fault:
+    """Every email is from this address and to this one, or to this list of them, or anything else."""
+
+    def change(row: dict[str, Any]) -> None:
+        listed = recipient if isinstance(recipient, list) else [recipient]
+        row.update({"from": {"address": sender}, "to": [{"address": each} for each in listed]})
+
+    return _each_row("addresses", change)
+
+
+def tags(value: object) -> Fault:
+    """Every email has these tags, which may be of a wrong type."""
+    return _each_row("tags", lambda row: row.update(tags=value))
+
+
+def single_recipient() -> Fault:
+    """`to` is one object instead of a list, as in one sample of Twilio's guide."""
+    return _each_row("single recipient", lambda row: row.update(to=row["to"][0]))
+
+
+def wrapped_in_data() -> Fault:
+    """The page is within `data`, as in one sample of Twilio's guide."""
+
+    def change(reply: Reply) -> Reply:
+        return reply.with_json({"data": json.loads(reply.body)}) if reply.status == 200 else reply
+
+    return Fault("wrapped in data", change)
+
+
 def unknown_status(word: str = "PAUSED") -> Fault:
     return _each_row("unknown status", lambda row: row.update(status=word))
 
 
 def missing_stat(stat: str) -> Fault:
-    return _each_row(f"no {stat}", lambda row: row["stats"].pop(stat))
+    return _each_row(f"no {stat}", lambda row: row.get("stats", {}).pop(stat, None))
 
 
 def unknown_fields() -> Fault:
     """Adds fields that Twilio may introduce, to every row, its stats and the envelope."""
 
     def change(row: dict[str, Any]) -> None:
-        row["stats"]["clicked"] = 7
-        row["tags"] = {"campaign": ["spring"]}
+        row["audience"] = {"campaign": ["spring"]}
+        if "stats" in row:
+            row["stats"]["clicked"] = 7
 
     return _each_row("unknown fields", change)
 
@@ -188,6 +221,6 @@ def _each_row(name: str, spoil: Callable[[dict[str, Any]], object]) -> Fault:
 
 
 def _rows(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a page, or the single operation of a fetch."""
-    rows: list[dict[str, Any]] = value.get("operations", [value])
+    """The rows of a page, or the single operation or email of a fetch."""
+    rows: list[dict[str, Any]] = next((value[name] for name in LISTS if name in value), [value])
     return rows

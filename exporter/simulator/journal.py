@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-Endpoint: TypeAlias = Literal["list", "fetch"]
+Endpoint: TypeAlias = Literal["list", "fetch", "errors", "emails", "email"]
 
 HELD_RECORDS: Final = 20_000
 

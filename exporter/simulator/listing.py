@@ -14,13 +14,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from exporter.operation import Operation
 from exporter.simulator.readings import Order, Readings
 from exporter.simulator.traffic import HOUR_SECONDS
 from exporter.simulator.world import RETENTION_SECONDS, Row, World
 
+Call: TypeAlias = Literal["operations", "emails", "errors"]
 Key: TypeAlias = tuple[float, str]
 
 KEYS: Final[dict[Order, Callable[[Row], Key]]] = {
@@ -42,6 +43,9 @@ class Filters:
     start: float | None = None
     end: float | None = None
     status: str | None = None
+    call: Call = "operations"
+    operation_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Position:
 
     hour: int
     key: Key
+    number: int = -1
+    """Of an email in its operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,12 @@ class Cursor:
 def read_page(world: World, cursor: Cursor, size: int, now: float) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
     rows: list[tuple[Row, Position]] = []
-    for hour in _hours(world.readings, cursor):
-        rows += _rows_of(world, cursor, hour)
+    for hour in hours_of(world.readings, cursor):
+        rows += [
+            (row, place)
+            for row, place in rows_of(world, cursor, hour)
+            if not cursor.after or place.hour != cursor.after.hour or place.key > cursor.after.key
+        ]
         if len(rows) > size:
             break
     wanted = cursor.filters.status
@@ -75,7 +85,7 @@ def read_page(world: World, cursor: Cursor, size: int, now: float) -> tuple[list
     return operations, rows[size - 1][1] if len(rows) > size else None
 
 
-def _hours(readings: Readings, cursor: Cursor) -> list[int]:
+def hours_of(readings: Readings, cursor: Cursor) -> list[int]:
     """The remaining hours, in the order of the listing."""
     first, last = _bounds(readings, cursor)
     key = HOUR_KEYS[readings.order]
@@ -90,7 +100,8 @@ def _bounds(readings: Readings, cursor: Cursor) -> tuple[float, float]:
     return oldest if start is None else max(start, oldest), newest if end is None else min(end, newest)
 
 
-def _rows_of(world: World, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+def rows_of(world: World, cursor: Cursor, hour: int) -> list[tuple[Row, Position]]:
+    """All rows of an hour within the bounds, in the order of the listing."""
     first, last = _bounds(world.readings, cursor)
     outside = () if world.readings.inclusive else (cursor.filters.start, cursor.filters.end)
     key = KEYS[world.readings.order]
@@ -99,8 +110,7 @@ def _rows_of(world: World, cursor: Cursor, hour: int) -> list[tuple[Row, Positio
         for row in world.rows(hour)
         if first <= row.created_at <= last and row.created_at not in outside
     )
-    after = cursor.after.key if cursor.after and cursor.after.hour == hour else None
-    return [(row, Position(hour, place)) for place, row in rows if after is None or place > after]
+    return [(row, Position(hour, place)) for place, row in rows]
 
 
 class Tokens:

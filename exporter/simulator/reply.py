@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, TypeAlias
 
 from exporter.operation import STATS, Operation
+from exporter.simulator.emails import Email
 
 Delivery: TypeAlias = Literal["whole", "cut", "reset", "hang"]
 
@@ -26,6 +27,8 @@ CODES: Final = {
     503: 20503,
 }
 """https://www.twilio.com/docs/api/errors; 20502 is a guess."""
+EMAIL_ERROR_CODES: Final = (30007, 30007, 30007, 30003, 30008)
+"""A guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,34 @@ def operation_json(operation: Operation) -> dict[str, Any]:
         "stats": {stat: value for stat, value in named if value is not None},
         "createdAt": rfc3339(operation.created_at),
         "updatedAt": rfc3339(operation.updated_at),
+    }
+
+
+def email_json(email: Email) -> dict[str, Any]:
+    """`scheduledFor` and `deletedAt` are always null: the simulator does not know them."""
+    uri = f"/v1/Emails/Operations/{email.operation_id}"
+    return {
+        "id": email.id,
+        "from": {"address": email.sender, "name": "The shop"},
+        "to": [{"address": email.recipient, "name": "A customer"}],
+        "status": email.status.upper(),
+        "related": [{"name": "operation", "id": email.operation_id, "uri": uri}],
+        **({} if email.tags is None else {"tags": dict(email.tags)}),
+        "scheduledFor": None,
+        "createdAt": rfc3339(email.created_at),
+        "updatedAt": rfc3339(email.updated_at),
+        "deletedAt": None,
+    }
+
+
+def email_error_json(email: Email) -> dict[str, Any]:
+    """A guess: Twilio names the call and publishes no schema. It holds an address, as an error well may."""
+    code = EMAIL_ERROR_CODES[email.number % len(EMAIL_ERROR_CODES)]
+    return {
+        "code": code,
+        "message": f"The email to {email.recipient} was not sent.",
+        "infoUrl": f"https://www.twilio.com/docs/errors/{code}",
+        "context": email.recipient,
     }
 
 

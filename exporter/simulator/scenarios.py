@@ -4,9 +4,10 @@ Every number is a field, so that tests can use `dataclasses.replace`. Episodes c
 world; no faults occur in the history before it. It must not know operations or HTTP.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+Dimension: TypeAlias = Literal["recipient_domain", "sender_domain", "tag:campaign"]
 Trouble: TypeAlias = Literal["rate-limited", "outage"]
 
 
@@ -57,6 +58,17 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
+class Culprit:
+    """Why emails of a spike fail: what nearly all of the failed and undelivered ones have in common."""
+
+    dimension: Dimension
+    value: str
+    """A domain, or the value of the tag `campaign`."""
+    share: float = 0.95
+    """Of the bad emails of the spike."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """The traffic and the faults of one simulated account."""
 
@@ -72,11 +84,13 @@ class Scenario:
     spike_mix: Mix = Mix()
     spike_operations_per_hour: float = 600.0
     """Additional traffic during the spike."""
+    culprit: Culprit | None = None
     trouble: Trouble | None = None
     trouble_episode: Episode = Episode(120.0, 300.0, 1200.0)
 
 
 SPIKE: Final = Episode(after_seconds=120.0, for_seconds=600.0, every_seconds=2400.0)
+HOURLY_SPIKE: Final = replace(SPIKE, every_seconds=3600.0)
 
 QUIET: Final = Scenario("quiet", "no generated traffic; for scripted tests", operations_per_hour=0.0)
 
@@ -97,6 +111,30 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             "steady; every 40 minutes most emails of new operations bounce for 10 minutes, first after 2",
             spike=SPIKE,
             spike_mix=Mix(undelivered_share=0.7, bounce_within_seconds=40.0, scheduled_share=0.0),
+        ),
+        Scenario(
+            "recipient-domain-bounces",
+            "steady; every hour nearly all emails to yahoo.com bounce for 10 minutes, first after 2",
+            spike=HOURLY_SPIKE,
+            spike_mix=Mix(undelivered_share=0.25, bounce_within_seconds=40.0, scheduled_share=0.0),
+            spike_operations_per_hour=180.0,
+            culprit=Culprit("recipient_domain", "yahoo.com"),
+        ),
+        Scenario(
+            "sender-refused",
+            "steady; every hour most emails from offers.shop.example fail for 10 minutes, first after 2",
+            spike=HOURLY_SPIKE,
+            spike_mix=Mix(failed_share=0.7, scheduled_share=0.0),
+            spike_operations_per_hour=70.0,
+            culprit=Culprit("sender_domain", "offers.shop.example"),
+        ),
+        Scenario(
+            "campaign-bad-addresses",
+            "steady; every hour half the emails of campaign win-back bounce for 10 minutes, first after 2",
+            spike=HOURLY_SPIKE,
+            spike_mix=Mix(undelivered_share=0.5, bounce_within_seconds=40.0, scheduled_share=0.0),
+            spike_operations_per_hour=45.0,
+            culprit=Culprit("tag:campaign", "win-back"),
         ),
         Scenario(
             "campaigns",

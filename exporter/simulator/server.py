@@ -1,4 +1,4 @@
-"""The simulated Twilio Email Operations API on a real socket.
+"""The simulated Twilio Email API on a real socket.
 
 This module records each request and applies authentication, the concurrency limit and faults; `Api` creates
 the content of the reply. Time comes only from the clock.
@@ -7,6 +7,7 @@ the content of the reply. Time comes only from the clock.
 import asyncio
 import base64
 import hmac
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -27,6 +28,13 @@ from exporter.simulator.world import World
 ACCOUNT_SID: Final = "AC" + "0123456789abcdef" * 2
 CREDENTIAL: Final = (ACCOUNT_SID, "simulated-auth-token")
 OPERATIONS_PATH: Final = "/v1/Emails/Operations"
+PATHS: Final[dict[Endpoint, str]] = {
+    "list": OPERATIONS_PATH,
+    "fetch": f"{OPERATIONS_PATH}/{{id}}",
+    "errors": f"{OPERATIONS_PATH}/{{id}}/Errors",
+    "emails": "/v1/Emails",
+    "email": "/v1/Emails/{id}",
+}
 
 
 class Simulator:
@@ -92,8 +100,10 @@ class Simulator:
         await self._listener.open(
             (
                 web.get("/", self._introduce, allow_head=False),
-                web.get(OPERATIONS_PATH, self._list, allow_head=False),
-                web.get(f"{OPERATIONS_PATH}/{{id}}", self._fetch, allow_head=False),
+                *(
+                    web.get(path, partial(self.serve, call=call), allow_head=False)
+                    for call, path in PATHS.items()
+                ),
             )
         )
         return self
@@ -113,22 +123,15 @@ class Simulator:
             f"twilio-email-exporter {__version__}: {request.url.origin()}{OPERATIONS_PATH}\n"
         )
 
-    async def _list(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, "list", None)
-
-    async def _fetch(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, "fetch", request.match_info["id"])
-
-    async def _serve(
-        self, request: web.Request, call: Endpoint, operation_id: str | None
-    ) -> web.StreamResponse:
+    async def serve(self, request: web.Request, call: Endpoint) -> web.StreamResponse:
+        operation_id = request.query.get("operationId") if call == "emails" else request.match_info.get("id")
         fault = self.faults.take(call, operation_id) or self._trouble()
         number = self.journal.arrive(_record(request, self._clock.now(), call, operation_id, fault))
         crowded = self.max_concurrency is not None and self.journal.in_flight > self.max_concurrency
         status: int | None = None
         try:
             await self._linger()
-            reply = self._crowded() if crowded else self._reply(request, operation_id, fault)
+            reply = self._crowded() if crowded else self._reply(request, call, fault)
             if fault:
                 reply = fault.change(reply)
             response = await deliver(request, reply, number, clock=self._clock, closing=self._closing)
@@ -151,16 +154,25 @@ class Simulator:
         reply = error_reply(self._at(), 429, "Too many concurrent requests.")
         return reply.with_header("Retry-After", "1")
 
-    def _reply(self, request: web.Request, operation_id: str | None, fault: Fault | None) -> Reply:
+    def _reply(self, request: web.Request, call: Endpoint, fault: Fault | None) -> Reply:
         at = self._at()
         if not self._is_authorized(request):
             reply = Reply(at, 401).with_json(flat_error_json(401))
             return reply.with_header(hdrs.WWW_AUTHENTICATE, 'Basic realm="Twilio API"')
         now = self._clock.now()
-        if operation_id is not None:
-            return self._api.fetch_operation(operation_id, now, at)
+        pairs, wanted = request.query.items(), request.match_info.get("id", "")
         empty_page = fault is not None and fault.empty_page
-        return self._api.list_operations(request.query.items(), now, at, empty_page=empty_page)
+        match call:
+            case "list":
+                return self._api.list_operations(pairs, now, at, empty_page=empty_page)
+            case "fetch":
+                return self._api.fetch_operation(wanted, now, at)
+            case "errors":
+                return self._api.list_errors(wanted, pairs, now, at, empty_page=empty_page)
+            case "emails":
+                return self._api.list_emails(pairs, now, at, empty_page=empty_page)
+            case "email":
+                return self._api.fetch_email(wanted, now, at)
 
     def _at(self) -> float:
         return self._clock.now() + self.date_skew_seconds

@@ -74,10 +74,13 @@ class World:
         self._removed.discard(operation_id)
 
     def find(self, operation_id: str, now: float) -> Operation | None:
+        row = self.row(operation_id, now)
+        return self.state(row, now) if row else None
+
+    def row(self, operation_id: str, now: float) -> Row | None:
+        """`None` if it does not exist, not yet or no longer."""
         row = self._row(operation_id)
-        if row is None or not now - RETENTION_SECONDS <= row.created_at <= now:
-            return None
-        return self.state(row, now)
+        return row if row and now - RETENTION_SECONDS <= row.created_at <= now else None
 
     def visible(self, now: float) -> list[Operation]:
         """The operations of a full listing, newest first. Generates the whole week: not for `busy`."""

@@ -1,4 +1,4 @@
-"""The two API calls of one account: rate limiting, retries and a refused credential.
+"""The API calls of one account: rate limiting, retries and a refused credential.
 
 The only home of tenacity. Must not know polls, the meaning of an operation, or metrics.
 
@@ -11,13 +11,15 @@ Rule 4: `_turn` is the only place that waits.
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential, wait_random  # noqa: TID251 - home of tenacity
 
 from exporter.clock import Clock
+from exporter.email import EmailPage, ErrorPage
 from exporter.errors import Throttled, Unauthorized, Unreachable
 from exporter.events import (
     Observer,
@@ -30,6 +32,7 @@ from exporter.events import (
 )
 from exporter.operation import Operation
 from exporter.twilio.decision import Accepted, Decision, GiveUp, NotFound, RetryAfter, decide
+from exporter.twilio.emails import emails_request, errors_request, read_emails, read_errors
 from exporter.twilio.protocol import (
     Page,
     Reply,
@@ -47,6 +50,13 @@ MAX_ATTEMPTS: Final = 5
 
 PAUSE_JITTER_SECONDS: Final = 0.5
 """Added to each pause, so that accounts that were paused together do not resume together."""
+
+
+@dataclass(slots=True)
+class RequestBudget:
+    """Requests that may still be sent, retries included; each request takes one."""
+
+    left: int
 
 
 class Credential(Protocol):
@@ -103,9 +113,11 @@ class Client:
         self._report_unknown_stats(page.operations)
         return page._replace(clock_skew_seconds=self._clock_skew_seconds)
 
-    async def fetch_operation(self, operation_id: str, *, give_up_at: float) -> Operation | None:
+    async def fetch_operation(
+        self, operation_id: str, *, give_up_at: float, budget: RequestBudget | None = None
+    ) -> Operation | None:
         """One operation; `None` when Twilio answers 404."""
-        decision = await self._send(fetch_request(operation_id), give_up_at)
+        decision = await self._send(fetch_request(operation_id), give_up_at, budget)
         if isinstance(decision, NotFound):
             return None
         operation = read_operation(_accepted(decision), operation_id)
@@ -116,12 +128,41 @@ class Client:
         if names := {name for operation in operations for name in operation.unknown_stats}:
             self._emit(StatsUnknown(self.account, tuple(sorted(names))))
 
-    async def _send(self, request: Request, give_up_at: float) -> Decision:
+    async def list_emails_page(
+        self,
+        status: str,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        budget: RequestBudget,
+        give_up_at: float,
+        operation_id: str | None = None,
+        tag_keys: Collection[str] | None = None,
+    ) -> EmailPage:
+        """One page of the emails with a status, created between two Unix times.
+
+        `budget` must not be used up. `operation_id`: those of one operation only. `tag_keys`: the tags to
+        keep; `None` keeps all.
+        """
+        request = emails_request(status, start, end, page_token, operation_id)
+        return read_emails(_accepted(await self._send(request, give_up_at, budget)), tag_keys)
+
+    async def list_errors_page(
+        self, operation_id: str, page_token: str | None, *, budget: RequestBudget, give_up_at: float
+    ) -> ErrorPage | None:
+        """One page of the errors of an operation; `None` when Twilio answers 404."""
+        decision = await self._send(errors_request(operation_id, page_token), give_up_at, budget)
+        return None if isinstance(decision, NotFound) else read_errors(_accepted(decision))
+
+    async def _send(
+        self, request: Request, give_up_at: float, budget: RequestBudget | None = None
+    ) -> Decision:
         """The decision about the last reply, after the retries."""
         not_before = -math.inf
 
         async def attempt() -> Decision:
-            return await self._attempt(request, not_before, give_up_at)
+            return await self._attempt(request, not_before, give_up_at, budget)
 
         async def back_off(seconds: float) -> None:
             nonlocal not_before  # tenacity decides how long; `_turn` waits
@@ -129,7 +170,8 @@ class Client:
 
         def enough(state: RetryCallState) -> bool:
             out_of_time = self._clock.monotonic() + state.upcoming_sleep > give_up_at
-            return out_of_time or state.attempt_number >= MAX_ATTEMPTS
+            out_of_requests = budget is not None and budget.left <= 0
+            return out_of_time or out_of_requests or state.attempt_number >= MAX_ATTEMPTS
 
         retrying = AsyncRetrying(
             retry=retry_if_result(lambda decision: isinstance(decision, RetryAfter)),
@@ -142,15 +184,22 @@ class Client:
         decision: Decision = await retrying(attempt)
         return decision
 
-    async def _attempt(self, request: Request, not_before: float, give_up_at: float) -> Decision:
+    async def _attempt(
+        self, request: Request, not_before: float, give_up_at: float, budget: RequestBudget | None
+    ) -> Decision:
         async with self._turn(not_before, give_up_at):
             pair = self._credential.pair()
             left_at = self._clock.monotonic()
+            if budget is not None:
+                budget.left -= 1
             try:
                 reply = await self._transport.exchange(request, *pair)
             except Unreachable as error:
                 self._note_request(request, error.reason, left_at, None)
                 return RetryAfter(error)
+            except asyncio.CancelledError:  # it has been sent, and counts
+                self._note_request(request, "timeout", left_at, None)
+                raise
             self._note_request(request, str(reply.status), left_at, reply)
         decision = decide(request, reply, self._clock.now(), give_up_at - self._clock.monotonic())
         self._adjust(decision, reply, left_at)

@@ -29,7 +29,7 @@ class Accepted(NamedTuple):
 
 
 class NotFound(NamedTuple):
-    """Status 404 to a fetch."""
+    """Status 404 to a request for one operation, or for its errors."""
 
     error: TwilioError
 
@@ -59,7 +59,7 @@ def decide(request: Request, reply: Reply, now: float, seconds_left: float) -> D
     if reply.status == 200:
         return _decide_success(reply, now)
     decision = _decide_failure(request, reply, now)
-    if reply.status == 404 and request.call == "fetch":
+    if reply.status == 404 and request.call in {"fetch", "errors"}:
         return NotFound(decision.error)
     if decision.pause_seconds is not None and decision.pause_seconds > seconds_left:
         error, pause = decision
@@ -104,7 +104,7 @@ def _hint(request: Request, status: int) -> str:
     """What to check after a 4xx other than 401, 403 and 429."""
     if status == 407:
         return ": a proxy requires a user and a password; check HTTPS_PROXY"
-    if status == 404 and request.call == "list":
+    if status == 404 and request.call in {"list", "emails"}:
         return ": no such API at this URL; check api.base_url"
     return ""
 

@@ -9,7 +9,7 @@ Rule 3: a page is decoded as a whole first; its rows are read one by one only af
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -47,6 +47,10 @@ class Page(NamedTuple):
     clock_skew_seconds: float | None = None
     """The local clock minus the reply's `Date`, added by the client; `None` without a `Date`."""
 
+    @property
+    def ids(self) -> Iterator[str]:
+        return (operation.id for operation in self.operations)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -78,7 +82,7 @@ def list_request(start: float, end: float, page_token: str | None) -> Request:
 
     Every page repeats every parameter, because Twilio does not document whether a token carries them.
     """
-    query = [("startDate", _rfc3339(start)), ("endDate", _rfc3339(end)), ("pageSize", str(PAGE_SIZE))]
+    query = [("startDate", rfc3339(start)), ("endDate", rfc3339(end)), ("pageSize", str(PAGE_SIZE))]
     if page_token is not None:
         query.append(("pageToken", page_token))
     return Request("list", "/Emails/Operations", tuple(query))
@@ -86,9 +90,14 @@ def list_request(start: float, end: float, page_token: str | None) -> Request:
 
 def fetch_request(operation_id: str) -> Request:
     """One operation. Raises `ValueError` if the id must not enter a URL."""
+    return Request("fetch", f"/Emails/Operations/{checked_id(operation_id)}")
+
+
+def checked_id(operation_id: str) -> str:
+    """The id of an operation. Raises `ValueError` if it must not enter a URL."""
     if not ID_PATTERN.fullmatch(operation_id):
         raise ValueError("not an operation id")
-    return Request("fetch", f"/Emails/Operations/{operation_id}")
+    return operation_id
 
 
 def read_page(body: bytes) -> Page:
@@ -98,7 +107,7 @@ def read_page(body: bytes) -> Page:
     except (msgspec.ValidationError, UnicodeDecodeError):
         return _read_page_with_unknown_stats(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Unreadable(_not_json(body) or _reason(error)) from None
+        raise Unreadable(not_json(body) or reason(error)) from None
     return Page([_operation(row) for row in page.operations], page.pagination.next or None)
 
 
@@ -120,7 +129,7 @@ def _read_rows(body: bytes) -> Page:
     try:
         page = _RAW_PAGE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(_reason(error)) from None
+        raise Unreadable(reason(error)) from None
     operations, problems = [], []
     for index, raw in enumerate(page.operations):
         try:
@@ -139,7 +148,7 @@ def read_operation(body: bytes, operation_id: str) -> Operation:
     try:
         operation = _read_row(body, "$")
     except _UnreadableRowError as error:
-        raise Unreadable(_not_json(body) or str(error)) from None
+        raise Unreadable(not_json(body) or str(error)) from None
     if operation.id != operation_id:
         raise Unreadable("the reply is about another operation than the requested one - at `$.id`")
     return operation
@@ -162,8 +171,8 @@ def _read_row(raw: bytes | msgspec.Raw, path: str) -> Operation:
             row = _tolerated(msgspec.json.decode(raw))
             return _operation(msgspec.convert(row, _OpenOperation), _unknown_stats(row["stats"]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason, _, inner = _reason(error).partition(" - at `$")
-        raise _UnreadableRowError(path + inner.rstrip("`"), reason) from None
+        problem, _, inner = reason(error).partition(" - at `$")
+        raise _UnreadableRowError(path + inner.rstrip("`"), problem) from None
 
 
 def _tolerated(row: Any) -> Any:
@@ -262,7 +271,7 @@ class _Stats(_OpenStats, forbid_unknown_fields=True):
 
 
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^(?:{ID_PATTERN.pattern})\Z")]
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Error(msgspec.Struct):
@@ -278,8 +287,8 @@ class _Errors(_Error):
 class _OpenOperation(msgspec.Struct, rename="camel"):
     id: _Id
     status: str
-    created_at: _Time
-    updated_at: _Time
+    created_at: Time
+    updated_at: Time
     stats: _OpenStats
 
 
@@ -326,7 +335,7 @@ _KNOWN_STATS: Final = frozenset(STATS)
 _STATUS = {word.upper(): word for word in ("scheduled", "processing", "completed", "canceled")}
 
 
-def _not_json(body: bytes) -> str | None:
+def not_json(body: bytes) -> str | None:
     """What the body of a 200 is, if it is plainly not JSON."""
     start = body[:100].lstrip()
     if start.startswith(b"<"):
@@ -336,7 +345,7 @@ def _not_json(body: bytes) -> str | None:
     return None if start else "the reply is empty: check the proxy or gateway in between"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """msgspec's errors show no value. Other errors quote the body, so that only their class is used."""
     return (
         str(error) if isinstance(error, msgspec.DecodeError) else f"JSON is malformed: {type(error).__name__}"
@@ -361,5 +370,6 @@ def _operation(row: _OpenOperation, unknown_stats: tuple[str, ...] = ()) -> Oper
     )
 
 
-def _rfc3339(at: float) -> str:
+def rfc3339(at: float) -> str:
+    """Unix time as Twilio's queries write it."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

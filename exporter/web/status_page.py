@@ -4,19 +4,23 @@ Must not know HTTP or Prometheus. Rule: every value is escaped, whatever its sou
 shown by colour alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 - home of jinja2
 
+from exporter.breakdown import OTHER, TAG_PREFIX, Bad, Breakdown, Row
+from exporter.config.parsers import duration_text
 from exporter.ledger.snapshot import Snapshot
 from exporter.ledger.totals import Totals
 from exporter.observers.status import AccountStatus, RateLimitStatus
 from exporter.operation import EMAIL_STATUSES, Operation
 
 TOP_FAILING_SHOWN: Final = 10
+BARS_SHOWN: Final = 6
+"""Of each dimension of the breakdown."""
 
 _COLUMNS: Final = ("total", *EMAIL_STATUSES)
 _MAIL: Final = ("delivered", "undelivered", "failed", "total")
@@ -24,7 +28,21 @@ _TOP_FAILING: Final = ("failed", "undelivered", "delivered", "total")
 _KINDS: Final = ("bad", "wait", "good")
 """Conditions of an account, in the order of the page: those that need attention first."""
 
+_EXPLAIN: Final = "twilio-email-exporter explain"
 _SPANS: Final = {"1h": "hour", "24h": "day"}
+
+
+class _Bar(NamedTuple):
+    """A value of the breakdown; widths are percent of the failed and undelivered emails."""
+
+    value: str
+    bad: Bad
+    failed_width: float
+    undelivered_width: float
+
+    @property
+    def share(self) -> float:
+        return self.failed_width + self.undelivered_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,8 @@ class _View:
     """Number of emails by span and stat."""
     top_failing: list[tuple[Operation, list[int | None]]]
     window: list[tuple[str, int, list[int]]]
+    bars: dict[str, list[_Bar]]
+    """Failed and undelivered emails by dimension and value; empty without a breakdown."""
 
 
 def status_page(
@@ -66,6 +86,7 @@ def status_page(
         mail_columns=_MAIL,
         top_failing_columns=_TOP_FAILING,
         window_columns=_COLUMNS,
+        explain=_EXPLAIN,
     )
 
 
@@ -97,7 +118,7 @@ def _view(status: AccountStatus, rate_limit: RateLimitStatus | None) -> _View:
     kind, condition = _condition(status)
     snapshot = status.snapshot
     if snapshot is None:
-        return _View(status, kind, condition, rate_limit, {}, [], [])
+        return _View(status, kind, condition, rate_limit, {}, [], [], {})
     return _View(
         status,
         kind,
@@ -113,7 +134,28 @@ def _view(status: AccountStatus, rate_limit: RateLimitStatus | None) -> _View:
             for each in snapshot.top_failing[:TOP_FAILING_SHOWN]
         ],
         window=[(name, sums.operations, _numbers(sums, _COLUMNS)) for name, sums in snapshot.window.items()],
+        bars=_bars(status.breakdown) if status.breakdown else {},
     )
+
+
+def _bars(breakdown: Breakdown) -> dict[str, list[_Bar]]:
+    total = breakdown.emails.total
+    return {
+        dimension.replace("_", " ").replace(TAG_PREFIX, "tag "): [
+            _Bar(value, bad, *(100 * emails / total for emails in bad)) for value, bad in _shown(rows)
+        ]
+        for dimension, rows in breakdown.dimensions.items()
+        if total
+    }
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """The first values; all others, and those that are `other` already, add up in the last row."""
+    first, rest = rows[:BARS_SHOWN], rows[BARS_SHOWN:]
+    if not rest:
+        return [row for row in first if row.bad.total]
+    other = Bad(*map(sum, zip(*(row.bad for row in rest), strict=True)))
+    return [*first, Row(OTHER, other)] if other.total else list(first)
 
 
 def _total(views: Iterable[_View]) -> dict[str, dict[str, int]]:
@@ -170,4 +212,4 @@ def _distance(at: float, now: float) -> str:
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("exporter.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
-_TEMPLATES.filters.update(utc=_utc, iso=_iso, distance=_distance)
+_TEMPLATES.filters.update(utc=_utc, iso=_iso, distance=_distance, duration=duration_text)

@@ -40,7 +40,7 @@ class EndlessTwilio(PlainTwilio):
 async def test_listing_that_never_ends_costs_a_dozen_requests(numbers: tuple[int, ...]) -> None:
     """Whether its pages are empty or repeat the same rows."""
     twilio = EndlessTwilio(*numbers)
-    with pytest.raises(Truncated, match="10 pages in a row without a new operation"):
+    with pytest.raises(Truncated, match="10 pages in a row without a new row"):
         await poller_of("a", twilio, ManualClock()).poll()
     assert STALE_PAGES <= twilio.pages <= STALE_PAGES + 1
 

@@ -15,7 +15,7 @@ from exporter.simulator.ids import new_id
 from exporter.simulator.readings import DEFAULT, Readings
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
-from tests.simulator.schema import validate_error, validate_operation, validate_page
+from tests.simulator.schema import validate_email_page, validate_error, validate_operation, validate_page
 from tests.support.clock import SATURDAY
 
 
@@ -36,7 +36,12 @@ class Ask:
         self._base_url = base_url
 
     async def raw(self, path: str = "", params: Any = None, **headers: str) -> Answer:
-        url = f"{self._base_url}/Emails/Operations{path}"
+        """A path that begins with `/Emails` is a whole one, any other one belongs to the operations."""
+        url = (
+            f"{self._base_url}{path}"
+            if path.startswith("/Emails")
+            else f"{self._base_url}/Emails/Operations{path}"
+        )
         async with self._session.get(url, params=params, headers=headers, allow_redirects=False) as response:
             body = await response.read()
             return Answer(response.status, response.headers, body)
@@ -58,6 +63,24 @@ class Ask:
 
     async def ids(self, **params: str) -> list[str]:
         return [row["id"] async for rows in self.pages(**params) for row in rows]
+
+    async def email_page(self, **params: str) -> dict[str, Any]:
+        answer = await self.raw("/Emails", params)
+        assert answer.status == 200, answer.body
+        validate_email_page(answer.json)
+        page: dict[str, Any] = answer.json
+        return page
+
+    async def email_pages(self, **params: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """The rows of each page until `next` is null."""
+        page = await self.email_page(**params)
+        yield page["emails"]
+        while token := page["pagination"]["next"]:
+            page = await self.email_page(**params, pageToken=token)
+            yield page["emails"]
+
+    async def emails(self, **params: str) -> list[dict[str, Any]]:
+        return [row async for rows in self.email_pages(**params) for row in rows]
 
     async def operation(self, operation_id: str) -> dict[str, Any]:
         answer = await self.raw(f"/{operation_id}")

@@ -174,7 +174,7 @@ def total(page: dict[str, Any], row: int) -> object:
     [
         (faults.unknown_status("LOST"), lambda row: row["status"] == "LOST"),
         (faults.missing_stat("total"), lambda row: "total" not in row["stats"]),
-        (faults.unknown_fields(), lambda row: "tags" in row),
+        (faults.unknown_fields(), lambda row: "audience" in row),
         (faults.hostile_id("x"), lambda row: row["id"] == "x"),
         (faults.wrong_type(("createdAt",), None), lambda row: row["createdAt"] is None),
     ],

@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from exporter.breakdown import Bad, Breakdown, Row
 from exporter.config.alerts import Alerts
 from exporter.errors import Unauthorized, Unreachable
 from exporter.events import (
+    BreakdownFinished,
     Event,
     ListingProgressed,
     PollFinished,
@@ -44,8 +46,14 @@ def snapshot_of(operations: Iterable[Operation], *, top_failing: int = 20) -> Sn
 class State:
     """Metrics and statuses of some accounts, which observe the same events."""
 
-    def __init__(self, *accounts: str) -> None:
-        self.metrics = Metrics(accounts, version="1.2.3", interval=60.0, alerts_of=ALERTS.__getitem__)
+    def __init__(self, *accounts: str, has_breakdown: bool = False) -> None:
+        self.metrics = Metrics(
+            accounts,
+            version="1.2.3",
+            interval=60.0,
+            alerts_of=ALERTS.__getitem__,
+            has_breakdown=has_breakdown,
+        )
         self.statuses = AccountStatuses(accounts)
         self.rate_limiters = {account: RateLimitStatus(5.0, 0.0) for account in accounts}
 
@@ -57,6 +65,14 @@ class State:
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)
         self.statuses.publish(account, snapshot)
+
+    def refresh(self, account: str, breakdown: Breakdown) -> None:
+        self.metrics.publish_breakdown(account, breakdown)
+        self.statuses.publish_breakdown(account, breakdown)
+        self.observe(
+            RequestFinished(account, "emails", "200", 0.2, 0.5),
+            BreakdownFinished(account, SATURDAY, 0.5, 2, None),
+        )
 
     def succeed(self, account: str, operations: Iterable[Operation]) -> None:
         self.publish(account, snapshot_of(operations))
@@ -102,6 +118,37 @@ def failing() -> State:
     return state
 
 
+BREAKDOWN: Final = Breakdown(
+    as_of=SATURDAY,
+    lookback_seconds=86400.0,
+    complete=False,
+    emails=Bad(21, 43),
+    dimensions={
+        "recipient_domain": (
+            Row("yahoo.com", Bad(1, 40)),
+            Row("xn--bcher-kva.example", Bad(15, 0)),
+            Row("unknown", Bad(2, 1)),
+            Row("other", Bad(3, 2)),
+        ),
+        "sender_domain": (Row("news.shop.example", Bad(21, 43)), Row("other", Bad(0, 0))),
+        "tag:campaign": (
+            Row('say "hi" \\ …@x', Bad(20, 43)),
+            Row("none", Bad(1, 0)),
+            Row("other", Bad(0, 0)),
+        ),
+    },
+    errors=(("30007", 12), ("30003", 9), ("other", 0)),
+)
+
+
+def broken_down() -> State:
+    """One account has been refreshed, the other is still waiting for its first poll."""
+    state = State("shop", "newsletter", has_breakdown=True)
+    state.succeed("shop", SHOP)
+    state.refresh("shop", BREAKDOWN)
+    return state
+
+
 def many_accounts() -> State:
     """Enough for a long page, with names as long as names may be."""
     names = [f"account-{number:02}-{'x' * 53}" for number in range(40)]
@@ -112,5 +159,6 @@ def many_accounts() -> State:
 
 
 STATES: Final[Mapping[str, Callable[[], State]]] = {
-    each.__name__: each for each in (before_the_first_poll, one_account, several_accounts, failing)
+    each.__name__: each
+    for each in (before_the_first_poll, one_account, several_accounts, failing, broken_down)
 }

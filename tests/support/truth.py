@@ -1,5 +1,6 @@
 """Computes what the gauges must show from the simulator's operations, without the ledger."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -8,6 +9,8 @@ from exporter.ledger.reading import Evidence
 from exporter.ledger.snapshot import RECENT_AGES, WAITING_AGES, Snapshot
 from exporter.ledger.totals import Totals
 from exporter.operation import EMAIL_STATUSES, STATS, STATUSES, Operation
+from exporter.simulator.emails import Email, emails_between
+from exporter.simulator.world import World
 
 
 def total(operations: Iterable[Operation]) -> Totals:
@@ -109,3 +112,22 @@ def snapshot_of(
         tracked_operations=len(inside),
         counts=counts,
     )
+
+
+def true_counts(
+    world: World, dimension: str, start: float, end: float, now: float
+) -> Counter[tuple[str, str]]:
+    """Failed and undelivered emails created within these bounds, by value of the dimension and status."""
+    return Counter(
+        (value_of(email, dimension), email.status)
+        for status in ("failed", "undelivered")
+        for email in emails_between(world, start, end, now, status)
+    )
+
+
+def value_of(email: Email, dimension: str) -> str:
+    kind, _, key = dimension.partition(":")
+    if kind == "tag":
+        return (email.tags or {}).get(key, "none")
+    address = email.recipient if kind == "recipient_domain" else email.sender
+    return address.rpartition("@")[2]

@@ -17,7 +17,9 @@ from aiohttp import BasicAuth, web
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
+from exporter.breakdown import Breakdown
 from exporter.config.accounts import Account
+from exporter.config.breakdown import Breakdown as BreakdownSettings
 from exporter.config.settings import Api, Poll, Settings, State
 from exporter.events import Event
 from exporter.ledger.snapshot import Snapshot
@@ -26,8 +28,9 @@ from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.service import Polling
+from exporter.simulator.journal import Endpoint
 from exporter.simulator.listener import Listener
-from exporter.simulator.server import OPERATIONS_PATH, Simulator
+from exporter.simulator.server import PATHS, Simulator
 from exporter.simulator.world import World
 from exporter.storage.sqlite import Storage
 from exporter.supervisor import Supervisor
@@ -63,9 +66,12 @@ class Whole:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        """Run the schedulers of all accounts; none may end by itself."""
+        """Run the schedulers and refreshers of all accounts; none may end by itself."""
         async with self.supervisor.running(
-            {each.account: each.run() for each in self.schedulers.values()}
+            {
+                **{each.account: each.run() for each in self.schedulers.values()},
+                **{f"breakdown of {each.account}": each.run() for each in self.polling.refreshers},
+            }
         ) as tasks:
             yield tasks
         assert all(task.cancelled() for task in tasks), tasks
@@ -73,6 +79,12 @@ class Whole:
     async def run_for(self, seconds: float) -> None:
         async with self.running():
             await self.clock.sleep(seconds)
+
+    async def refresh(self) -> Breakdown | None:
+        """Refresh the breakdown of the only account; returns the last one that was published."""
+        (refresher,) = self.polling.refreshers
+        await refresher.refresh()
+        return self.hub.statuses.accounts[refresher.account].breakdown
 
     async def scrape(self) -> "Scrape":
         text = (await self.web_service.exposition.page(TEXT)).decode()
@@ -125,6 +137,7 @@ async def whole(
     clock: ManualClock | None = None,
     api: Mapping[str, Any] | None = None,
     poll: Mapping[str, Any] | None = None,
+    breakdown: Mapping[str, Any] | None = None,
     state: Path | None = None,
     account: Callable[[int], Mapping[str, Any]] = lambda number: {"auth_token": f"secret-{number}"},
     log_format: str = "logfmt",
@@ -142,6 +155,7 @@ async def whole(
         settings = Settings(
             api=Api(**{"base_url": f"{origin}/v1", **(api or {})}),
             poll=Poll(**(poll or {})),
+            breakdown=BreakdownSettings(**(breakdown or {})),
             state=State(path=state),
             accounts=tuple(
                 Account.model_validate({"name": f"a{n}", "account_sid": sid(n), **account(n)})
@@ -198,14 +212,11 @@ async def switchboard(simulators: Mapping[str, Simulator]) -> AsyncIterator[str]
     def whose(request: web.Request) -> Simulator:
         return simulators[BasicAuth.decode(request.headers["Authorization"]).login]
 
-    async def list_(request: web.Request) -> web.StreamResponse:
-        return await whose(request)._list(request)
-
-    async def fetch(request: web.Request) -> web.StreamResponse:
-        return await whose(request)._fetch(request)
+    async def serve(request: web.Request, call: Endpoint) -> web.StreamResponse:
+        return await whose(request).serve(request, call)
 
     listener = Listener("127.0.0.1", 0)
-    await listener.open((web.get(OPERATIONS_PATH, list_), web.get(f"{OPERATIONS_PATH}/{{id}}", fetch)))
+    await listener.open([web.get(path, partial(serve, call=call)) for call, path in PATHS.items()])
     try:
         yield listener.origin
     finally:
