@@ -13,10 +13,11 @@ from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
-from exporter.events import Event, ListingProgressed, RequestFinished
+from exporter.events import Event, RequestFinished
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Hub
+from exporter.observers.progress import ProgressLine
 from exporter.polling import resume
 from exporter.polling.service import Polling
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
@@ -73,18 +74,24 @@ class Output(Protocol):
 
 
 async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) -> int:
-    """Poll each account once and print the result; returns the exit code."""
+    """Poll each account once and print the result, unless all polls failed; returns the exit code.
+
+    The page is for a textfile collector of node_exporter, so it has no metrics of this short process.
+    """
     clock = SystemClock()
     hub = Hub(settings, clock)
     if err.isatty():
-        hub.observers.append(_progress_line(err))
+        hub.observers.insert(0, ProgressLine(err).observe)
     async with Polling(settings, clock, hub).schedulers() as schedulers:
         results = await asyncio.gather(*(each.attempt() for each in schedulers))
+    if not any(results):
+        return FAILED
     if as_table:
         statuses = hub.statuses.accounts.values()
         out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
     else:
-        out.write((await exposition_of(hub.metrics, clock).page(TEXT)).decode())
+        page = exposition_of(hub.metrics, clock, with_process=False)
+        out.write((await page.page(TEXT)).decode())
     return SUCCESS if all(results) else FAILED
 
 
@@ -100,14 +107,3 @@ async def check(settings: Settings, *, out: Output) -> int:
     requests = sum(isinstance(event, RequestFinished) for event in events)
     out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
     return SUCCESS if all(verdict.good for verdict in verdicts) else FAILED
-
-
-def _progress_line(err: TextIO) -> Callable[[Event], None]:
-    """Shows the progress of a long listing on one line of a terminal."""
-
-    def show(event: Event) -> None:
-        if isinstance(event, ListingProgressed):
-            err.write(f"\r{event.account}: {event.operations} operations in {event.pages} pages … ")
-            err.flush()
-
-    return show

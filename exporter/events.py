@@ -111,6 +111,12 @@ class ListingProgressed:
     pages: int
     operations: int
     """Rows that this poll has listed so far."""
+    elapsed_seconds: float
+    """Since the poll started."""
+
+    @property
+    def operations_per_second(self) -> float:
+        return self.operations / self.elapsed_seconds if self.elapsed_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from exporter.supervisor import ignore_signals
 INVALID_CONFIGURATION: Final = 2
 
 
+class WrongUsage(Exception):
+    """A wrong command line; the message is one line."""
+
+
 class Flag(NamedTuple):
     """A flag that is not a setting. Commands may have flags of the same name and different meaning."""
 

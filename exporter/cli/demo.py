@@ -23,8 +23,9 @@ DEFAULTS: Final = {
     "breakdown.interval": "60s",
     "breakdown.errors": "true",
     "breakdown.max_requests": "60",
+    "web.listen_address": "127.0.0.1:10587",
 }
-"""Fast enough to show changes at once. The simulated Twilio has no rate limit of its own."""
+"""Fast enough to show changes at once: the simulated Twilio has no rate limit. For this machine only."""
 
 
 def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from exporter import __version__, app
-from exporter.cli.command import INVALID_CONFIGURATION
+from exporter.cli.command import INVALID_CONFIGURATION, WrongUsage
 from exporter.cli.commands import COMMANDS
 from exporter.cli.output import OUTPUT, OutputError, complain
 from exporter.cli.parsing import PROGRAM, help_text, parser, read_flag
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
             return _print(help_text(COMMANDS, name))
         _read_own_flags(flags, name or "run")
         return COMMANDS[name or "run"].run(flags, unrecognized)
-    except (SettingsError, _WrongUsage) as error:
+    except (SettingsError, WrongUsage) as error:
         complain(str(error))
         return INVALID_CONFIGURATION
     except OutputError as error:
@@ -37,43 +37,39 @@ def main(argv: Sequence[str]) -> int:
         return app.FAILED
 
 
-class _WrongUsage(Exception):
-    """A wrong command line; the message is one line."""
-
-
 def _print(text: str) -> int:
     OUTPUT.write(text)
     return app.SUCCESS
 
 
 def _command_name(word: str | None, unrecognized: Sequence[str]) -> str | None:
-    """The command that was written, `None` without one. Raises `_WrongUsage`."""
+    """The command that was written, `None` without one. Raises `WrongUsage`."""
     # A word after an unknown flag may be the value of the flag, and a secret.
     if word is None or word in COMMANDS or any(each.startswith("-") for each in unrecognized):
         return word if word in COMMANDS else None
     near = difflib.get_close_matches(word, [*COMMANDS, "--help", "--version"], n=1)
     hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
     shown = f' "{word}"' if re.fullmatch("[A-Za-z-]{1,20}", word) else ""
-    raise _WrongUsage(f"unknown command{shown}; {hint}")
+    raise WrongUsage(f"unknown command{shown}; {hint}")
 
 
 def _read_own_flags(flags: argparse.Namespace, command: str) -> None:
-    """Replace the texts of the command's flags by their values. Raises `_WrongUsage`."""
+    """Replace the texts of the command's flags by their values. Raises `WrongUsage`."""
     _check_flags_of_others(flags, command)
     for flag in COMMANDS[command].flags:
         if flag.name in flags:
             try:
                 setattr(flags, flag.name, read_flag(flag, getattr(flags, flag.name)))
             except ValueError as error:
-                raise _WrongUsage(str(error)) from None
+                raise WrongUsage(str(error)) from None
 
 
 def _check_flags_of_others(flags: argparse.Namespace, command: str) -> None:
-    """Raises `_WrongUsage` for a flag of another command."""
+    """Raises `WrongUsage` for a flag of another command."""
     names = {name: {flag.name: flag for flag in each.flags} for name, each in COMMANDS.items()}
     own = names.pop(command)
     others = {flag.name: flag for each in names.values() for flag in each.values()}
     for name in sorted(others.keys() & vars(flags).keys() - own.keys()):
         commands = " and ".join(each for each, theirs in names.items() if name in theirs)
         hint = "; did you mean --web.listen_address?" if name == "listen_address" else ""
-        raise _WrongUsage(f"{others[name].spelling} is not a flag of {command}, only of {commands}{hint}")
+        raise WrongUsage(f"{others[name].spelling} is not a flag of {command}, only of {commands}{hint}")

@@ -1,4 +1,4 @@
-"""All metrics of one process, in three registries that change at different times.
+"""All metrics of one process, in registries that change at different times.
 
 Receives events and frozen snapshots. Must not know HTTP, Twilio's replies or how the text is written.
 
@@ -67,10 +67,12 @@ class Metrics:
         self.own = CollectorRegistry()
         """The exporter's own metrics: changes with events."""
         self.live = CollectorRegistry()
-        """The process, its Python and what is read at each scrape: changes at any time."""
-        ProcessCollector(registry=self.live)
-        PlatformCollector(registry=self.live)
-        GCCollector(registry=self.live)
+        """What is read at each scrape: changes at any time."""
+        self.process = CollectorRegistry()
+        """The process and its Python: changes at any time."""
+        ProcessCollector(registry=self.process)
+        PlatformCollector(registry=self.process)
+        GCCollector(registry=self.process)
         self._own = OwnMetrics(
             names,
             version=version,

@@ -25,7 +25,8 @@ from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 
-_PAGES_BETWEEN_LINES: Final = 20
+PROGRESS_SECONDS: Final = 30.0
+"""Time between two lines about a listing."""
 
 _MAX_UNKNOWN_STATS: Final = 100
 """Names of unknown stats that are logged, so that a broken reply cannot fill log and memory."""
@@ -40,6 +41,8 @@ class LogObserver:
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
         self._unreadable_fields: set[tuple[str, str]] = set()
         """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
+        self._next_progress = dict.fromkeys(statuses.accounts, PROGRESS_SECONDS)
+        """Time since the start of the running poll at which its listing is logged next."""
         self._unknown_stats: set[tuple[str, str]] = set()
         """Logged accounts and names."""
 
@@ -54,8 +57,8 @@ class LogObserver:
                 self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
-            case ListingProgressed(pages=pages) if pages % _PAGES_BETWEEN_LINES == 0:
-                _log_progress(status)
+            case ListingProgressed():
+                self._log_progress(event)
             case RequestRetried():
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
@@ -75,6 +78,21 @@ class LogObserver:
                 )
             case _:
                 pass
+
+    def _log_progress(self, progress: ListingProgressed) -> None:
+        if progress.pages == 1:
+            self._next_progress[progress.account] = PROGRESS_SECONDS
+        if progress.elapsed_seconds < self._next_progress[progress.account]:
+            return
+        self._next_progress[progress.account] = progress.elapsed_seconds + PROGRESS_SECONDS
+        line(
+            INFO,
+            "listing in progress",
+            account=progress.account,
+            pages=progress.pages,
+            operations=progress.operations,
+            operations_per_second=round(progress.operations_per_second),
+        )
 
     def _log_unknown(self, event: RowsUnreadable | StatsUnknown) -> None:
         if isinstance(event, StatsUnknown):
@@ -203,22 +221,12 @@ def _log_unreadable(event: CredentialUnreadable) -> None:
     )
 
 
-def _log_progress(status: AccountStatus) -> None:
-    line(
-        INFO,
-        "listing in progress",
-        account=status.account,
-        pages=status.listed_pages,
-        operations=status.listed_operations,
-    )
-
-
 def _log_edge(edge: Edge | None, status: AccountStatus, poll: PollFinished) -> None:
     match edge:
         case Edge.BROKE | Edge.BROKE_OTHERWISE:
             line(
                 WARNING,
-                "poll failed; the last values are kept",
+                "poll failed; the last values are kept" if status.snapshot else "poll failed",
                 account=poll.account,
                 outcome=poll.outcome,
                 error=poll.error,

@@ -88,7 +88,8 @@ class Reader:
                 if not current.pages:
                     await self._advance(ledger, current, page.clock_skew_seconds)
                 self._absorb(page, asked, ledger, current)
-                self._emit(ListingProgressed(self._account, current.pages, current.listed))
+                elapsed = self._clock.monotonic() - current.started
+                self._emit(ListingProgressed(self._account, current.pages, current.listed, elapsed))
 
     async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
         """Advance the ledger. Forgetting is final, so this waits for a reply whose `Date` was checked."""

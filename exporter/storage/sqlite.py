@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3  # noqa: TID251 - home of sqlite3
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -225,13 +226,39 @@ def _made_current(connection: sqlite3.Connection, version: int) -> dict[str, Acc
         if layout == LAYOUT:
             return accounts
     with _transaction(connection):
+        return _converted(connection, version)
+
+
+def _converted(connection: sqlite3.Connection, version: int) -> dict[str, AccountRow]:
+    if version == 0:
+        schema.create(connection)
+    else:
+        schema.migrate(connection, version)
+    layout, digest = schema.read_contents(connection)
+    accounts = schema.read_accounts(connection, digest)
+    return accounts if layout == LAYOUT else schema.repack(connection, layout, accounts)
+
+
+def check_copy(path: Path) -> list[AccountRow]:
+    """Undo an unfinished save in a copy of a state file, and check every page and row; returns the accounts.
+
+    A copy of an older version stays one. Raises `DamagedError`, `RefusedError`, `StateError`.
+    """
+    check_header(path)
+    with opening(path), contextlib.closing(_connect(path, 0.0)) as connection:
+        version = check_tables(connection, path)
+        check_pages(connection)
         if version == 0:
-            schema.create(connection)
-        else:
-            schema.migrate(connection, version)
-        layout, digest = schema.read_contents(connection)
-        accounts = schema.read_accounts(connection, digest)
-        return accounts if layout == LAYOUT else schema.repack(connection, layout, accounts)
+            raise RefusedError(f"{path}: nothing has been saved to it yet")
+        connection.execute("BEGIN")
+        try:
+            accounts = list(_converted(connection, version).values())
+            for row in accounts:
+                row.decoded()
+                deque(_read_rows(connection, row), maxlen=0)
+        finally:
+            connection.execute("ROLLBACK")
+    return accounts
 
 
 def _built(row: AccountRow, build: Callable[[Saved], T], rows: Iterator[Row]) -> T:

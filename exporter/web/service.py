@@ -121,14 +121,18 @@ class WebService:
             releasing.cancel()
 
 
-def exposition_of(metrics: Metrics, clock: Clock) -> Exposition:
-    """The metrics page; each part is rendered again only when it has changed."""
-    return Exposition(
-        [
-            Part(metrics.polled, lambda: metrics.publishes),
-            Part(metrics.own, lambda: metrics.changes),
-            Part(
-                metrics.live, lambda: int(clock.monotonic())
-            ),  # at most once a second, for any number of scrapers
-        ]
-    )
+def exposition_of(metrics: Metrics, clock: Clock, *, with_process: bool = True) -> Exposition:
+    """The metrics page; each part is rendered again only when it has changed.
+
+    `with_process=False` leaves out the metrics of the process and its Python.
+    """
+
+    def second() -> int:
+        return int(clock.monotonic())  # renders at most once a second, for any number of scrapers
+
+    parts = [
+        Part(metrics.polled, lambda: metrics.publishes),
+        Part(metrics.own, lambda: metrics.changes),
+        Part(metrics.live, second),
+    ]
+    return Exposition([*parts, Part(metrics.process, second)] if with_process else parts)

@@ -21,6 +21,7 @@ from exporter.observers.status import AccountStatuses
 from exporter.simulator import faults
 from tests.simulator.ask import a_world, an_operation
 from tests.support.clock import SATURDAY, ManualClock
+from tests.support.states import snapshot_of
 from tests.support.whole import logging_to, whole
 
 
@@ -40,7 +41,8 @@ def ended(at: float, error: TwilioError | None = None) -> PollFinished:
 
 def test_only_changes_are_logged(log: io.StringIO) -> None:
     """Logged are the first success, a failure, another kind of failure and the recovery."""
-    observer = LogObserver(AccountStatuses(["a"]))
+    statuses = AccountStatuses(["a"])
+    observer = LogObserver(statuses)
     throttled, malformed = Throttled("slow", request_id="RQ1"), Malformed("at `$.operations`")
     for at, error in (
         (0, None),
@@ -51,6 +53,8 @@ def test_only_changes_are_logged(log: io.StringIO) -> None:
         (300, None),
     ):
         observer.observe(PollStarted("a", SATURDAY + at))
+        if error is None:
+            statuses.publish("a", snapshot_of([]))
         observer.observe(ended(at, error))
     logged = [(each["level"], each["msg"], each.get("outcome")) for each in entries(log)]
     assert logged == [
@@ -65,11 +69,12 @@ def test_only_changes_are_logged(log: io.StringIO) -> None:
 
 
 def test_account_that_starts_failing_is_logged_once(log: io.StringIO) -> None:
-    """Repeated failures are one line, and the recovery is one line."""
+    """Repeated failures are one line, which does not mention values, and the recovery is one line."""
     observer = LogObserver(AccountStatuses(["a"]))
     for at, error in ((0, Throttled("x")), (60, Throttled("x")), (120, None)):
         observer.observe(ended(at, error))
-    assert [each["level"] for each in entries(log)] == ["warning", "info"]
+    logged = [(each["level"], each["msg"]) for each in entries(log)]
+    assert logged == [("warning", "poll failed"), ("info", "poll recovered")]
 
 
 def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
@@ -85,11 +90,14 @@ def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:
-    """Progress is logged every 20 pages."""
-    observer = LogObserver(AccountStatuses(["a"]))
-    for pages in range(1, 101):
-        observer.observe(ListingProgressed("a", pages, pages * 1000))
-    assert [each["pages"] for each in entries(log)] == [20, 40, 60, 80, 100]
+    """Progress is logged every 30 seconds, with a rate; each poll starts at zero."""
+    observer = LogObserver(AccountStatuses(["a", "b"]))
+    for _ in range(2):
+        for pages in range(1, 101):
+            observer.observe(ListingProgressed("a", pages, pages * 1000, pages * 0.7))
+            observer.observe(ListingProgressed("b", 1, 1000, 1.0))
+    logged = [(each["account"], each["pages"], each["operations_per_second"]) for each in entries(log)]
+    assert logged == [("a", 43, 1429), ("a", 86, 1429)] * 2
 
 
 def test_debug_logs_every_poll_and_retry() -> None:

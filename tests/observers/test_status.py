@@ -29,7 +29,7 @@ def test_first_poll_shows_its_progress() -> None:
     """A large account is read for minutes."""
     statuses = AccountStatuses(["a"])
     statuses.observe(PollStarted("a", SATURDAY))
-    statuses.observe(ListingProgressed("a", 3, 3000))
+    statuses.observe(ListingProgressed("a", 3, 3000, 2.0))
     assert "3,000 operations" in page(statuses)
 
 

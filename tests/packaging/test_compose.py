@@ -104,6 +104,7 @@ def test_exporter_runs_the_demo_without_a_credential(tmp_path: Path, variable: s
         [*exporter["entrypoint"], script], env={**variables, "PATH": f"{tmp_path}:/bin"}, text=True
     )
     assert arguments.split()[0] == command
+    assert (command == "demo") == ("--web.listen_address=:10587" in arguments)
 
 
 # -- Prometheus and Alertmanager ----------------------------------------------------------------------------

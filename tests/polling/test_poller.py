@@ -306,6 +306,7 @@ async def test_progress_is_reported_page_by_page(rig: Rig) -> None:
     progress = rig.emitted(ListingProgressed)
     assert [each.pages for each in progress] == [1, 2, 3]
     assert progress[-1].operations == 2500
+    assert progress[0].elapsed_seconds <= progress[-1].elapsed_seconds <= rig.last_poll.duration_seconds
     assert rig.emitted(PollStarted)[0].account == ACCOUNT
 
 

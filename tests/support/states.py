@@ -85,7 +85,7 @@ class State:
 
 def before_the_first_poll() -> State:
     state = State("shop")
-    state.observe(PollStarted("shop", SATURDAY), ListingProgressed("shop", 7, 7000))
+    state.observe(PollStarted("shop", SATURDAY), ListingProgressed("shop", 7, 7000, 2.0))
     return state
 
 
