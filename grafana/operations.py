@@ -24,7 +24,7 @@ from grafana.panels import (
 from grafana.thresholds import (
     FAILED,
     OPERATIONS_DASHBOARD,
-    STUCK_AFTER,
+    SETTINGS,
     UNDELIVERED,
     Spike,
     duration,
@@ -59,22 +59,22 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
 
 def _threshold(spike: Spike) -> str:
     """The alert's threshold by account; its lower bound where the recording rules are not loaded."""
-    recorded = f"min by (account) (account:twilio_email_{spike.status}_per_attempt:threshold)"
+    recorded = f"min by (account) (account:twilio_email_{spike.name}_per_attempt:threshold)"
     attempts = _attempts(spike.long)
     return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
 
 
 def _highest_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
-    share = _share(spike.status, spike.long, spike.attempts)
+    share = _share(spike.name, spike.long, spike.attempts)
     relative = f"topk(1, ({share}) / ({_threshold(spike)}))"
     return panels.stat_panel(
-        f"{spike.status.title()}, last {window}",
-        f"Share of sending attempts that ended {spike.status} in the last {window}, for the account that is "
+        f"{spike.name.title()}, last {window}",
+        f"Share of sending attempts that ended {spike.name} in the last {window}, for the account that is "
         "highest relative to its alert threshold. Coloured above that threshold. Accounts with fewer than "
         f"{spike.attempts} attempts in this time are not included.",
         Query(f"{share} and {relative} <= 1", "{{account}}"),
-        worse=(Query(f"{share} and {relative} > 1", "{{account}}"), COLOURS[spike.status]),
+        worse=(Query(f"{share} and {relative} > 1", "{{account}}"), COLOURS[spike.name]),
         unit="percentunit",
         empty=f"Fewer than {spike.attempts} attempts in {window}, or no data",
         width=4,
@@ -83,20 +83,20 @@ def _highest_share(spike: Spike) -> panels.Drawn:
 
 def _share_graph(spike: Spike) -> panels.Drawn:
     return graph(
-        f"{spike.status.title()}, share of attempts",
-        f"Share of sending attempts that ended {spike.status}, by account, over the two windows of the "
+        f"{spike.name.title()}, share of attempts",
+        f"Share of sending attempts that ended {spike.name}, by account, over the two windows of the "
         "alert. The alert fires when both are above the account's threshold (dashed, grey): "
         f"{spike.times_normal:g} times the account's normal share, at least {spike.floor:.0%} and at most "
         f"{spike.ceiling:.0%}; {spike.floor:.0%} if the recording rules are not loaded. It needs at least "
         f"{spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}.",
         *(
-            Query(_share(spike.status, seconds), f"{{{{account}}}}, {duration(seconds)}")
+            Query(_share(spike.name, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
         Query(_threshold(spike), "{{account}}, threshold"),
         unit="percentunit",
         empty=f"No attempts in {duration(spike.long)}, or no data",
-        shades_of=COLOURS[spike.status],
+        shades_of=COLOURS[spike.name],
         slower=f".*, {duration(spike.long)}",
         bound=".*, threshold",
     ).axis_soft_max(2 * spike.floor)
@@ -266,12 +266,12 @@ def dashboard() -> models.Dashboard:
             panels.stat_panel(
                 "Oldest in processing",
                 "Age of the oldest operation in processing, since its creation; the account with the oldest "
-                f"one is shown. Yellow from {duration(STUCK_AFTER)}. A scheduled operation is already old "
+                f"one is shown. Yellow from {duration(SETTINGS.stuck_after)}. A scheduled operation is already old "
                 "when its processing begins.",
                 Query(f"topk(1, {OLDEST})", "{{account}}"),
                 unit="s",
                 empty=NO_EXPORTER,
-                limit=(STUCK_AFTER, TROUBLE),
+                limit=(SETTINGS.stuck_after, TROUBLE),
                 width=4,
             ).mappings([panels.value_words({"0": ("none", GOOD)})]),
             panels.age_panel(
@@ -351,11 +351,11 @@ def dashboard() -> models.Dashboard:
                 graph(
                     "Oldest in processing",
                     "Age of the oldest operation in processing since its creation, by account; 0 if there is "
-                    f"none. The alert fires if it stays above the dashed line for {duration(STUCK_AFTER)}.",
+                    f"none. The alert fires if it stays above the dashed line for {duration(SETTINGS.stuck_after)}.",
                     Query(OLDEST, "{{account}}"),
                     unit="s",
                     empty=NO_EXPORTER,
-                    limit=(STUCK_AFTER, TROUBLE),
+                    limit=(SETTINGS.stuck_after, TROUBLE),
                 ),
                 density(
                     "Time to completion",

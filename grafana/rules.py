@@ -33,8 +33,8 @@ def text(scale: float = 1.0, **changes: float) -> str:
         "span": lambda seconds: duration(seconds * scale),
         "seconds": lambda seconds: f"{seconds * scale:g}",
         "time": duration,
-        "percent": lambda share: f"{share * 100:g}%",
     }
     numbers = {name.lower(): value for name, value in vars(thresholds).items() if name.isupper()}
     numbers |= {name.lower(): value for name, value in changes.items()}
+    numbers["settings"] = thresholds.SETTINGS.model_dump()
     return environment.from_string(TEMPLATE.read_text()).render(numbers)

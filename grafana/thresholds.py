@@ -6,6 +6,8 @@ The alerts and the dashboards are generated from these numbers. docs/alerts.md e
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.config.alerts import Alerts
+
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
@@ -22,65 +24,117 @@ def duration(seconds: float) -> str:
 
 
 EVALUATION_INTERVAL: Final = MINUTE
+PRESENT: Final = 5 * MINUTE
+"""An exporter that has not been scraped for this long is absent, and alerts on its data end."""
+SETTINGS: Final = Alerts()
+"""The defaults of `alerts.*`, for exporters that do not expose their thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """Thresholds for the share of attempts that ended in one status, in a short and in a long window."""
+    """Thresholds for the share of one counter in another, in a short and in a long window."""
 
-    status: str
+    alert: str
+    severity: str
+    name: str
+    """Of the counted emails, in the names of recorded series."""
+    per: str
+    """What they are a share of, in the same names."""
+    counter: str
+    per_counter: str
+    setting: str
+    """The setting of `alerts` that is the lower bound of the threshold."""
     short: int
     """The alert resolves when this window is below the threshold."""
     long: int
-    """Filters noise. At least the short window plus the time that an email takes to fail."""
-    floor: float
-    """Lower bound of the threshold."""
+    """Filters noise. At least the short window plus the time that an email takes to be counted."""
     times_normal: int
     """The threshold, as a multiple of the account's normal share."""
-    ceiling: float
-    """Upper bound of the threshold."""
     emails: int
-    """Minimum number of emails of this status in the long window."""
+    """Minimum number of counted emails, in the long window or among the recent operations."""
     attempts: int
-    """Minimum number of attempts in the long window."""
+    """Minimum of what they are a share of, in the long window."""
     lasting: int
-    slow: int = 0
-    """With fewer attempts the share in this window must exceed the ceiling; 0: it does not fire then."""
+    recent: str = ""
+    """The status whose share among recent operations is also compared; empty: none."""
+    ceiling: float = 0.5
+    """Upper bound of the threshold, unless the lower bound is higher."""
     normal: int = WEEK
     """The normal share is a median over this time: one sample per hour, each of the preceding 24 hours."""
     normal_looks: int = 6
     """Minimum number of samples with enough attempts."""
 
+    @property
+    def floor(self) -> float:
+        """The default of `setting`."""
+        floor: float = getattr(SETTINGS, self.setting)
+        return floor
 
+
+ATTEMPTS: Final = "twilio_email_attempts_total"
 FAILED: Final = Spike(
-    status="failed",
+    alert="TwilioEmailFailedSpike",
+    severity="critical",
+    name="failed",
+    per="attempt",
+    counter='twilio_email_outcomes_total{status="failed"}',
+    per_counter=ATTEMPTS,
+    setting="failed_ratio",
     short=15 * MINUTE,
     long=HOUR,
-    floor=0.05,
     times_normal=3,
-    ceiling=0.5,
     emails=10,
     attempts=50,
-    lasting=2 * MINUTE,
-    slow=6 * HOUR,  # emails can fail before they are attempted
+    lasting=MINUTE,
+    recent="failed",
 )
 UNDELIVERED: Final = Spike(
-    status="undelivered",
+    alert="TwilioEmailUndeliveredSpike",
+    severity="critical",
+    name="undelivered",
+    per="attempt",
+    counter='twilio_email_outcomes_total{status="undelivered"}',
+    per_counter=ATTEMPTS,
+    setting="undelivered_ratio",
     short=30 * MINUTE,
     long=6 * HOUR,  # bounces arrive for hours
-    floor=0.1,
     times_normal=3,
-    ceiling=0.5,
     emails=20,
+    attempts=100,
+    lasting=MINUTE,
+    recent="undelivered",
+)
+LATE: Final = Spike(
+    alert="TwilioEmailDeliverySlow",
+    severity="warning",
+    name="late",
+    per="delivery",
+    counter="twilio_email_late_deliveries_total",
+    per_counter='twilio_email_outcomes_total{status="delivered"}',
+    setting="late_ratio",
+    short=HOUR,
+    long=6 * HOUR,  # the late deliveries of a batch follow the prompt ones for hours
+    times_normal=2,
+    emails=50,
     attempts=100,
     lasting=5 * MINUTE,
 )
-SPIKES: Final = (FAILED, UNDELIVERED)
+SPIKES: Final = (FAILED, UNDELIVERED, LATE)
 
-STUCK_AFTER: Final = 2 * HOUR
-STUCK_LASTING: Final = 10 * MINUTE
-STUCK_SEEN_SHARE: Final = 0.9
-"""Share of that time in which an old operation must have been seen."""
+RECENT: Final = ("15m", "1h")
+"""The ages of operations, as values of `created_within`, whose shares are compared without their history."""
+RECENT_TIMES: Final = 3
+"""The limit for recent operations, as a multiple of the threshold."""
+RECENT_FLOOR: Final = 0.3
+RECENT_CEILING: Final = 0.8
+"""Bounds of that limit."""
+
+DAY_EMAILS: Final = 50
+"""Minimum number of undelivered or overdue emails for the alerts on the share of a day."""
+BOUNCE_LASTING: Final = 15 * MINUTE
+BACKLOG_LASTING: Final = 5 * MINUTE
+
+STUCK_LASTING: Final = 5 * MINUTE
 
 STOPPED_WINDOW: Final = 2 * HOUR
 STOPPED_LASTING: Final = 10 * MINUTE
@@ -121,10 +175,22 @@ THROTTLED_EVENTS: Final = 10
 """Replies with 429 and polls ended by throttling. A few are normal: the rate limiter probes for the limit."""
 THROTTLED_LASTING: Final = 5 * MINUTE
 
-STATE_WINDOW: Final = 15 * MINUTE
-STATE_SAVED_WINDOW: Final = 5 * MINUTE
+STATE_WINDOW: Final = 5 * MINUTE
 """The state counts as saved if a write succeeded within this time."""
+STATE_MEMORY: Final = DAY
+"""How long a failed write is remembered while nothing is written."""
 STATE_LASTING: Final = 2 * MINUTE
+
+RESTARTS: Final = 4
+RESTARTS_SEEN: Final = 3
+"""Minimum number of starts or reloads, and of signs that they were starts, in RESTARTS_WINDOW."""
+RESTARTS_LASTING: Final = MINUTE
+
+SKEW: Final = MINUTE
+"""Difference of the clocks. `created_within` and the delays are wrong by as much."""
+SKEW_LASTING: Final = 15 * MINUTE
+
+OVERWRITTEN_LASTING: Final = 5 * MINUTE
 
 OPERATIONS_DASHBOARD: Final = "twilio-email-operations"
 EXPORTER_DASHBOARD: Final = "twilio-email-exporter"
