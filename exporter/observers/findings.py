@@ -17,7 +17,7 @@ from exporter.config.alerts import Alerts
 from exporter.config.parsers import duration_text
 from exporter.ledger.snapshot import Snapshot
 from exporter.observers.deliveries import LateDeliveries
-from exporter.observers.shares import Share, normal_share, percent
+from exporter.observers.shares import Share, normal_share
 
 SLACK: Final = 0.8
 """A trouble that is there ends below this part of its thresholds, so that the verdict does not flap."""
@@ -111,7 +111,7 @@ def _without_trouble(snapshot: Snapshot, alerts: Alerts) -> Finding:
             Mail.UNKNOWN,
             "too few emails",
             f"too few emails to judge: {share.emails:,} of {share.all:,} attempts {did} {_AGES[age]}",
-            percent(threshold),
+            _limit_text(threshold),
         )
     failed, undelivered = (_attempts(snapshot, stat)[age] for stat in ("failed", "undelivered"))
     return Finding(Mail.FINE, "", f"{failed} of attempts failed, {undelivered} undelivered {_AGES[age]}")
@@ -139,6 +139,10 @@ def _did(stat: str) -> str:
     return "were undelivered" if stat == "undelivered" else stat
 
 
+def _limit_text(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
 def _limit(spike: Spike, snapshot: Snapshot, alerts: Alerts) -> float:
     normal = normal_share(snapshot.hours, spike.stat, min_attempts=spike.attempts)
     floor: float = getattr(alerts, spike.setting)
@@ -156,7 +160,7 @@ def _spike(spike: Spike, snapshot: Snapshot, alerts: Alerts, slack: float) -> Fi
         return None
     of_attempts = "of attempts" if spike.stat == "failed" else "of attempts undelivered"
     return Finding(
-        spike.mail, spike.mail.value, f"{shares[age]} {of_attempts} {_AGES[age]}", percent(threshold)
+        spike.mail, spike.mail.value, f"{shares[age]} {of_attempts} {_AGES[age]}", _limit_text(threshold)
     )
 
 
@@ -204,7 +208,7 @@ def _bounces(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float
     if share is None or share.emails < DAY_EMAILS * slack or share.value <= alerts.bounce_ratio * slack:
         return None
     figure = f"{share} of attempts undelivered {_AGES['24h']}"
-    return Finding(Mail.BOUNCING, Mail.BOUNCING.value, figure, percent(alerts.bounce_ratio))
+    return Finding(Mail.BOUNCING, Mail.BOUNCING.value, figure, _limit_text(alerts.bounce_ratio))
 
 
 def _slow(_: Snapshot, alerts: Alerts, deliveries: LateDeliveries, slack: float) -> Finding | None:
@@ -216,7 +220,7 @@ def _slow(_: Snapshot, alerts: Alerts, deliveries: LateDeliveries, slack: float)
     if min(short.value, long.value) <= threshold * slack:
         return None
     figure = f"{long} of deliveries {_AGES['6h']} took longer than {duration_text(alerts.late_after)}"
-    return Finding(Mail.LATE, "slow", figure, percent(threshold))
+    return Finding(Mail.LATE, "slow", figure, _limit_text(threshold))
 
 
 def _overdue(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float) -> Finding | None:
@@ -228,7 +232,7 @@ def _overdue(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float
         return None
     waited = f"{snapshot.overdue:,} emails have waited for longer than {duration_text(alerts.waiting_after)}"
     figure = f"{waited}, {share} of the mail of 24 hours"
-    return Finding(Mail.LATE, "overdue", figure, percent(alerts.waiting_ratio))
+    return Finding(Mail.LATE, "overdue", figure, _limit_text(alerts.waiting_ratio))
 
 
 def _stuck(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float) -> Finding | None:
