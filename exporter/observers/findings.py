@@ -113,7 +113,20 @@ def _without_trouble(snapshot: Snapshot, alerts: Alerts) -> Finding:
             f"too few emails to judge: {share.emails:,} of {share.all:,} attempts {did} {_AGES[age]}",
             _limit_text(threshold),
         )
-    failed, undelivered = (_attempts(snapshot, stat)[age] for stat in ("failed", "undelivered"))
+    return _fine(snapshot, alerts)
+
+
+def _fine(snapshot: Snapshot, alerts: Alerts) -> Finding:
+    """With the shares of the longest age that is below the thresholds: an incident may have ended in it."""
+    failed_shares, undelivered_shares = (_attempts(snapshot, stat) for stat in ("failed", "undelivered"))
+    below = [
+        age
+        for age in snapshot.recent
+        if failed_shares[age].value <= alerts.failed_ratio
+        and undelivered_shares[age].value <= alerts.undelivered_ratio
+    ]
+    age = [*snapshot.recent, *below][-1]
+    failed, undelivered = failed_shares[age], undelivered_shares[age]
     return Finding(Mail.FINE, "", f"{failed} of attempts failed, {undelivered} undelivered {_AGES[age]}")
 
 
@@ -169,7 +182,7 @@ def _above(spike: Spike, shares: Mapping[str, Share], limit: float, slack: float
 
     With too little mail in the ages of the alert, or too few failures, longer ones are looked at.
     """
-    enough = [age for age in shares if shares[age].all >= spike.attempts * slack]
+    enough = [age for age in shares if shares[age].all >= spike.attempts]
     judged = [age for age in enough if age in spike.ages]
     if any(shares[age].value <= limit for age in judged):
         return None

@@ -82,9 +82,10 @@ class Verdicts:
         """The last verdict, unless the numbers have become too old since."""
         verdict = self._accounts[status.account].verdict
         unknown = self._unknown(status, now)
-        if unknown is None or unknown.name == verdict.findings[0].name:
+        if unknown is None:
             return verdict
-        return Verdict((unknown,))
+        is_known = unknown.name == verdict.findings[0].name
+        return Verdict((unknown,), verdict.since if is_known else None)
 
     def _unknown(self, status: AccountStatus, now: float) -> Finding | None:
         """Why the numbers do not tell how mail is now; `None` if they do."""

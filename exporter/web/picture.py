@@ -79,12 +79,11 @@ def picture(hours: Sequence[Hour], as_of: float, lookback: float) -> Picture:
 
 def _bars(bars: Iterable[tuple[int, float, float]]) -> str:
     """A path of one rectangle for each bar, of place, bottom and height; nothing above 100."""
-    drawn = ((place, bottom, min(bottom + height, 100.0)) for place, bottom, height in bars)
-    return "".join(
-        f"M{place} {100 - bottom:.1f}V{100 - top:.1f}h1V{100 - bottom:.1f}z"
-        for place, bottom, top in drawn
-        if top > bottom
+    edges = (
+        (place, round(100 - bottom, 1), round(100 - min(bottom + height, 100), 1))
+        for place, bottom, height in bars
     )
+    return "".join(f"M{place} {low}V{high}h1V{low}z" for place, low, high in edges if high < low)
 
 
 def _midnights(start: int, width: int) -> Iterator[Midnight]:
