@@ -1,6 +1,7 @@
 """How many of the latest deliveries were late, from the counters of successive polls. Pure."""
 
 from collections import deque
+from math import inf
 from typing import Final, NamedTuple
 
 from exporter.ledger.snapshot import Snapshot
@@ -26,18 +27,22 @@ class LateDeliveries(NamedTuple):
 class DeliveryHistory:
     """The counters of one account at some instants of the last six hours.
 
-    At the start the history is shorter: it begins with the first snapshot.
+    At the start the history is shorter: it begins with the first snapshot. It begins again after `max_gap`
+    seconds without a poll: the delays of the deliveries in the gap may be shorter than they seem.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_gap: float) -> None:
+        self._max_gap = max_gap
+        self._last_at = -inf
         self._samples: deque[tuple[float, Share]] = deque()
 
     def note(self, snapshot: Snapshot) -> LateDeliveries:
         """Take the counters of a snapshot, and compare them with the earlier ones."""
         now, latest = snapshot.as_of, _counted(snapshot)
         samples = self._samples
-        while samples and samples[-1][0] > now:  # the clock was set back
-            samples.pop()
+        if not self._last_at <= now <= self._last_at + self._max_gap:  # or the clock was set back
+            samples.clear()
+        self._last_at = now
         while len(samples) > 1 and samples[1][0] <= now - LONG_SECONDS:
             samples.popleft()
         if not samples or samples[-1][0] <= now - _SPACING:

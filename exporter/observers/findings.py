@@ -10,11 +10,13 @@ Rule 2: mail above a threshold is never fine. Where there is too little to judge
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from exporter.config.alerts import Alerts
 from exporter.config.parsers import duration_text
+from exporter.ledger.failing import DAY_SECONDS
 from exporter.ledger.snapshot import Snapshot
 from exporter.observers.deliveries import LateDeliveries
 from exporter.observers.shares import Share, normal_share
@@ -168,44 +170,70 @@ def _spike(spike: Spike, snapshot: Snapshot, alerts: Alerts, slack: float) -> Fi
     if all(share.value <= floor * slack for share in shares.values()):
         return None  # as nearly always; what is normal need not be known
     threshold = _limit(spike, snapshot, alerts)
-    age = _above(spike, shares, threshold * slack, slack) or _far_above(spike, shares, threshold, slack)
-    if age is None:
-        return None
-    of_attempts = "of attempts" if spike.stat == "failed" else "of attempts undelivered"
-    return Finding(
-        spike.mail, spike.mail.value, f"{shares[age]} {of_attempts} {_AGES[age]}", _limit_text(threshold)
+    found = (
+        _above(spike, shares, threshold * slack, slack)
+        or _far_above(spike, shares, threshold, slack)
+        or _newest_above(spike, shares, snapshot, threshold * slack, slack)
     )
-
-
-def _above(spike: Spike, shares: Mapping[str, Share], limit: float, slack: float) -> str | None:
-    """The age whose share is above the limit, with enough emails, and no newer mail is below it.
-
-    With too little mail in the ages of the alert, or too few failures, longer ones are looked at.
-    """
-    enough = [age for age in shares if shares[age].all >= spike.attempts]
-    judged = [age for age in enough if age in spike.ages]
-    if any(shares[age].value <= limit for age in judged):
+    if found is None:
         return None
-    for age in [*judged[-1:], *(age for age in enough if age not in RECENT)]:
-        if shares[age].value <= limit:
-            return None
-        if shares[age].emails >= spike.emails * slack:
-            return age
+    share, when = found
+    of_attempts = "of attempts" if spike.stat == "failed" else "of attempts undelivered"
+    return Finding(spike.mail, spike.mail.value, f"{share} {of_attempts} {when}", _limit_text(threshold))
+
+
+_Found: TypeAlias = tuple[Share, str]
+"""A share, and in words of when."""
+
+
+def _above(spike: Spike, shares: Mapping[str, Share], limit: float, slack: float) -> _Found | None:
+    """The share of the longer age of the rule, if the shares of both ages are above the limit."""
+    judged = _judged(spike, shares)
+    if not judged or any(shares[age].value <= limit for age in judged):
+        return None
+    share = shares[judged[-1]]
+    return (share, _AGES[judged[-1]]) if share.emails >= spike.emails * slack else None
+
+
+def _judged(spike: Spike, shares: Mapping[str, Share]) -> list[str]:
+    """The ages of the rule that have enough attempts."""
+    return [age for age in spike.ages if age in shares and shares[age].all >= spike.attempts]
+
+
+def _newest_above(
+    spike: Spike, shares: Mapping[str, Share], snapshot: Snapshot, limit: float, slack: float
+) -> _Found | None:
+    """The share of the newest hours with enough emails, unless fewer hours with enough are below the limit.
+
+    For accounts with little mail, or after the mail has stopped.
+    """
+    if any(shares[age].value <= limit for age in _judged(spike, shares)):
+        return None
+    share = Share(0, 0)
+    for hour in reversed(snapshot.hours):
+        if hour.start < snapshot.as_of - DAY_SECONDS:
+            break
+        share = Share(share.emails + getattr(hour, spike.stat), share.all + hour.attempts)
+        if share.all >= spike.attempts:
+            if share.value <= limit:
+                break
+            if share.emails >= spike.emails * slack:
+                return share, f"since {datetime.fromtimestamp(hour.start, UTC):%H:%M} UTC"
     return None
 
 
-def _far_above(spike: Spike, shares: Mapping[str, Share], threshold: float, slack: float) -> str | None:
-    """The age of very recent mail with a share so high that its history does not matter."""
+def _far_above(spike: Spike, shares: Mapping[str, Share], threshold: float, slack: float) -> _Found | None:
+    """A share of very recent mail that is so high that its history does not matter."""
     limit = min(max(RECENT_TIMES * threshold, RECENT_FLOOR), RECENT_CEILING)
     found = [
-        age
+        (shares[age], _AGES[age])
         for age in RECENT
         if age in shares
         and shares[age].emails >= spike.emails * slack
         and shares[age].value >= limit * slack
         and shares[age].value > threshold * slack
     ]
-    return max(found, key=lambda age: shares[age].value, default=None)
+    return max(found, key=lambda each: each[0].value, default=None)
 
 
 def _failed(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float) -> Finding | None:

@@ -24,6 +24,9 @@ STALE_SECONDS: Final = 900.0
 STALE_INTERVALS: Final = 5
 """Numbers that are older than both no longer tell how mail is."""
 
+_MISSED_POLLS: Final = 3
+"""After as many, the delays of deliveries are not judged."""
+
 TROUBLES: Final = frozenset({Mail.FAILING, Mail.BOUNCING, Mail.LATE})
 
 _LOGGED: Final = {"old": WARNING, "no mail": INFO}
@@ -54,7 +57,9 @@ class Verdicts:
     ) -> None:
         self._statuses = statuses.accounts
         self._stale_after = max(STALE_SECONDS, STALE_INTERVALS * interval)
-        self._accounts = {account: _Account(account, alerts_of(account)) for account in self._statuses}
+        self._accounts = {
+            account: _Account(account, alerts_of(account), interval) for account in self._statuses
+        }
 
     def observe(self, event: Event) -> None:
         """Judge the account when a poll has ended; its status has been updated before."""
@@ -100,10 +105,10 @@ class Verdicts:
 
 
 class _Account:
-    def __init__(self, account: str, alerts: Alerts) -> None:
+    def __init__(self, account: str, alerts: Alerts, interval: float) -> None:
         self._account = account
         self._alerts = alerts
-        self._deliveries = DeliveryHistory()
+        self._deliveries = DeliveryHistory(max_gap=max(alerts.late_after, _MISSED_POLLS * interval))
         self._incidents: dict[str, Incident] = {}
         """By name of the trouble; those that are not over."""
         self._known: Verdict | None = None

@@ -61,7 +61,7 @@ def test_normal_share_needs_history() -> None:
 
 def test_late_deliveries_of_the_last_hours() -> None:
     """They are the differences of the counters of successive polls."""
-    history = DeliveryHistory()
+    history = DeliveryHistory(max_gap=3600.0 * 5)
 
     def poll(minutes: int, late: int, delivered: int) -> tuple[Share, Share, Share]:
         counts = {**ZERO, ("late", ""): late, ("stat", "delivered"): delivered}
@@ -71,4 +71,6 @@ def test_late_deliveries_of_the_last_hours() -> None:
     assert poll(30, 15, 150) == (Share(10, 50), Share(10, 50), Share(5, 100))
     assert poll(90, 15, 250) == (Share(0, 100), Share(10, 150), Share(5, 100))
     assert poll(390, 16, 350) == (Share(1, 100), Share(1, 200), Share(15, 150))
-    assert poll(380, 16, 350) == (Share(1, 100), Share(1, 200), Share(15, 150)), "the clock was set back"
+    assert poll(380, 16, 350) == (Share(0, 0), Share(0, 0), Share(16, 350)), "the clock was set back"
+    assert poll(381, 18, 352) == (Share(2, 2), Share(2, 2), Share(16, 350))
+    assert poll(682, 30, 380) == (Share(0, 0), Share(0, 0), Share(30, 380)), "there was no poll for long"
