@@ -16,7 +16,8 @@ from exporter.events import Event, PollCrashed, PollFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.logs import line, time_text
 from exporter.observers.deliveries import DeliveryHistory
-from exporter.observers.findings import Finding, Mail, judge
+from exporter.observers.finding import Finding, Mail
+from exporter.observers.findings import judge
 from exporter.observers.incident import Incident
 from exporter.observers.status import AccountStatus, AccountStatuses
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from exporter.breakdown import OTHER, TAG_PREFIX, Bad, Breakdown, Row
 from exporter.ledger.snapshot import Snapshot
 from exporter.ledger.totals import Totals
-from exporter.observers.findings import Mail
+from exporter.observers.finding import Mail
 from exporter.observers.shares import Share
 from exporter.observers.status import AccountStatus, RateLimitStatus
 from exporter.observers.verdicts import Verdict

@@ -6,7 +6,7 @@ Must not know HTML. The sort order is a query parameter of the page, so that no 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from exporter.observers.findings import Mail
+from exporter.observers.finding import Mail
 from exporter.observers.shares import Share
 from exporter.web.account_view import AccountView, Span
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 -
 
 from exporter.config.parsers import duration_text
 from exporter.ledger.snapshot import Snapshot
-from exporter.observers.findings import Mail
+from exporter.observers.finding import Mail
 from exporter.observers.shares import percent
 from exporter.observers.status import AccountStatus, RateLimitStatus
 from exporter.observers.verdicts import Verdict

@@ -12,10 +12,12 @@ from exporter.config.alerts import Alerts
 from exporter.ledger.hourly import Hour
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot
 from exporter.ledger.totals import Totals
-from exporter.observers import findings
+from exporter.observers import findings, spikes
 from exporter.observers.deliveries import LateDeliveries
-from exporter.observers.findings import FAILED, SLACK, UNDELIVERED, Finding, Mail, judge
+from exporter.observers.finding import Finding, Mail
+from exporter.observers.findings import SLACK, judge
 from exporter.observers.shares import Share
+from exporter.observers.spikes import FAILED, UNDELIVERED
 from exporter.operation import STATS
 from grafana import thresholds
 from tests.support.clock import SATURDAY
@@ -181,14 +183,14 @@ def test_thresholds_are_those_of_the_alerts() -> None:
             alert.times_normal,
         )
         assert ours.setting == alert.setting
-        assert alert.ceiling == findings.NORMAL_CEILING
+        assert alert.ceiling == spikes.NORMAL_CEILING
         assert RECENT_AGES[ours.ages[1]] == alert.long
     late = thresholds.LATE
     assert (late.emails, late.attempts) == (findings.LATE_EMAILS, findings.LATE_DELIVERIES)
     assert late.times_normal == findings.LATE_TIMES_NORMAL
     assert findings.DAY_EMAILS == thresholds.DAY_EMAILS
-    assert findings.RECENT == thresholds.RECENT
-    assert (findings.RECENT_TIMES, findings.RECENT_FLOOR, findings.RECENT_CEILING) == (
+    assert spikes.RECENT == thresholds.RECENT
+    assert (spikes.RECENT_TIMES, spikes.RECENT_FLOOR, spikes.RECENT_CEILING) == (
         thresholds.RECENT_TIMES,
         thresholds.RECENT_FLOOR,
         thresholds.RECENT_CEILING,

@@ -8,7 +8,7 @@ from exporter.errors import Unavailable
 from exporter.events import ListingProgressed, PollCrashed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
-from exporter.observers.findings import Finding, Mail
+from exporter.observers.finding import Finding, Mail
 from exporter.observers.status import AccountStatuses, Edge
 from exporter.observers.verdicts import Verdict, Verdicts
 from exporter.web.status_page import status_page, table

@@ -14,7 +14,7 @@ from exporter.config.alerts import Alerts
 from exporter.errors import TwilioError, Unauthorized, Unreachable
 from exporter.events import PollFinished
 from exporter.ledger.snapshot import Snapshot
-from exporter.observers.findings import Mail
+from exporter.observers.finding import Mail
 from exporter.observers.status import AccountStatuses
 from exporter.observers.verdicts import Verdict, Verdicts
 from tests.observers.test_findings import Recent, same, seen
