@@ -3,7 +3,6 @@
 Must not know which operations there are; the ledger decides what enters and what leaves.
 """
 
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 from exporter.operation import Operation
@@ -23,9 +22,6 @@ class Hour(NamedTuple):
     undelivered: int
 
 
-_stats: Final = attrgetter(*Hour._fields[2:])
-
-
 class HourlyEmails:
     """The hours in which operations were created."""
 
@@ -43,9 +39,16 @@ class HourlyEmails:
             sums = self._sums[hour] = [0] * (len(Hour._fields) - 1)
         self._changed.add(hour)
         sums[0] += times
-        for index, value in enumerate(_stats(operation.stats), 1):
-            if value:
-                sums[index] += times * value
+        total, _, attempts, _, _, _, _, _, undelivered, failed, _ = operation.stats
+        # Not a loop: this runs for every operation of a first listing.
+        if total:
+            sums[1] += times * total
+        if attempts:
+            sums[2] += times * attempts
+        if failed:
+            sums[3] += times * failed
+        if undelivered:
+            sums[4] += times * undelivered
 
     def hours(self) -> tuple[Hour, ...]:
         """The oldest first; hours without operations are missing."""
