@@ -14,6 +14,10 @@ help: ## list these commands
 demo: $(VENV)/runtime.stamp ## run the exporter against a simulated Twilio account
 	@exec $(BIN)/python -m exporter demo $(ARGS)
 
+.PHONY: simulator
+simulator: $(VENV)/runtime.stamp ## run the simulated Twilio alone; prints the variables that make other commands poll it
+	@exec $(BIN)/python -m exporter simulator $(ARGS)
+
 .PHONY: run
 run: $(VENV)/runtime.stamp ## run the exporter against Twilio; credentials from the environment
 	@exec $(BIN)/python -m exporter run $(ARGS)
@@ -106,7 +110,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 .PHONY: clean
 clean: ## remove everything that these commands created
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom .prometheus-3 dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'

@@ -11,12 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bench.table import TIMES, Row
 from exporter.operation import Operation, Stats
 from exporter.simulator.ids import created_ms
 from exporter.simulator.journal import RequestRecord
+from exporter.simulator.readings import Readings, StatusFilter
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.world import World
 from exporter.twilio.protocol import PAGE_SIZE, Page
@@ -50,7 +51,7 @@ class EvenTwilio:
     def spacing(self) -> float:
         return POLL.lookback / self.per_week
 
-    async def list_page(self, start: float, end: float, page_token: str | None, **_: float) -> Page:
+    async def list_page(self, start: float, end: float, page_token: str | None, **_: Any) -> Page:
         self.lists += 1
         numbers = self.numbers(start, min(end, self.clock.now()))
         begin = int(page_token or numbers.start)
@@ -135,12 +136,31 @@ def rows(sizes: Sequence[int] = SIZES, steady_polls: int = 2 * SWEEP_POLLS) -> l
     steadily = asyncio.run(steady(steady_polls))
     share = 100 * steadily.just_listed / steadily.fetches
     what = f"of {steadily.fetches:.1f} fetches; {steadily.lists:.1f} lists"
-    return [
-        *found,
-        Row(
-            "Requests", "scenario `steady`: fetches of operations that the same poll listed", share, "%", what
-        ),
-    ]
+    just_listed = "scenario `steady`: fetches of operations that the same poll listed"
+    return [*found, Row("Requests", just_listed, share, "%", what), *refreshed(steady_polls)]
+
+
+def refreshed(polls: int) -> list[Row]:
+    """The `steady` scenario with each value of `poll.fetch`, and each way of Twilio to filter by status."""
+    rows = []
+    for fetch, status_filter in REFRESHED:
+        asked = asyncio.run(steady(polls, fetch, status_filter))
+        name = f"scenario `steady`, `poll.fetch={fetch}`, filter {status_filter.replace('_', ' ')}: requests"
+        what = (
+            f"{asked.lists:.1f} lists, {asked.fetches:.1f} fetches each poll; unfinished operations are"
+            f" {asked.mean_age_seconds:.0f} s old on average, {asked.max_age_seconds:.0f} s at most"
+        )
+        rows.append(Row("Requests", name, asked.lists + asked.fetches, "a poll", what))
+    return rows
+
+
+REFRESHED: Final[tuple[tuple[str, StatusFilter], ...]] = (
+    ("all", "after_cutting"),
+    ("fewest", "before_cutting"),
+    ("fewest", "after_cutting"),
+    ("fewest", "ignored"),
+    ("none", "after_cutting"),
+)
 
 
 def compared(per_week: int, asked: Asked) -> list[Row]:
@@ -172,28 +192,34 @@ class Fetches(NamedTuple):
     fetches: float
     just_listed: float
     """Fetches of operations that the same poll's listing contained."""
+    mean_age_seconds: float
+    """Since the last reply about an unfinished operation, as of the end of a poll."""
+    max_age_seconds: float
 
 
-async def steady(polls: int) -> Fetches:
+async def steady(polls: int, fetch: str = "all", status_filter: StatusFilter = "after_cutting") -> Fetches:
     """The `steady` scenario over HTTP, after its first poll."""
     clock = ManualClock()
     asked: list[Fetches] = []
-    async with rigged(World(SCENARIOS["steady"], started=SATURDAY), clock, requests_per_second=1e9) as rig:
+    world = World(SCENARIOS["steady"], started=SATURDAY, readings=Readings(status_filter=status_filter))
+    async with rigged(world, clock, fetch=fetch, requests_per_second=1e9) as rig:
         await rig.poll()
         for _ in range(polls):
             clock.advance(POLL.interval)
             rig.simulator.journal.clear()
             await rig.poll()
-            asked.append(_fetches_of(rig.simulator.requests))
-    return Fetches(*(sum(column) / polls for column in zip(*asked, strict=True)))
+            replies = rig.poller._ledger.unfinished().values()  # noqa: SLF001 - no metric shows it
+            asked.append(_fetches_of(rig.simulator.requests, [clock.now() - at for at in replies]))
+    averages = Fetches(*(sum(column) / polls for column in zip(*asked, strict=True)))
+    return averages._replace(max_age_seconds=max(each.max_age_seconds for each in asked))
 
 
-def _fetches_of(requests: Sequence[RequestRecord]) -> Fetches:
+def _fetches_of(requests: Sequence[RequestRecord], ages: Sequence[float]) -> Fetches:
     lists = [each for each in requests if each.call == "list"]
     fetched = [created_ms(each.operation_id or "") or 0 for each in requests if each.call == "fetch"]
     ranges = {(_unix(each.query["startDate"]), _unix(each.query["endDate"])) for each in lists}
     just_listed = [at for at in fetched if any(start <= at / 1000 <= end for start, end in ranges)]
-    return Fetches(len(lists), len(fetched), len(just_listed))
+    return Fetches(len(lists), len(fetched), len(just_listed), sum(ages) / max(1, len(ages)), max(ages))
 
 
 def _unix(text: str) -> float:

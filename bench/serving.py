@@ -33,7 +33,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import limits_for
 from exporter.web.listener import serving
-from exporter.web.reloads import SpacedReloads
+from exporter.web.reloads import Reloaded, SpacedReloads
 from exporter.web.routes import Health, build
 from exporter.web.service import exposition_of
 from tests.support.clock import SATURDAY
@@ -170,7 +170,7 @@ def web_service(exposition: Exposition) -> Served:
         "/metrics",
         Authenticator(None, CLOCK),
         connections,
-        SpacedReloads(list, CLOCK),
+        SpacedReloads(Reloaded, CLOCK),
     )
     return served(application, connections)
 

@@ -19,6 +19,7 @@ from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Hub
 from exporter.observers.progress import ProgressLine
 from exporter.polling import resume
+from exporter.polling.check import clock_text
 from exporter.polling.service import Polling
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
 from exporter.web.service import WebService, exposition_of
@@ -29,15 +30,24 @@ FAILED: Final = 1
 
 
 async def run(
-    settings: Settings, *, on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None
+    settings: Settings,
+    *,
+    on_start: Callable[[], object] = lambda: None,
+    on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None,
+    changed_settings: Callable[[], Sequence[str]] = tuple,
 ) -> int:
-    """Poll and serve until SIGTERM or SIGINT; returns the exit code."""
+    """Poll and serve until SIGTERM or SIGINT; returns the exit code.
+
+    `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
+    reads the settings again and names those that differ.
+    """
     clock, supervisor = SystemClock(), Supervisor()
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
-    web_service = WebService(settings, clock, hub, supervisor, polling.reloads)
+    web_service = WebService(settings, clock, hub, supervisor, polling.reloads, changed_settings)
     stop = stop_on_signals()
     on_hangup(web_service.reload)
+    on_start()
     try:
         async with (
             web_service.opened() as bound,
@@ -105,6 +115,8 @@ async def check(settings: Settings, *, out: Output) -> int:
     verdicts = await Polling(settings, clock, hub).check()
     for verdict in verdicts:
         out.write("".join(f"{text}\n" for text in verdict.lines))
-    requests = sum(isinstance(event, RequestFinished) for event in events)
-    out.write(f"accounts checked: {len(verdicts)}, requests made: {requests}\n")
+    requests = [event for event in events if isinstance(event, RequestFinished)]
+    skews = [each.clock_skew_seconds for each in requests if each.clock_skew_seconds is not None]
+    out.write(f"{clock_text(skews)}\n")
+    out.write(f"accounts checked: {len(verdicts)}, requests made: {len(requests)}\n")
     return SUCCESS if all(verdict.good for verdict in verdicts) else FAILED

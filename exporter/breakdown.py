@@ -10,7 +10,7 @@ Rule 2: the values with the most emails are shown; the others add up in `other`,
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from exporter.email import BAD_STATUSES, Email
 
@@ -68,39 +68,54 @@ class Tally:
     """Counts emails as they are listed, in any order and more than once."""
 
     def __init__(self, dimensions: Sequence[str]) -> None:
-        self._emails: dict[str, Email] = {}
-        self._totals = Counter[str]()
-        self._counts = {dimension: Counter[tuple[str, str]]() for dimension in dimensions}
+        self._dimensions = dimensions
+        self._alike: dict[_Kind, _Alike] = {}
+        self._newest: dict[str, tuple[float, _Alike]] = {}  # by id; a refresh may list half a million
 
     def absorb(self, email: Email) -> None:
         """Count the email, or what is new about it. Of versions with the same `updatedAt` the later wins."""
-        known = self._emails.get(email.id)
-        if known is None or known.updated_at <= email.updated_at:
-            self._emails[email.id] = email
-            self._add(email, 1)
-            if known is not None:
-                self._add(known, -1)
+        known = self._newest.get(email.id)
+        if known is not None:
+            updated_at, counted = known
+            if updated_at > email.updated_at:
+                return
+            counted.emails -= 1
+        kind = email.status, tuple(_values(email, dimension) for dimension in self._dimensions)
+        alike = self._alike.setdefault(kind, _Alike())
+        alike.emails += 1
+        self._newest[email.id] = email.updated_at, alike
 
     @property
     def emails(self) -> Bad:
-        return Bad(*(self._totals[status] for status in BAD_STATUSES))
+        return Bad(
+            *(
+                sum(alike.emails for (status, _), alike in self._alike.items() if status == wanted)
+                for wanted in BAD_STATUSES
+            )
+        )
 
     def rows(self, top: int) -> dict[str, tuple[Row, ...]]:
         """By dimension, at most `top` values and `other`."""
-        return {dimension: _top(_rows(counts), top) for dimension, counts in self._counts.items()}
+        return {dimension: _top(self._rows(index), top) for index, dimension in enumerate(self._dimensions)}
 
-    def _add(self, email: Email, change: int) -> None:
-        if email.status not in BAD_STATUSES:
-            return
-        self._totals[email.status] += change
-        for dimension, counts in self._counts.items():
-            for value in _values(email, dimension):
-                counts[value, email.status] += change
+    def _rows(self, index: int) -> list[Row]:
+        counts = Counter[tuple[str, str]]()
+        for (status, values), alike in self._alike.items():
+            for value in values[index] if status in BAD_STATUSES else ():
+                counts[value, status] += alike.emails
+        names = {value for value, _ in counts}
+        return [Row(value, Bad(*(counts[value, status] for status in BAD_STATUSES))) for value in names]
 
 
-def _rows(counts: Counter[tuple[str, str]]) -> list[Row]:
-    values = {value for value, _ in counts}
-    return [Row(value, Bad(*(counts[value, status] for status in BAD_STATUSES))) for value in values]
+_Kind: TypeAlias = tuple[str, tuple[tuple[str, ...], ...]]
+"""A status, and the values of each dimension."""
+
+
+@dataclass(slots=True)
+class _Alike:
+    """How many emails have the same status and the same values."""
+
+    emails: int = 0
 
 
 def _values(email: Email, dimension: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
     TwilioError              the poll fails; the last values are kept
     ├── Unauthorized         401, 403: wait for another credential
-    ├── Throttled            429, or a pause that outlasts the poll: send fewer requests
+    ├── Throttled            429: send fewer requests
     ├── Unavailable          5xx: an error at Twilio
     ├── Unreachable          no complete reply: timeout, reset, TLS, DNS
     ├── Malformed            a reply that the API does not document
@@ -27,10 +27,12 @@ class TwilioError(Exception):
 
     outcome: ClassVar[str]
 
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+    def __init__(self, message: str, *, request_id: str | None = None, outlasts_poll: bool = False) -> None:
         super().__init__(message)
         self.request_id = request_id
         """Twilio's id of the failed request, for a support ticket."""
+        self.outlasts_poll = outlasts_poll
+        """Whether no request of the account can be sent before the poll ends, such as during a long pause."""
 
 
 class Unauthorized(TwilioError):
@@ -39,11 +41,6 @@ class Unauthorized(TwilioError):
 
 class Throttled(TwilioError):
     outcome = "throttled"
-
-    def __init__(self, message: str, *, retryable: bool = False, request_id: str | None = None) -> None:
-        super().__init__(message, request_id=request_id)
-        self.retryable = retryable
-        """Whether requests can still be sent within this poll; false if the pause outlasts it."""
 
 
 class Unavailable(TwilioError):
@@ -65,6 +62,10 @@ class Malformed(TwilioError):
 
 class Refused(Malformed):
     """A 4xx other than 401, 403 and 429: the request is wrong, or its target no longer exists."""
+
+    def __init__(self, message: str, *, status: int | None = None, request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.status = status
 
 
 class Unreadable(Malformed):

@@ -46,9 +46,11 @@ class RequestRetried:
 
 @dataclass(frozen=True, slots=True)
 class RequestsPaused:
-    """Twilio throttles the account; not emitted again before `RequestsResumed`. Unix times."""
+    """Twilio asked for fewer requests or a pause; not emitted again before `RequestsResumed`. Unix times."""
 
     account: str
+    reason: str
+    """`throttled`, or `unavailable` for a 5xx with `Retry-After`."""
     since: float
     until: float | None
     """End of the pause by `Retry-After`; `None` without that header."""
@@ -71,6 +73,13 @@ class RowsUnreadable:
     account: str
     paths: tuple[str, ...]
     """JSON path of each row's first invalid value, such as `$.operations[3].stats.failed`; never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFilterIgnored:
+    """Listings filtered by status showed every status; emitted once, because none is made afterwards."""
+
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +209,7 @@ Event: TypeAlias = (
     | RequestsPaused
     | RequestsResumed
     | RowsUnreadable
+    | StatusFilterIgnored
     | StatsUnknown
     | CredentialChanged
     | CredentialUnreadable

@@ -6,10 +6,8 @@ two settings that define where the exporter listens; a test checks them against 
 """
 
 import argparse
-import contextlib
 import os
 import ssl
-import sys
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
@@ -27,6 +25,7 @@ from exporter.config.sources import (
     given_by_environment,
     given_by_flags,
 )
+from exporter.output import OUTPUT, OutputError, complain
 
 LISTEN_ADDRESS: Final = Setting(
     "web.listen_address",
@@ -57,22 +56,24 @@ _HOSTS: Final[Mapping[str | None, tuple[str, ...]]] = {
 
 def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 healthy, 1 not healthy or not reachable, 2 invalid configuration."""
-    flags = vars(_parser().parse_args(argv))
+    parser = _parser()
+    flags = vars(parser.parse_args(argv))
     try:
+        if flags["help"]:
+            OUTPUT.write(parser.format_help())
+            return 0
         address, has_web_config = _read(flags, os.environ)
+    except OutputError as error:
+        complain(str(error))
+        return 1
     except SettingsError as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     problem = _ask(address, "/-/ready" if flags["ready"] else "/-/healthy", try_tls=has_web_config)
     if problem is not None:
-        _complain(problem)
+        complain(problem)
         return 1
     return 0
-
-
-def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # the exit code still reports it
-        sys.stderr.write(f"{text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="twilio-email-exporter healthcheck",
         description="Check whether the exporter on this machine is healthy. Needs no credentials.",
         epilog="Exit codes: 0 healthy, 1 not healthy or not reachable, 2 invalid configuration.",
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="store_true", help="show this help and exit")
     parser.add_argument("--ready", action="store_true", help="check /-/ready instead of /-/healthy")
     add_flags(parser, (LISTEN_ADDRESS, WEB_CONFIG_FILE))
     return parser

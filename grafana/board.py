@@ -3,7 +3,7 @@
 This module must not know what a panel shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -37,13 +37,7 @@ def board(
         .variables(
             [
                 builders.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-                _choice("job", "Job", "label_values(twilio_email_up, job)"),
-                _choice("instance", "Instance", 'label_values(twilio_email_up{job=~"$job"}, instance)'),
-                _choice(
-                    "account",
-                    "Account",
-                    'label_values(twilio_email_up{job=~"$job", instance=~"$instance"}, account)',
-                ),
+                *_choices("cluster", "namespace", "job", "instance", "account"),
             ]
         )
     )
@@ -69,16 +63,23 @@ def board(
     return made
 
 
-def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
+def _choices(*labels: str) -> Iterator[builders.QueryVariable]:
+    """A variable for each label; the choice of one narrows the following ones."""
+    for number, label in enumerate(labels):
+        chosen = ", ".join(f'{each}=~"${each}"' for each in labels[:number])
+        yield _choice(label, f"label_values(twilio_email_up{{{chosen}}}, {label})")
+
+
+def _choice(name: str, query: str) -> builders.QueryVariable:
     return (
         builders.QueryVariable(name)
-        .label(label)
+        .label(name.capitalize())
         .datasource(DATASOURCE)
         .query(query)
         .definition(query)
         .multi(True)
         .include_all(True)
-        .all_value(".+")
+        .all_value(".*")  # also matches a label that an installation does not have
         .current(models.VariableOption(selected=True, text="All", value="$__all"))
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)

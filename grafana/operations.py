@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -9,6 +10,7 @@ from exporter.ledger.counters import OUTCOME_STATUSES
 from exporter.operation import EMAIL_STATUSES, STATUSES
 from grafana import panels
 from grafana.board import board
+from grafana.lateness import arrived, lateness
 from grafana.panels import (
     COLOURS,
     GOOD,
@@ -21,23 +23,18 @@ from grafana.panels import (
     graph,
     numbers,
 )
-from grafana.thresholds import (
-    FAILED,
-    OPERATIONS_DASHBOARD,
-    SETTINGS,
-    UNDELIVERED,
-    Spike,
-    duration,
-)
+from grafana.thresholds import DAY, FAILED, OPERATIONS_DASHBOARD, UNDELIVERED, Spike, duration
+from grafana.tuned import threshold
 from grafana.why import why
 
 NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
 OLDEST: Final = (
-    "(time() - min by (account) "
-    '(twilio_email_window_oldest_created_timestamp_seconds{operation_status="processing"})) '
+    "time() - min by (account) (twilio_email_oldest_processing_timestamp_seconds) "
     'or 0 * sum by (account) (twilio_email_window_operations{operation_status="processing"})'
 )
 """In seconds; 0 if no operation is in processing."""
+BOUND: Final = "{{account}}, threshold"
+"""Name of the line of an account's threshold."""
 
 
 def _in_last_hour(counter: str) -> str:
@@ -60,25 +57,39 @@ def _share(status: str, seconds: int, least: int = 1) -> str:
 def _threshold(spike: Spike) -> str:
     """The alert's threshold by account; its lower bound where the recording rules are not loaded."""
     recorded = f"min by (account) (account:twilio_email_{spike.name}_per_attempt:threshold)"
-    attempts = _attempts(spike.long)
-    return f"{recorded} and {attempts} or 0 * {attempts} + {spike.floor:g}"
+    return f"({recorded} or {threshold(f'{spike.name}_ratio')}) and {_attempts(spike.long)}"
 
 
 def _highest_share(spike: Spike) -> panels.Drawn:
     window = duration(spike.long)
     share = _share(spike.name, spike.long, spike.attempts)
-    relative = f"topk(1, ({share}) / ({_threshold(spike)}))"
-    return panels.stat_panel(
+    return _closest_to_alert(
         f"{spike.name.title()}, last {window}",
         f"Share of sending attempts that ended {spike.name} in the last {window}, for the account that is "
         "highest relative to its alert threshold. Coloured above that threshold. Accounts with fewer than "
         f"{spike.attempts} attempts in this time are not included.",
-        Query(f"{share} and {relative} <= 1", "{{account}}"),
-        worse=(Query(f"{share} and {relative} > 1", "{{account}}"), COLOURS[spike.name]),
+        share,
+        _threshold(spike),
+        worse=COLOURS[spike.name],
         unit="percentunit",
         empty=f"Fewer than {spike.attempts} attempts in {window}, or no data",
-        width=4,
     ).decimals(1)
+
+
+def _closest_to_alert(
+    title: str, description: str, value: str, limit: str, *, worse: str, unit: str, empty: str
+) -> Stat:
+    """The value of the account that is highest relative to its limit, in the colour `worse` above it."""
+    relative = f"topk(1, ({value}) / ({limit}))"
+    return panels.stat_panel(
+        title,
+        description,
+        Query(f"({value}) and {relative} <= 1", "{{account}}"),
+        worse=(Query(f"({value}) and {relative} > 1", "{{account}}"), worse),
+        unit=unit,
+        empty=empty,
+        width=4,
+    )
 
 
 def _share_graph(spike: Spike) -> panels.Drawn:
@@ -86,20 +97,65 @@ def _share_graph(spike: Spike) -> panels.Drawn:
         f"{spike.name.title()}, share of attempts",
         f"Share of sending attempts that ended {spike.name}, by account, over the two windows of the "
         "alert. The alert fires when both are above the account's threshold (dashed, grey): "
-        f"{spike.times_normal:g} times the account's normal share, at least {spike.floor:.0%} and at most "
-        f"{spike.ceiling:.0%}; {spike.floor:.0%} if the recording rules are not loaded. It needs at least "
-        f"{spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}.",
+        f"{spike.times_normal:g} times the account's normal share, at least alerts.{spike.name}_ratio and "
+        f"at most {spike.ceiling:.0%}; alerts.{spike.name}_ratio if the recording rules are not loaded. It "
+        f"needs at least {spike.emails} emails of {spike.attempts} attempts in {duration(spike.long)}.",
         *(
             Query(_share(spike.name, seconds), f"{{{{account}}}}, {duration(seconds)}")
             for seconds in (spike.short, spike.long)
         ),
-        Query(_threshold(spike), "{{account}}, threshold"),
+        Query(_threshold(spike), BOUND),
         unit="percentunit",
         empty=f"No attempts in {duration(spike.long)}, or no data",
         shades_of=COLOURS[spike.name],
         slower=f".*, {duration(spike.long)}",
         bound=".*, threshold",
     ).axis_soft_max(2 * spike.floor)
+
+
+def _slow_harm() -> list[panels.Drawn]:
+    late = "sum by (account) (increase(twilio_email_late_deliveries_total[1h]))"
+    delivered = 'sum by (account) (increase(twilio_email_outcomes_total{status="delivered"}[1h]))'
+    overdue = "sum by (account) (twilio_email_overdue_emails)"
+    created = 'sum by (account) (twilio_email_recent_total_emails{created_within="24h"})'
+    return [
+        _against_threshold(
+            "Undelivered, share of a day's attempts",
+            "Bounce rate: share of the sending attempts of the last day that ended undelivered, by account.",
+            _share("undelivered", DAY),
+            "bounce_ratio",
+            colour=COLOURS["undelivered"],
+        ),
+        _against_threshold(
+            "Late deliveries, last hour",
+            "Share of the deliveries of the last hour that took longer than alerts.late_after, by account.",
+            f"{late} / ({delivered} > 0)",
+            "late_ratio",
+        ),
+        _against_threshold(
+            "Backlog",
+            "Emails that have waited longer than alerts.waiting_after, per email of the operations created "
+            "in the last 24 hours, by account.",
+            f"{overdue} / ({created} > 0)",
+            "waiting_ratio",
+        ),
+        *lateness(NO_EXPORTER),
+    ]
+
+
+def _against_threshold(
+    title: str, description: str, share: str, setting: str, *, colour: str = PLAIN
+) -> panels.Drawn:
+    return graph(
+        title,
+        f"{description} Dashed, grey: alerts.{setting}.",
+        Query(share, "{{account}}"),
+        Query(threshold(setting), BOUND),
+        unit="percentunit",
+        empty=NO_EXPORTER,
+        shades_of=colour,
+        bound=".*, threshold",
+    )
 
 
 def _matrix(panel: Table, row: str, column_order: tuple[str, ...], sort: str) -> Table:
@@ -252,27 +308,18 @@ def dashboard() -> models.Dashboard:
                 colour=PLAIN,
                 width=4,
             ).decimals(0),
-            panels.stat_panel(
-                "Delivered, last hour",
-                "Emails delivered in the last hour, whenever they were sent. An email that is delivered and "
-                "opened between two polls may be counted as opened only.",
-                Query(_in_last_hour('twilio_email_outcomes_total{status="delivered"}')),
-                unit="locale",
-                empty=NO_EXPORTER,
-                width=4,
-            ).decimals(0),
+            arrived(),
             _highest_share(FAILED),
             _highest_share(UNDELIVERED),
-            panels.stat_panel(
+            _closest_to_alert(
                 "Oldest in processing",
-                "Age of the oldest operation in processing, since its creation; the account with the oldest "
-                f"one is shown. Yellow from {duration(SETTINGS.stuck_after)}. A scheduled operation is already old "
-                "when its processing begins.",
-                Query(f"topk(1, {OLDEST})", "{{account}}"),
+                "For how long the operation that has been PROCESSING longest has been so, for the account "
+                "that is highest relative to alerts.stuck_after. Yellow above that.",
+                OLDEST,
+                threshold("stuck_after"),
+                worse=TROUBLE,
                 unit="s",
                 empty=NO_EXPORTER,
-                limit=(SETTINGS.stuck_after, TROUBLE),
-                width=4,
             ).mappings([panels.value_words({"0": ("none", GOOD)})]),
             panels.age_panel(
                 "Data age",
@@ -316,6 +363,7 @@ def dashboard() -> models.Dashboard:
                 ),
             ],
             "Why": why(),
+            "Bounces, lateness and backlog": _slow_harm(),
             "Failing operations and totals": [_top_failing_operations(), _recent(), _window()],
             "Operations": [
                 coloured(
@@ -350,12 +398,13 @@ def dashboard() -> models.Dashboard:
                 ),
                 graph(
                     "Oldest in processing",
-                    "Age of the oldest operation in processing since its creation, by account; 0 if there is "
-                    f"none. The alert fires if it stays above the dashed line for {duration(SETTINGS.stuck_after)}.",
+                    "For how long the operation that has been PROCESSING longest has been so, by account; 0 "
+                    "if there is none. An operation above alerts.stuck_after (dashed, grey) is stuck.",
                     Query(OLDEST, "{{account}}"),
+                    Query(threshold("stuck_after"), BOUND),
                     unit="s",
                     empty=NO_EXPORTER,
-                    limit=(SETTINGS.stuck_after, TROUBLE),
+                    bound=".*, threshold",
                 ),
                 density(
                     "Time to completion",

@@ -102,11 +102,11 @@ class Query:
 
 
 def of_chosen(expression: str) -> str:
-    """Adds the dashboard's variables job, instance and account to every selector."""
+    """Adds the dashboard's variables to every selector."""
 
     def narrowed(found: re.Match[str]) -> str:
         name, own = found.groups()
-        wanted = ['job=~"$job"']
+        wanted = [f'{label}=~"${label}"' for label in ("cluster", "namespace", "job")]
         is_recorded = name.startswith("account:")  # of no instance
         if not is_recorded:
             wanted.append('instance=~"$instance"')
@@ -119,7 +119,7 @@ def of_chosen(expression: str) -> str:
 
 def of_process(expression: str) -> str:
     """Limits an expression without account to the exporters that poll a selected account."""
-    return f"({expression} and on (job, instance) twilio_email_up)"
+    return f"({expression} and on (cluster, namespace, job, instance) twilio_email_up)"
 
 
 def _family(series: str) -> str:
@@ -274,7 +274,7 @@ def density(title: str, description: str, query: Query, *, unit: str, empty: str
 
 
 def bars(
-    title: str, description: str, query: Query, *, colour: str, empty: str, width: int
+    title: str, description: str, query: Query, *, colour: str, empty: str, height: int = 8
 ) -> bargauge.Panel:
     """A bar for each series of the query, in the query's order."""
     panel = (
@@ -285,10 +285,11 @@ def bars(
         .value_mode(common_models.BarGaugeValueMode.TEXT)
         .name_placement(common_models.BarGaugeNamePlacement.LEFT)
         .show_unfilled(False)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(14))
         .min(0)
         .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.FIXED).fixed_color(colour))
     )
-    return _described(panel, title, description, "locale", empty, (8, width)).with_target(
+    return _described(panel, title, description, "locale", empty, (height, 8)).with_target(
         _target(query, instant=True)
     )
 

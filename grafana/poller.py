@@ -166,8 +166,8 @@ def _freshness() -> list[panels.Drawn]:
                 "Polls, by outcome",
                 "Polls per minute, by outcome. Purple: Twilio's reply was unusable; blue: there was no "
                 "reply. "
-                "Throttled: Twilio asked for a pause (Retry-After) longer than the poll, with a 429 or, in "
-                "an outage, a 503. docs/runbook.md lists the causes.",
+                "Throttled: replies with 429; unavailable: 5xx, also where a 503 asked for a pause "
+                "(Retry-After) longer than the poll. docs/runbook.md lists the causes.",
                 _rate("twilio_email_exporter_polls_total", "outcome"),
                 unit=PER_MINUTE,
                 empty=NOT_SCRAPED,

@@ -132,6 +132,8 @@ RECENT_CEILING: Final = 0.8
 DAY_EMAILS: Final = 50
 """Minimum number of undelivered or overdue emails for the alerts on the share of a day."""
 BOUNCE_LASTING: Final = 15 * MINUTE
+BACKLOG_NEW: Final = 12 * HOUR
+"""Overdue emails within this time count as new. Below a day, after which their mail leaves the denominator."""
 BACKLOG_LASTING: Final = 5 * MINUTE
 
 STUCK_LASTING: Final = 5 * MINUTE
@@ -177,7 +179,7 @@ THROTTLED_LASTING: Final = 5 * MINUTE
 
 STATE_WINDOW: Final = 5 * MINUTE
 """The state counts as saved if a write succeeded within this time."""
-STATE_MEMORY: Final = DAY
+STATE_MEMORY: Final = 6 * HOUR
 """How long a failed write is remembered while nothing is written."""
 STATE_LASTING: Final = 2 * MINUTE
 

@@ -22,23 +22,23 @@ def why() -> list[panels.Drawn]:
                 ("tag", "tag", ("tag", "value"), "tag:KEY"),
             )
         ),
-        _errors(),
         _age(),
         _complete(),
+        _errors(),
     ]
 
 
 def _top(status: str, title: str, metric: str, labels: tuple[str, ...], setting: str) -> panels.Drawn:
-    emails = f'sum by ({", ".join(labels)}) (twilio_email_{metric}_emails{{status="{status}"}})'
+    which = f'{labels[-1]}!="other", status="{status}"'
+    emails = f"sum by ({', '.join(labels)}) (twilio_email_{metric}_emails{{{which}}})"
     return bars(
         f"{status.title()}, by {title}",
         f"The values with the most {status} emails, of those created within breakdown.lookback (1 day by "
         "default). One bar that is much longer than the others, and than usual, is the cause. "
-        f"Needs {setting} in breakdown.by.",
+        f"Values that are not shown singly are left out. Needs {setting} in breakdown.by.",
         Query(f"sort_desc(topk({SHOWN}, {emails} > 0))", ": ".join(f"{{{{{label}}}}}" for label in labels)),
         colour=COLOURS[status],
         empty=f"No {status} email; or add {setting} to breakdown.by",
-        width=8,
     )
 
 
@@ -51,7 +51,7 @@ def _errors() -> panels.Drawn:
         Query(f"sort_desc(topk({SHOWN}, {errors} > 0))", "{{code}}"),
         colour=PLAIN,
         empty="No errors; or set breakdown.errors=true",
-        width=8,
+        height=4,
     )
 
 

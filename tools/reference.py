@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from exporter.cli.demo import DEFAULTS
 from exporter.config.alerts import Alerts
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
@@ -76,6 +77,9 @@ The file can list several accounts; then no account may be set in the environmen
 `name` of 1 to 64 characters of `a-z`, `A-Z`, `0-9`, `_`, `.`, `-`, and one of the two kinds of credential.
 Relative paths of secrets are relative to the directory of the file.
 
+An account may have an `alerts` section with some of the settings `alerts.*`. They are used for this account,
+even where a flag or a variable sets the common threshold ([tuning](tuning.md)).
+
 ```yaml
 poll:
   interval: 30s
@@ -88,6 +92,8 @@ accounts:
   - name: newsletter
     api_key: SK00000000000000000000000000000000
     api_key_secret_file: secrets/newsletter
+    alerts:
+      undelivered_ratio: 0.2
 ```
 """
 
@@ -117,7 +123,13 @@ def settings_reference() -> str:
     credentials = [
         (f"`{variable}`", f"`{key}`", CREDENTIALS[key]) for key, variable in ACCOUNT_VARIABLES.items()
     ]
-    return SETTINGS_PAGE.format(settings=table(settings), credentials=table(credentials))
+    return SETTINGS_PAGE.format(
+        demo=_demo_defaults(), settings=table(settings), credentials=table(credentials)
+    )
+
+
+def _demo_defaults() -> str:
+    return ", ".join(f"`{path}` is {value}" for path, value in DEFAULTS.items())
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:

@@ -8,10 +8,10 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, Flag, WrongUsage, load_settings
-from exporter.cli.output import OUTPUT, complain
 from exporter.clock import SystemClock
 from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.logs import time_text
+from exporter.output import OUTPUT, complain
 from exporter.storage.backup import back_up
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, load_settings
-from exporter.cli.output import OUTPUT
+from exporter.output import OUTPUT
 
 
 def _check(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:

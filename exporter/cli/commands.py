@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cli import backup, check, demo, explain, healthcheck, once, run, simulator
+from exporter.cli import backup, check, demo, explain, healthcheck, observe, once, run, simulator
 from exporter.cli.command import Command
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -13,6 +13,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "explain": explain.COMMAND,
     "demo": demo.COMMAND,
     "simulator": simulator.COMMAND,
+    "observe": observe.COMMAND,
     "backup": backup.COMMAND,
     "healthcheck": healthcheck.COMMAND,
 }

@@ -6,12 +6,12 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, load_settings, serve
-from exporter.cli.output import OUTPUT
 from exporter.cli.simulator import SCENARIO
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
+from exporter.output import OUTPUT
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -21,6 +21,7 @@ DEFAULTS: Final = {
     "api.requests_per_second": "50",
     "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
     "breakdown.interval": "60s",
+    "breakdown.lookback": "1h",
     "breakdown.errors": "true",
     "breakdown.max_requests": "60",
     "web.listen_address": "127.0.0.1:10587",
@@ -63,7 +64,7 @@ COMMAND: Final = Command(
     "run against a simulated Twilio; needs no account",
     "Prints the URLs to open.",
     flags=(SCENARIO,),
-    settings=r"(poll|state|breakdown|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
+    settings=r"(poll|state|breakdown|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
     defaults=DEFAULTS,
     needs_account=False,
 )

@@ -9,13 +9,13 @@ from typing import Final, TextIO
 from exporter import app
 from exporter.cli.command import INVALID_CONFIGURATION, Command, Flag, load_settings
 from exporter.cli.explanation import as_json, as_table
-from exporter.cli.output import OUTPUT, complain
 from exporter.clock import SystemClock
 from exporter.config.parsers import parse_duration
 from exporter.config.settings import Settings
 from exporter.config.values import MAX_LOOKBACK
 from exporter.observers.hub import Hub
 from exporter.operation import ID_PATTERN
+from exporter.output import OUTPUT, complain
 from exporter.polling.explain import Explanation, Question
 from exporter.polling.service import Polling
 
@@ -108,7 +108,8 @@ def _requests(text: str) -> int:
 COMMAND: Final = Command(
     _explain,
     "count the emails that fail now, by domain and by tag",
-    "Explains one operation if its id is given, else the last hour. No address is printed.\n"
+    "Explains one operation if its id is given, otherwise the last hour.\n"
+    "No address is printed.\n"
     "Exit code 1: emails could not be listed, or no account has the operation.",
     operand="[OPERATION_ID]",
     flags=(

@@ -6,7 +6,7 @@
 from typing import Final
 
 from exporter.cli.command import INVALID_CONFIGURATION, Command
-from exporter.cli.output import complain
+from exporter.output import complain
 
 
 def _healthcheck(*_: object) -> int:

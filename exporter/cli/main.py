@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from exporter import __version__, app
 from exporter.cli.command import INVALID_CONFIGURATION, WrongUsage
 from exporter.cli.commands import COMMANDS
-from exporter.cli.output import OUTPUT, OutputError, complain
 from exporter.cli.parsing import PROGRAM, help_text, parser, read_flag
 from exporter.config.problems import SettingsError
+from exporter.output import OUTPUT, OutputError, complain
 
 
 def main(argv: Sequence[str]) -> int:

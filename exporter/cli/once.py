@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, Flag, load_settings
-from exporter.cli.output import OUTPUT
+from exporter.output import OUTPUT
 
 
 def _once(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
@@ -22,5 +22,5 @@ COMMAND: Final = Command(
     "poll once and print the metrics; starts no server",
     "The state file is neither read nor written. Exit code 1: the poll failed.",
     flags=(Flag("format", "Prometheus text, or a table to read (default: text)", ("text", "table")),),
-    settings=r"(api|poll|log)\..*|metrics\.top_operations|shard",
+    settings=r"(api|poll|alerts|log)\..*|metrics\.top_operations|shard",
 )

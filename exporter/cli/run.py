@@ -1,19 +1,52 @@
 """The command `run`."""
 
 import argparse
+import os
 from collections.abc import Sequence
+from functools import partial
+from logging import INFO, WARNING
 from typing import Final
 
-from exporter import app
+from exporter import __version__, app
 from exporter.cli.command import Command, load_settings, serve
+from exporter.config.changes import changed_settings
+from exporter.config.loading import load
+from exporter.config.parsers import duration_text
+from exporter.config.settings import Settings
+from exporter.logs import line
 
 
 def _run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
-    return serve(app.run(load_settings(flags, unrecognized)))
+    settings = load_settings(flags, unrecognized)
+
+    def changed() -> list[str]:
+        return changed_settings(settings, load(flags, os.environ, unrecognized=unrecognized))
+
+    return serve(app.run(settings, on_start=partial(_log_start, settings), changed_settings=changed))
+
+
+def _log_start(settings: Settings) -> None:
+    path = settings.state.path
+    line(
+        INFO,
+        "starting",
+        version=__version__,
+        accounts=len(settings.own_accounts),
+        interval=duration_text(settings.poll.interval),
+        state=path or "none",
+        shard=settings.shard,
+    )
+    if path is None:
+        line(
+            WARNING,
+            "no state: counters start at zero with each process, and alerts miss what happens in between;"
+            " set state.path",
+        )
 
 
 COMMAND: Final = Command(
     _run,
     "poll and serve metrics until SIGTERM or SIGINT (default)",
-    "SIGHUP reloads the secret files and the file of web.config_file.",
+    "SIGHUP reloads the secret files and the file of web.config_file, and reports\n"
+    "which other changes need a restart.",
 )

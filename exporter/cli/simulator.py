@@ -6,9 +6,9 @@ from typing import Final
 
 from exporter import app
 from exporter.cli.command import Command, Flag, load_settings, serve
-from exporter.cli.output import OUTPUT, complain
 from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress, parse_listen_address
+from exporter.output import OUTPUT, complain
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -17,7 +17,10 @@ from exporter.supervisor import stop_on_signals
 DEFAULT_ADDRESS: Final = ListenAddress("127.0.0.1", 10588)
 
 SCENARIO: Final = Flag(
-    "scenario", "what happens to the simulated account (default: steady)", tuple(SCENARIOS)
+    "scenario",
+    f"what happens to the simulated account: {', '.join(SCENARIOS)} (default: steady)",
+    tuple(SCENARIOS),
+    "NAME",
 )
 
 

@@ -86,6 +86,11 @@ class Poll(Section):
     sweep_interval: Duration = Field(
         default=900.0, gt=0, description="the whole window is listed once within this time"
     )
+    fetch: Annotated[Literal["all", "fewest", "none"], _ANY_CASE] = Field(
+        default="all",
+        description="how each poll refreshes unfinished operations: by a fetch of each; with the fewest"
+        " requests, by listings filtered by status; or not beyond the listing",
+    )
 
 
 class State(Section):

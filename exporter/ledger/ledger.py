@@ -166,6 +166,10 @@ class Ledger:
         """Ids of the non-final operations, and when a reply last contained each."""
         return dict(self._refreshed)
 
+    def unfinished_operations(self) -> list[Operation]:
+        """The non-final operations, in no order; slow for a large account."""
+        return [self._read(operation_id) for operation_id in self._refreshed]
+
     def window_totals(self) -> dict[str, Totals]:
         """By operation status, every status present."""
         return self._window.by_status()

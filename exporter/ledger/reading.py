@@ -7,6 +7,7 @@ from or how the verdict is shown.
 Rule: an operation is evidence against a reading if it is impossible under that reading.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from exporter.operation import EMAIL_STATUSES, STATS, Stats
@@ -38,6 +39,16 @@ class Evidence(NamedTuple):
         if min(self) > TOLERATED_SHARE * total:
             return "contradictory"
         return "exclusive" if self.against_cumulative > self.against_exclusive else "cumulative"
+
+
+NO_EVIDENCE: Final = Evidence()
+
+
+def evidence_of(operations: Iterable[Stats]) -> Evidence:
+    tally = EvidenceTally()
+    for stats in operations:
+        tally.add(stats, 1)
+    return tally.total()
 
 
 class EvidenceTally:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.ledger.counters import Counts
-from exporter.ledger.failing import DAY_SECONDS
 from exporter.ledger.hourly import Hour
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.reading import Evidence, arrived_emails
@@ -20,6 +19,8 @@ RECENT_AGES: Final = {"15m": 900.0, "1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
 
 WAITING_AGES: Final = {"5m": 300.0, "15m": 900.0, "1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
 """The ages for which waiting emails are counted, by their label value."""
+
+LONG_OVERDUE_SECONDS: Final = 12 * 3600.0
 
 TOP_OF_DAY: Final = 10
 """Operations of the last 24 hours that a snapshot names at most."""
@@ -47,8 +48,8 @@ class Snapshot:
     """Waiting emails by the age of their operation's sending, one of `WAITING_AGES`; the ages overlap."""
     overdue: int
     """Waiting emails of operations whose sending began longer ago than `alerts.waiting_after`."""
-    overdue_for_a_day: int
-    """Those of them that were overdue 24 hours ago: some emails never get an outcome."""
+    long_overdue: int
+    """Those of them that were overdue `LONG_OVERDUE_SECONDS` ago: some emails never get an outcome."""
     oldest_processing_at: float | None
     """When the operation began to be sent that has been processing longest; `None`: there is none."""
     evidence: Evidence
@@ -80,8 +81,8 @@ def summarise(
         delivered, opened = (sum(totals.stat(stat) for totals in some) for stat in ("delivered", "opened"))
         return arrived_emails(evidence.reading, delivered=delivered, opened=opened, any_opened=any_opened)
 
-    ages = (*WAITING_AGES.values(), waiting_after, waiting_after + DAY_SECONDS)
-    *waiting, overdue, overdue_for_a_day = ledger.waiting_since(api_now - age for age in ages)
+    ages = (*WAITING_AGES.values(), waiting_after, waiting_after + LONG_OVERDUE_SECONDS)
+    *waiting, overdue, long_overdue = ledger.waiting_since(api_now - age for age in ages)
     oldest = ledger.oldest_unfinished()
     by_age = {age: arrived(totals) for age, totals in recent.items()}
     return Snapshot(
@@ -94,7 +95,7 @@ def summarise(
         hours=ledger.hours(),
         waiting=dict(zip(WAITING_AGES, waiting, strict=True)),
         overdue=overdue,
-        overdue_for_a_day=overdue_for_a_day,
+        long_overdue=long_overdue,
         oldest_processing_at=oldest.processing_since,
         evidence=evidence,
         arrived=arrived(*window.values()),

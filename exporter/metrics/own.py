@@ -28,7 +28,7 @@ from exporter.events import (
     RequestRetried,
     StateSaved,
 )
-from exporter.ledger.reading import READINGS, Evidence
+from exporter.ledger.reading import NO_EVIDENCE, READINGS
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics import families
 from exporter.metrics.families import OwnCounter, OwnGauge, OwnHistogram
@@ -81,7 +81,7 @@ class OwnMetrics:
         self.build_info.labels(version).set(1)
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
-            self.stats_reading.labels(account, Evidence().reading).set(1)
+            self.stats_reading.labels(account, NO_EVIDENCE.reading).set(1)
             for setting, value in alerts_of(account):
                 self.alert_threshold.labels(account, setting).set(value)
 

@@ -133,7 +133,7 @@ def _overdue(snapshot: Snapshot, alerts: Alerts, _: LateDeliveries, slack: float
     if "24h" not in snapshot.recent:
         return None
     share = Share(snapshot.overdue, snapshot.recent["24h"].stat("total"))
-    new = snapshot.overdue - snapshot.overdue_for_a_day
+    new = snapshot.overdue - snapshot.long_overdue
     if new < DAY_EMAILS * slack or share.value <= alerts.waiting_ratio * slack:
         return None
     waited = f"{snapshot.overdue:,} emails have waited for longer than {duration_text(alerts.waiting_after)}"

@@ -6,7 +6,7 @@ Rule: no line may contain a secret, a page token or the body of a reply. Events 
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final
 
-from exporter.errors import StateError, TwilioError
+from exporter.errors import StateError, Throttled, TwilioError, Unavailable
 from exporter.events import (
     CredentialChanged,
     CredentialUnreadable,
@@ -20,6 +20,7 @@ from exporter.events import (
     RowsUnreadable,
     StateSaved,
     StatsUnknown,
+    StatusFilterIgnored,
 )
 from exporter.logs import line, time_text, traceback_text
 from exporter.observers.incident import Incident
@@ -28,6 +29,11 @@ from exporter.observers.status import AccountStatus, AccountStatuses, Edge
 PROGRESS_SECONDS: Final = 30.0
 """Time between two lines about a listing."""
 
+_PAUSED: Final = {
+    Throttled.outcome: "throttled",
+    Unavailable.outcome: "unavailable; Twilio asked for a pause",
+}
+"""Messages of pauses by their reason."""
 _MAX_UNKNOWN_STATS: Final = 100
 """Names of unknown stats that are logged, so that a broken reply cannot fill log and memory."""
 
@@ -37,7 +43,7 @@ class LogObserver:
 
     def __init__(self, statuses: AccountStatuses) -> None:
         self._statuses = statuses
-        self._throttling = {account: _Throttling() for account in statuses.accounts}
+        self._pauses = {account: _Pauses() for account in statuses.accounts}
         self._failing_fetches = {account: _FailingFetches() for account in statuses.accounts}
         self._unreadable_fields: set[tuple[str, str]] = set()
         """Logged accounts and fields of unreadable rows: every poll lists the same rows again."""
@@ -53,7 +59,7 @@ class LogObserver:
             case PollFinished():
                 _log_poll(event)
                 _log_edge(edge, status, event)
-                self._throttling[event.account].poll_finished(event)
+                self._pauses[event.account].poll_finished(event)
                 self._failing_fetches[event.account].poll_finished(event)
             case StateSaved(account=account, error=error):
                 _log_state(edge, account, error)
@@ -62,13 +68,13 @@ class LogObserver:
             case RequestRetried():
                 _log_retry(event)
             case RequestsPaused() | RequestsResumed():
-                self._throttling[event.account].observe(event)
+                self._pauses[event.account].observe(event)
             case RowsUnreadable() | StatsUnknown():
                 self._log_unknown(event)
-            case CredentialChanged(account=account):
-                line(INFO, "credential changed", account=account)
-            case CredentialUnreadable():
-                _log_unreadable(event)
+            case StatusFilterIgnored(account=account):
+                line(WARNING, "Twilio ignored the status filter; operations are fetched", account=account)
+            case CredentialChanged() | CredentialUnreadable():
+                _log_credential(event)
             case PollCrashed(account=account, error=error):
                 line(
                     ERROR,
@@ -117,26 +123,27 @@ class LogObserver:
                 )
 
 
-class _Throttling:
-    """Logs the pauses of one account as incidents."""
+class _Pauses:
+    """Logs the pauses of one account as incidents, for each reason its own."""
 
     def __init__(self) -> None:
-        self._incident = Incident()
-        self._is_paused = False
+        self._incidents = {reason: Incident() for reason in _PAUSED}
+        self._reason: str | None = None
+        """Why requests are paused now."""
 
     def observe(self, event: RequestsPaused | RequestsResumed) -> None:
         if isinstance(event, RequestsPaused):
             self._paused(event)
-        else:
-            self._is_paused = False
-            self._incident.until = event.until
+        elif self._reason is not None:
+            self._incidents[self._reason].until = event.until
+            self._reason = None
 
     def _paused(self, pause: RequestsPaused) -> None:
-        self._is_paused = True
-        if self._incident.happens(pause.since):
+        self._reason = pause.reason
+        if self._incidents[pause.reason].happens(pause.since):
             line(
                 WARNING,
-                "throttled",
+                _PAUSED[pause.reason],
                 account=pause.account,
                 since=time_text(pause.since),
                 until=None if pause.until is None else time_text(pause.until),
@@ -144,15 +151,18 @@ class _Throttling:
             )
 
     def poll_finished(self, poll: PollFinished) -> None:
-        if poll.error is None and not self._is_paused and (over := self._incident.over(poll.finished_at)):
-            line(
-                INFO,
-                "no longer throttled",
-                account=poll.account,
-                since=time_text(over.since),
-                until=time_text(over.until),
-                pauses=over.times,
-            )
+        if poll.error is not None or self._reason is not None:
+            return
+        for reason, incident in self._incidents.items():
+            if over := incident.over(poll.finished_at):
+                line(
+                    INFO,
+                    f"no longer {reason}",
+                    account=poll.account,
+                    since=time_text(over.since),
+                    until=time_text(over.until),
+                    pauses=over.times,
+                )
 
 
 class _FailingFetches:
@@ -212,7 +222,10 @@ def _log_retry(retry: RequestRetried) -> None:
     )
 
 
-def _log_unreadable(event: CredentialUnreadable) -> None:
+def _log_credential(event: CredentialChanged | CredentialUnreadable) -> None:
+    if isinstance(event, CredentialChanged):
+        line(INFO, "credential changed", account=event.account)
+        return
     line(
         WARNING,
         "credential cannot be read" + ("; the old one stays in use" if event.old_one_in_use else ""),

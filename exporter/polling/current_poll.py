@@ -20,7 +20,7 @@ class CurrentPoll:
     """Ids of the non-final operations in the listed rows."""
     fetched: int = 0
     failed: int = 0
-    """Failed fetches, each after its retries."""
+    """Failed fetches and listings filtered by status, each after its retries."""
     failed_in_a_row: int = 0
     fetch_error: TwilioError | None = None
     """The error of the last failed fetch."""
@@ -32,7 +32,7 @@ class CurrentPoll:
         return local - self.clock_skew
 
     def note_failure(self, error: TwilioError) -> None:
-        """Record a failed fetch."""
+        """Record a failed fetch, or a failed listing in place of fetches."""
         self.failed += 1
         self.failed_in_a_row += 1
         self.fetch_error = error

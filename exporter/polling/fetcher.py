@@ -1,4 +1,4 @@
-"""Fetching the non-final operations of an account, as far as time allows, into the ledger.
+"""Fetching non-final operations of an account, as far as time allows, into the ledger.
 
 Uses a protocol; must not contain HTTP, listings or publishing.
 
@@ -16,7 +16,7 @@ from math import inf
 from typing import Final, Protocol
 
 from exporter.clock import Clock
-from exporter.errors import Refused, Throttled, TwilioError, Unauthorized
+from exporter.errors import Refused, TwilioError, Unauthorized
 from exporter.ledger.ledger import Ledger
 from exporter.operation import Operation
 from exporter.polling.current_poll import CurrentPoll
@@ -43,9 +43,13 @@ class Fetcher:
         self._concurrency = concurrency
         self._fetched_at: dict[str, float] = {}  # monotonic, of non-final operations
 
-    async def fetch_unfinished(self, ledger: Ledger, current: CurrentPoll) -> None:
-        """Fetch non-final operations, first those that this poll did not list. Raises `Unauthorized`."""
-        queue = deque(await offload(ledger, partial(self._fetch_order, ledger, current)))
+    async def fetch_unfinished(self, ledger: Ledger, current: CurrentPoll, *, with_listed: bool) -> None:
+        """Fetch non-final operations, first those that this poll did not list. Raises `Unauthorized`.
+
+        `with_listed`: also those that it did list.
+        """
+        order = await offload(ledger, partial(self._fetch_order, ledger, current))
+        queue = deque(each for each in order if with_listed or each not in current.listed_unfinished)
         refused: list[Unauthorized] = []
         # An error raised through the group could swallow a cancellation that comes at the same moment.
         async with asyncio.TaskGroup() as workers:
@@ -80,19 +84,19 @@ class Fetcher:
                 await self._fetch(queue.popleft(), stop_at, ledger, current)
             except Unauthorized as error:
                 refused.append(error)
-            except Throttled:  # the pause outlasts this poll: there is no time for any of them
+            except TwilioError:  # the pause outlasts this poll: there is no time for any of them
                 current.skipped += 1 + len(queue)
                 queue.clear()
 
     async def _fetch(self, operation_id: str, stop_at: float, ledger: Ledger, current: CurrentPoll) -> None:
-        """Raises `Unauthorized`, and `Throttled` where no further fetch can be sent in this poll."""
+        """Raises `Unauthorized`, and every error after which no fetch can be sent in this poll."""
         self._fetched_at[operation_id] = self._clock.monotonic()
         try:
             operation = await self._api.fetch_operation(operation_id, give_up_at=stop_at)
             if operation is None and operation_id in current.listed_unfinished:
                 raise Refused("Twilio answered 404 to the fetch of an operation that it had just listed")
         except TwilioError as error:
-            if isinstance(error, Unauthorized) or (isinstance(error, Throttled) and not error.retryable):
+            if isinstance(error, Unauthorized) or error.outlasts_poll:
                 raise
             current.note_failure(error)
             return

@@ -25,6 +25,7 @@ from exporter.ledger.saved import Changes, Progress, Saved
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.polling.current_poll import CurrentPoll
 from exporter.polling.fetcher import FetchApi, Fetcher
+from exporter.polling.filtered import FilteredLister
 from exporter.polling.offload import offload
 from exporter.polling.reader import MAX_PAGES, ListApi, Reader
 from exporter.polling.window import NEVER
@@ -69,6 +70,7 @@ class Poller:
         self.account = account
         self._clock = clock
         self._lookback = poll.lookback
+        self._fetch = poll.fetch
         self._emit = emit
         self._publish = publish
         self._store = store
@@ -76,6 +78,9 @@ class Poller:
         self._alerts = alerts
         self._reader = Reader(account, api, clock, poll, emit, page_size=page_size, max_pages=max_pages)
         self._fetcher = Fetcher(api, clock, interval=poll.interval, concurrency=concurrency)
+        self._filtered = FilteredLister(
+            account, self._reader, clock, emit, interval=poll.interval, page_size=page_size
+        )
         self._ledger = self._empty_ledger(clock.now())
         self._progress = Progress(last_success_at=NEVER, listed_intervals=())
         self._safe_counts = self._ledger.counts()
@@ -170,7 +175,18 @@ class Poller:
         before = self._progress.listed_intervals
         intervals = await self._reader.list_due(self._ledger, before, current)
         self._progress = replace(self._progress, listed_intervals=intervals)
-        await self._fetcher.fetch_unfinished(self._ledger, current)
+        await self._refresh_unfinished(current)
+
+    async def _refresh_unfinished(self, current: CurrentPoll) -> None:
+        """Refresh what this poll has not listed, as `poll.fetch` says."""
+        match self._fetch:
+            case "all":
+                await self._fetcher.fetch_unfinished(self._ledger, current, with_listed=True)
+            case "fewest":
+                await self._filtered.list_unfinished(self._ledger, current)
+                await self._fetcher.fetch_unfinished(self._ledger, current, with_listed=False)
+            case "none":
+                pass
 
     def _summarise(self, now: float, api_now: float) -> Snapshot:
         return summarise(

@@ -56,14 +56,19 @@ class PollPrecedence:
             await self._freed.wait()
         return self._snapshot
 
+    async def time_between_polls(self) -> float:
+        """Wait until a request may be sent; returns the seconds in which it would not delay the next poll."""
+        while (seconds := self._seconds_free()) <= 0:
+            await self._freed.wait()
+        return seconds
+
     async def between_polls(self, request: Callable[[float], Awaitable[T]]) -> T:
         """Send a request between two polls. It takes the monotonic instant after which it may not be retried.
 
         Raises what the request raises, or `Unreachable` if polls have cancelled it too often.
         """
         for _ in range(MAX_INTERRUPTIONS):
-            while (seconds := self._seconds_free()) <= 0:
-                await self._freed.wait()
+            seconds = await self.time_between_polls()
             sending = asyncio.ensure_future(request(self._clock.monotonic() + seconds))
             self._in_flight = sending
             try:
@@ -77,7 +82,7 @@ class PollPrecedence:
         raise Unreachable("no complete reply between two polls", reason="timeout")
 
     def _seconds_free(self) -> float:
-        """Seconds in which a request may be sent without a delay for the next poll; zero or less: none."""
+        """Zero or less: a request would delay a poll, or the last poll failed."""
         now = self._clock.monotonic()
         spacing = 1 / self._rate_limiter.requests_per_second
         if now + max(0.0, self._rate_limiter.delay(now)) + spacing > self._free_until:

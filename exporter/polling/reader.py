@@ -35,8 +35,19 @@ LARGEST_ROUNDING_SECONDS: Final = 2.0
 
 
 class ListApi(Protocol):
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
-        """Operations created between two Unix times; `give_up_at` is monotonic. Raises `TwilioError`."""
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
+        """Operations created between two Unix times, of one status or of all. Raises `TwilioError`.
+
+        `give_up_at` is monotonic. Twilio may ignore `status`.
+        """
         ...
 
 
@@ -69,7 +80,9 @@ class Reader:
         now = current.as_of
         ranges = self._ranges(ledger, listed_intervals, now)
         for each in ranges:
-            await self._list_range(each, ledger, current)
+            async with aclosing(self.read(each, ledger, current)) as pages:
+                async for _ in pages:
+                    pass
         return listed(listed_intervals, ranges, now, self._listing.start(now))
 
     def _ranges(self, ledger: Ledger, listed_intervals: ListedIntervals, now: float) -> tuple[Range, ...]:
@@ -81,15 +94,36 @@ class Reader:
             spacing=self._poll.interval,
         )
 
-    async def _list_range(self, wanted: Range, ledger: Ledger, current: CurrentPoll) -> None:
+    async def read(
+        self,
+        wanted: Range,
+        ledger: Ledger,
+        current: CurrentPoll,
+        *,
+        status: str | None = None,
+        give_up_at: float | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """List a range until there is no next page; each page is in the ledger when it is handed out.
+
+        `status`: list operations of this status only. `give_up_at`: monotonic; `None`: by `PATIENCE_SHARE`.
+        An empty page may have a next one.
+        """
         asked = Range(wanted.start - MARGIN_SECONDS, wanted.end + MARGIN_SECONDS)
-        async with aclosing(self._pages(asked, current.started)) as pages:
-            async for page in pages:
-                if not current.pages:
-                    await self._advance(ledger, current, page.clock_skew_seconds)
-                self._absorb(page, asked, ledger, current)
-                elapsed = self._clock.monotonic() - current.started
-                self._emit(ListingProgressed(self._account, current.pages, current.listed, elapsed))
+        guard = ListingGuard(self._max_pages)
+        token: str | None = None
+        while True:
+            give_up = self._give_up_at(current.started) if give_up_at is None else give_up_at
+            page = await self._api.list_page(*asked, token, give_up_at=give_up, status=status)
+            if not current.pages:
+                await self._advance(ledger, current, page.clock_skew_seconds)
+            self._absorb(page, asked, ledger, current)
+            elapsed = self._clock.monotonic() - current.started
+            self._emit(ListingProgressed(self._account, current.pages, current.listed, elapsed))
+            yield page
+            guard.check(page)
+            token = page.next_token
+            if token is None:
+                return
 
     async def _advance(self, ledger: Ledger, current: CurrentPoll, skew: float | None) -> None:
         """Advance the ledger. Forgetting is final, so this waits for a reply whose `Date` was checked."""
@@ -101,20 +135,6 @@ class Reader:
             current.clock_skew = skew
             api_now = current.api_time(current.as_of)
         await offload(ledger, partial(ledger.advance, current.as_of, api_now))
-
-    async def _pages(self, asked: Range, started: float) -> AsyncGenerator[Page, None]:
-        """Page after page until there is no next one. An empty page may have a next one."""
-        guard = ListingGuard(self._max_pages)
-        token: str | None = None
-        while True:
-            page = await self._api.list_page(
-                asked.start, asked.end, token, give_up_at=self._give_up_at(started)
-            )
-            yield page
-            guard.check(page)
-            token = page.next_token
-            if token is None:
-                return
 
     def _give_up_at(self, started: float) -> float:
         """Instant of the monotonic clock at which the next page may no longer be retried."""

@@ -62,7 +62,8 @@ class BreakdownRefresher:
             await self._clock.sleep(due - self._clock.monotonic())
 
     async def refresh(self) -> None:
-        """Refresh once. Errors are reported, not raised."""
+        """Refresh once, as soon as polls leave time for it. Errors are reported, not raised."""
+        await self._precedence.time_between_polls()
         current = _Refresh(
             self._clock.now(), self._clock.monotonic(), RequestBudget(self._settings.max_requests)
         )

@@ -82,6 +82,7 @@ class Polling:
                         Access(ids[client.account], api.base_url),
                         listing,
                         limits,
+                        poll.fetch,
                         api.timeout,
                     )
                     for client in clients

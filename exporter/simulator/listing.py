@@ -1,8 +1,8 @@
 """Pages of a listing, and their tokens.
 
 The set of operations in a listing is fixed at its first page, so that pages neither repeat nor lose
-operations while the clock moves; the state of an operation is read with its page. The status is filtered
-after reading, as Twilio's cursor seems to do: pages may be short or empty although more follow.
+operations while the clock moves; the state of an operation is read with its page. By default a page is
+filtered by status after it was cut to its size, as Twilio's cursor seems to do.
 
 It must not know HTTP, JSON or clocks.
 """
@@ -70,16 +70,20 @@ class Cursor:
 
 def read_page(world: World, cursor: Cursor, size: int, now: float) -> tuple[list[Operation], Position | None]:
     """At most `size` operations, and the position of the last row read if there are more."""
+    reading, wanted = world.readings.status_filter, cursor.filters.status
+    if reading == "ignored":
+        wanted = None
+    filters_first = wanted is not None and reading == "before_cutting"
     rows: list[tuple[Row, Position]] = []
     for hour in hours_of(world.readings, cursor):
-        rows += [
+        rows += (
             (row, place)
             for row, place in rows_of(world, cursor, hour)
             if not cursor.after or place.hour != cursor.after.hour or place.key > cursor.after.key
-        ]
+            if not filters_first or world.state(row, now).status == wanted
+        )
         if len(rows) > size:
             break
-    wanted = cursor.filters.status
     states = (world.state(row, now) for row, _ in rows[:size])
     operations = [operation for operation in states if wanted is None or operation.status == wanted]
     return operations, rows[size - 1][1] if len(rows) > size else None

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 States: TypeAlias = Literal["exclusive", "cumulative"]
 UpdatedAt: TypeAlias = Literal["always", "until_final", "with_status"]
 Order: TypeAlias = Literal["newest", "oldest", "shuffled"]
+StatusFilter: TypeAlias = Literal["after_cutting", "before_cutting", "ignored"]
 PageFilters: TypeAlias = Literal["required", "carried", "forgotten"]
 
 
@@ -30,6 +31,9 @@ class Readings:
     page_filters: PageFilters = "required"
     """A page token without the filters of its listing: `required`, 400; `carried`, the token brings them;
     `forgotten`, the page is not filtered."""
+    status_filter: StatusFilter = "after_cutting"
+    """`after_cutting`: pages are cut to their size first, so that they may be short or empty although more
+    follow. `ignored`: pages show every status."""
     listed_after_seconds: float = 0.0
     """Delay until a new operation is listed. It can be fetched at once."""
     empty_page_every: int | None = None

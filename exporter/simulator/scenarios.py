@@ -124,8 +124,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             "sender-refused",
             "steady; every hour most emails from offers.shop.example fail for 10 minutes, first after 2",
             spike=HOURLY_SPIKE,
-            spike_mix=Mix(failed_share=0.7, scheduled_share=0.0),
-            spike_operations_per_hour=70.0,
+            spike_mix=Mix(failed_share=0.8, scheduled_share=0.0),
+            spike_operations_per_hour=180.0,
             culprit=Culprit("sender_domain", "offers.shop.example"),
         ),
         Scenario(
@@ -133,7 +133,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             "steady; every hour half the emails of campaign win-back bounce for 10 minutes, first after 2",
             spike=HOURLY_SPIKE,
             spike_mix=Mix(undelivered_share=0.5, bounce_within_seconds=40.0, scheduled_share=0.0),
-            spike_operations_per_hour=45.0,
+            spike_operations_per_hour=120.0,
             culprit=Culprit("tag:campaign", "win-back"),
         ),
         Scenario(

@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 
 from exporter.clock import Clock
 from exporter.email import EmailPage, ErrorPage
-from exporter.errors import Throttled, Unauthorized, Unreachable
+from exporter.errors import Throttled, TwilioError, Unauthorized, Unreachable
 from exporter.events import (
     Observer,
     RequestFinished,
@@ -57,6 +57,12 @@ class RequestBudget:
     """Requests that may still be sent, retries included; each request takes one."""
 
     left: int
+
+    def take(self) -> None:
+        """Raises `Unreachable` if none is left, as when a cancelled request is sent again."""
+        if self.left <= 0:
+            raise Unreachable("no complete reply within the number of requests allowed", reason="timeout")
+        self.left -= 1
 
 
 class Credential(Protocol):
@@ -102,12 +108,22 @@ class Client:
         self._clock = clock
         self._emit = emit
         self._slots = asyncio.Semaphore(concurrency)
-        self._throttled_since: float | None = None
+        self._paused_since: float | None = None
+        self._pause_error: type[TwilioError] = Throttled  # of the pause that ends last
         self._clock_skew_seconds: float | None = None  # by the last reply
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         """One page of the operations created between two Unix times; rows left out are reported."""
-        page = read_page(_accepted(await self._send(list_request(start, end, page_token), give_up_at)))
+        request = list_request(start, end, page_token, status)
+        page = read_page(_accepted(await self._send(request, give_up_at)))
         if page.unreadable:
             self._emit(RowsUnreadable(self.account, page.unreadable))
         self._report_unknown_stats(page.operations)
@@ -123,6 +139,10 @@ class Client:
         operation = read_operation(_accepted(decision), operation_id)
         self._report_unknown_stats([operation])
         return operation
+
+    async def ask(self, request: Request, *, give_up_at: float) -> Accepted:
+        """The headers and the body of a 200. Raises `TwilioError`; `Refused` has the status of a 4xx."""
+        return _accept(await self._send(request, give_up_at))
 
     def _report_unknown_stats(self, operations: Iterable[Operation]) -> None:
         if names := {name for operation in operations for name in operation.unknown_stats}:
@@ -191,7 +211,7 @@ class Client:
             pair = self._credential.pair()
             left_at = self._clock.monotonic()
             if budget is not None:
-                budget.left -= 1
+                budget.take()
             try:
                 reply = await self._transport.exchange(request, *pair)
             except Unreachable as error:
@@ -214,7 +234,7 @@ class Client:
         """Enter when a slot is free, the back-off is over and the rate limiter allows a request.
 
         A waiting request holds no slot. Several may wait for the same instant, so each checks again after its
-        wait. Raises `Throttled` when the account's pause ends after `give_up_at`.
+        wait. Raises the error of the account's pause when that ends after `give_up_at`.
         """
         while True:
             async with self._slots:
@@ -224,9 +244,13 @@ class Client:
                     self._rate_limiter.acquire(now)
                     yield
                     return
-            if now + max(0.0, self._rate_limiter.paused_for(now)) > give_up_at:
+            if now + self._rate_limiter.paused_for(now) > give_up_at:
+                raise self._pause_error(
+                    "the pause that Twilio asked for outlasts this poll", outlasts_poll=True
+                )
+            if now > give_up_at:
                 raise Throttled(
-                    "the pause that Twilio asked for, or the current rate limit, outlasts this poll"
+                    "the current rate limit allows no further request in this poll", outlasts_poll=True
                 )
             await self._clock.sleep(delay)
 
@@ -235,25 +259,30 @@ class Client:
         match decision:
             case Accepted() | NotFound():
                 self._rate_limiter.succeeded(left_at)
-                if self._throttled_since is not None:
-                    self._emit(RequestsResumed(self.account, self._throttled_since, self._clock.now()))
-                    self._throttled_since = None
+                if self._paused_since is not None:
+                    self._emit(RequestsResumed(self.account, self._paused_since, self._clock.now()))
+                    self._paused_since = None
             case RetryAfter(error, pause) | GiveUp(error, pause):
                 if reply.status == 429:
                     self._rate_limiter.throttled(left_at, self._clock.monotonic())
                 elif pause is None:
                     return
-                self._pause(pause, error.request_id)
+                self._pause(pause, error)
 
-    def _pause(self, seconds: float | None, request_id: str | None) -> None:
+    def _pause(self, seconds: float | None, error: TwilioError) -> None:
         """`seconds` is `None` when Twilio named no duration."""
         if seconds is not None:
+            now = self._clock.monotonic()
             jitter = random.uniform(0, PAUSE_JITTER_SECONDS)  # noqa: S311 - no secret
-            self._rate_limiter.pause(self._clock.monotonic() + seconds + jitter)
-        if self._throttled_since is None:
-            self._throttled_since = self._clock.now()
-            until = None if seconds is None else self._throttled_since + seconds
-            self._emit(RequestsPaused(self.account, self._throttled_since, until, request_id))
+            if seconds + jitter > self._rate_limiter.paused_for(now):
+                self._rate_limiter.pause(now + seconds + jitter)
+                self._pause_error = type(error)
+        if self._paused_since is None:
+            self._paused_since = self._clock.now()
+            until = None if seconds is None else self._paused_since + seconds
+            self._emit(
+                RequestsPaused(self.account, error.outcome, self._paused_since, until, error.request_id)
+            )
 
     def _note_request(self, request: Request, code: str, started: float, reply: Reply | None) -> None:
         seconds = self._clock.monotonic() - started
@@ -269,11 +298,16 @@ class Client:
                 self._emit(RequestRetried(self.account, reason, state.upcoming_sleep, error.request_id))
 
 
+def _accept(decision: Decision) -> Accepted:
+    """Raises the error of any other decision."""
+    if isinstance(decision, Accepted):
+        return decision
+    raise decision.error
+
+
 def _accepted(decision: Decision) -> bytes:
     """The body of an accepted reply. Raises the error of any other decision."""
-    if isinstance(decision, Accepted):
-        return decision.body
-    raise decision.error
+    return _accept(decision).body
 
 
 def _last_decision(state: RetryCallState) -> Decision | None:

@@ -3,7 +3,7 @@
 Must not know how requests are sent, nor wait. The table of statuses is documented in docs/architecture.md.
 
 Rule 1: the status decides. The only part of an error's body that is used is its numeric code.
-Rule 2: a `Retry-After` that ends after the time of the request means giving up, whatever the status is.
+Rule 2: a `Retry-After` that ends after the time of the request means giving up, with the status's own error.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,7 @@ class Accepted(NamedTuple):
     """Status 200; the body has not been parsed yet."""
 
     body: bytes
+    headers: Mapping[str, str]
 
 
 class NotFound(NamedTuple):
@@ -64,7 +65,7 @@ def decide(request: Request, reply: Reply, now: float, seconds_left: float) -> D
     if decision.pause_seconds is not None and decision.pause_seconds > seconds_left:
         error, pause = decision
         message = f"{error}: Retry-After is {pause:.0f} s, longer than this poll may take"
-        return GiveUp(Throttled(message, request_id=error.request_id), pause)
+        return GiveUp(type(error)(message, request_id=error.request_id, outlasts_poll=True), pause)
     return decision
 
 
@@ -74,7 +75,7 @@ def _decide_success(reply: Reply, now: float) -> Decision:
         return GiveUp(problem)
     if reply.body is None:
         return GiveUp(Unreadable(f"the reply is longer than {MAX_REPLY_BYTES} bytes"))
-    return Accepted(reply.body)
+    return Accepted(reply.body, reply.headers)
 
 
 def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | GiveUp:
@@ -86,7 +87,7 @@ def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | 
         case 401 | 403:
             return GiveUp(Unauthorized(f"{message}: the credential is refused", request_id=request_id))
         case 429:
-            throttled = Throttled(message, retryable=True, request_id=request_id)
+            throttled = Throttled(message, request_id=request_id)
             return RetryAfter(throttled, _pause_seconds(reply.headers, now))
         case 500:  # Twilio's reference: "should not be retried"
             return GiveUp(Unavailable(message, request_id=request_id))
@@ -94,7 +95,8 @@ def _decide_failure(request: Request, reply: Reply, now: float) -> RetryAfter | 
             unavailable = Unavailable(message, request_id=request_id)
             return RetryAfter(unavailable, _pause_seconds(reply.headers, now))
         case status if status >= 400:
-            return GiveUp(Refused(message + _hint(request, status), request_id=request_id))
+            message += _hint(request, status)
+            return GiveUp(Refused(message, status=status, request_id=request_id))
         case status if status >= 300:
             message += ": redirects are not followed, because the credential would be sent along"
     return GiveUp(Malformed(message, request_id=request_id))

@@ -7,6 +7,7 @@ Rule 2: what is returned is bounded in length, printable, and on one line.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import idna  # noqa: TID251 - home of idna
@@ -31,14 +32,17 @@ def domain_of(address: str) -> str:
     A trailing dot is dropped. IP addresses in brackets are not domains.
     """
     _, at, domain = address.rpartition("@")
-    domain = domain.strip().removesuffix(".")
     # The length is checked first: the time that IDNA takes grows with its square.
-    if not at or len(domain) > _MAX_DOMAIN:
-        return UNKNOWN_DOMAIN
+    return _host_name(domain) if at and len(domain) <= _MAX_DOMAIN else UNKNOWN_DOMAIN
+
+
+@lru_cache(maxsize=4096)
+def _host_name(domain: str) -> str:
+    domain = domain.strip().removesuffix(".")
     domain = domain.lower() if domain.isascii() else _to_ascii(domain)
     # Also after IDNA, which may turn a compatibility character into an @.
-    is_domain = len(domain) <= _MAX_DOMAIN and _DOMAIN.fullmatch(domain)
-    return domain if is_domain else UNKNOWN_DOMAIN
+    is_host_name = len(domain) <= _MAX_DOMAIN and _DOMAIN.fullmatch(domain)
+    return domain if is_host_name else UNKNOWN_DOMAIN
 
 
 def _to_ascii(domain: str) -> str:

@@ -77,12 +77,14 @@ class Reply:
     """`None` when it is longer than `MAX_REPLY_BYTES`."""
 
 
-def list_request(start: float, end: float, page_token: str | None) -> Request:
-    """One page of the operations created between two Unix times.
+def list_request(start: float, end: float, page_token: str | None, status: str | None = None) -> Request:
+    """One page of the operations created between two Unix times, of one status or of all.
 
     Every page repeats every parameter, because Twilio does not document whether a token carries them.
     """
     query = [("startDate", rfc3339(start)), ("endDate", rfc3339(end)), ("pageSize", str(PAGE_SIZE))]
+    if status is not None:
+        query.append(("status", status.upper()))
     if page_token is not None:
         query.append(("pageToken", page_token))
     return Request("list", "/Emails/Operations", tuple(query))

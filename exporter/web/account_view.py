@@ -136,6 +136,11 @@ class AccountView:
         totals = self.status.snapshot.window.items()
         return [(name, sums.operations, [sums.stat(stat) for stat in COLUMNS]) for name, sums in totals]
 
+    @property
+    def longest_bar(self) -> float:
+        """All bars have the same scale, so that what stands out does so across dimensions."""
+        return max(bar.share for bars in self.bars.values() for bar in bars)
+
     @cached_property
     def bars(self) -> dict[str, list[Bar]]:
         """Failed and undelivered emails by dimension and value; empty without a breakdown."""

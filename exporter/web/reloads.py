@@ -5,30 +5,41 @@ Must not know what is reloaded.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from exporter.clock import Clock
 
 RELOAD_INTERVAL_SECONDS: Final = 2.0
 
+T = TypeVar("T")
 
-class SpacedReloads:
+
+class Reloaded(NamedTuple):
+    """The result of a reload."""
+
+    problems: Sequence[str] = ()
+    """One line each; not empty: the previous configuration stays in use."""
+    need_restart: Sequence[str] = ()
+    """Names of settings whose values differ from those in use, and are not reloaded."""
+
+
+class SpacedReloads(Generic[T]):
     """Calls `reload` every two seconds at most; earlier requests share the next call and its result."""
 
-    def __init__(self, reload: Callable[[], Sequence[str]], clock: Clock) -> None:
+    def __init__(self, reload: Callable[[], T], clock: Clock) -> None:
         self._reload = reload
         self._clock = clock
         self._not_before = float("-inf")
-        self._next: asyncio.Task[Sequence[str]] | None = None
+        self._next: asyncio.Task[T] | None = None
 
-    async def __call__(self) -> Sequence[str]:
-        """The problems, one line each. Files written before the call have been read when it returns."""
+    async def __call__(self) -> T:
+        """The result. Files written before the call have been read when it returns."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
         return await asyncio.shield(self._next)  # a client that leaves must not cancel it for the others
 
-    async def _run(self) -> Sequence[str]:
+    async def _run(self) -> T:
         await self._clock.sleep(self._not_before - self._clock.monotonic())
         self._next = None
         self._not_before = self._clock.monotonic() + RELOAD_INTERVAL_SECONDS

@@ -20,7 +20,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.listener import is_of_this_machine
 from exporter.web.passwords import Client, TooManyChecksError
-from exporter.web.reloads import is_cross_site
+from exporter.web.reloads import Reloaded, is_cross_site
 
 CONCURRENT_SCRAPES: Final = 20
 """Far more than one exporter has Prometheus servers. Further scrapes get 503 with `Retry-After`."""
@@ -56,10 +56,10 @@ def build(
     telemetry_path: str,
     authenticator: Authenticator,
     connections: Connections,
-    reload: Callable[[], Awaitable[Sequence[str]]],
+    reload: Callable[[], Awaitable[Reloaded]],
 ) -> web.Application:
     """The application. `pages` renders the document of each path for its query; `reload` reads the files
-    again and returns the problems, one line each.
+    again.
     """
     application = web.Application(middlewares=[_guard(authenticator, connections)])
     application.on_response_prepare.append(_configured_headers(authenticator))
@@ -185,14 +185,15 @@ def _ready(health: Health) -> _Handler:
     return handle
 
 
-def _reload(reload: Callable[[], Awaitable[Sequence[str]]]) -> _Handler:
+def _reload(reload: Callable[[], Awaitable[Reloaded]]) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         if is_cross_site(request.headers):
             return web.Response(text="cross-site requests may not reload the configuration\n", status=403)
-        problems = await reload()
-        if not problems:
-            return web.Response(text="OK\n")
-        return web.Response(text="\n".join(problems) + "\n", status=500)
+        problems, need_restart = await reload()
+        if problems:
+            return web.Response(text="\n".join(problems) + "\n", status=500)
+        restart = f"restart to apply: {', '.join(need_restart)}\n" if need_restart else ""
+        return web.Response(text=f"OK\n{restart}")
 
     return handle
 

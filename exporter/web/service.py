@@ -4,9 +4,10 @@ Shows what the observers hold; must not know pollers, storage or Twilio.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
+from types import MappingProxyType
 from typing import Final
 
 from exporter import __version__
@@ -23,7 +24,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import allowed_files, limits_for
 from exporter.web.listener import serving
-from exporter.web.reloads import SpacedReloads
+from exporter.web.reloads import Reloaded, SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.status_page import status_page, style_sheet
 
@@ -32,7 +33,10 @@ MAINTENANCE_SECONDS: Final = 5.0
 
 
 class WebService:
-    """`reloads` read the files of other parts again; if one raises an error, the previous content is kept."""
+    """`reloads` read the files of other parts again; if one raises an error, the previous content is kept.
+
+    `changed_settings` reads the settings again and names those that differ; it may raise `SettingsError`.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class WebService:
         hub: Hub,
         supervisor: Supervisor,
         reloads: Iterable[Callable[[], None]],
+        changed_settings: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -48,6 +53,7 @@ class WebService:
         self._authenticator = Authenticator(settings.web.config_file, clock)
         poll_connections = len(settings.accounts) * settings.api.concurrency
         self._connections = Connections(limits_for(allowed_files(), poll_connections), clock)
+        self._changed_settings = changed_settings
         self._reloads = [self._authenticator.reload, *reloads]
         self.exposition = exposition_of(hub.metrics, clock)
         self.health = Health(dead=lambda: supervisor.dead() or hub.watchdog.reason())
@@ -67,7 +73,7 @@ class WebService:
         addresses = [(each.host, each.port) for each in self._settings.web.listen_address]
         return serving(self.application, addresses, self._connections, self._clock, self._authenticator.tls)
 
-    def status_page(self, query: Mapping[str, str]) -> Page:
+    def status_page(self, query: Mapping[str, str] = MappingProxyType({})) -> Page:
         now = self._clock.now()
         return Page(
             status_page(
@@ -82,8 +88,25 @@ class WebService:
             )
         )
 
-    def reload(self) -> list[str]:
-        """Read all reloadable files again; returns the problems, one line each."""
+    def reload(self) -> Reloaded:
+        """Read all reloadable files again."""
+        problems, need_restart = self._reload_files(), list[str]()
+        if not problems:
+            try:
+                need_restart += self._changed_settings()
+            except SettingsError as error:
+                problems += map(str, error.problems)
+        self._hub.metrics.reloaded(self._clock.now(), successful=not problems)
+        for problem in problems:
+            line(ERROR, "reload failed, keeping the previous configuration", problem=problem)
+        if not problems:
+            line(INFO, "reloaded")
+        if need_restart:
+            line(WARNING, "changed settings need a restart", settings=", ".join(need_restart))
+        return Reloaded(problems, need_restart)
+
+    def _reload_files(self) -> list[str]:
+        """The problems, one line each."""
         problems: list[str] = []
         for reload in self._reloads:
             try:
@@ -92,11 +115,6 @@ class WebService:
                 problems += map(str, error.problems)
             except (CredentialError, OSError) as error:
                 problems.append(str(error))
-        self._hub.metrics.reloaded(self._clock.now(), successful=not problems)
-        for problem in problems:
-            line(ERROR, "reload failed, keeping the previous configuration", problem=problem)
-        if not problems:
-            line(INFO, "reloaded")
         return problems
 
     async def maintain(self) -> None:

@@ -42,6 +42,7 @@ VALUES = {
     "poll.lookback": ("1d", "2d", "3d", "4d"),
     "poll.recent": ("1s", "2m", "3h", "1h30m"),
     "poll.sweep_interval": ("1s", "2m", "3h", "1h30m"),
+    "poll.fetch": ("fewest", "none", "all", "fewest"),
     "state.path": ("/a", "/b", "/c", "/d"),
     "breakdown.by": ("sender_domain", "tag:a,tag:b", "recipient_domain", "tag:c"),
     "breakdown.interval": ("1m", "2m", "3h", "7d"),
@@ -134,7 +135,13 @@ def test_defaults_are_those_of_the_contract() -> None:
             "concurrency": 2,
             "ca_file": None,
         },
-        "poll": {"interval": 60, "lookback": 7 * 86400, "recent": 7200, "sweep_interval": 900},
+        "poll": {
+            "interval": 60,
+            "lookback": 7 * 86400,
+            "recent": 7200,
+            "sweep_interval": 900,
+            "fetch": "all",
+        },
         "state": {"path": None},
         "breakdown": {
             "by": (),
@@ -496,6 +503,7 @@ NO_PATH = "is not a valid path; write one such as /metrics"
         ("web.telemetry_path", "/-/reload", f'"/-/reload" {TAKEN}'),
         *((("shard", text, f'"{text}" {NO_SHARD}')) for text in ("3", "1/1", "-1/2", "1/0", "a/b", "0/1001", "1/2/3", "٣/4")),
         ("log.level", "LOUD", '"LOUD" must be one of debug, info, warning, error'),
+        ("poll.fetch", "few", '"few" must be one of all, fewest, none'),
         ("log.format", "xml", '"xml" must be one of logfmt, json'),
         ("log.format", "x" * 99, f'"{"x" * 59}…" must be one of logfmt, json'),
         ("log.format", "a\x1b[1m\x7f\udc80", r'"a\x1b[1m\x7f\udc80" must be one of logfmt, json'),
@@ -917,4 +925,5 @@ def test_example_in_the_page_is_right() -> None:
         Path("secrets", name).write_text("s")
     settings = loaded(document=example_file, accounts_required=True)
     assert [account.name for account in settings.accounts] == ["shop", "newsletter"]
+    assert settings.alerts_of("newsletter").undelivered_ratio == 0.2
     assert len(settings.web.listen_address) == 2

@@ -3,12 +3,13 @@
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.breakdown import Bad, Breakdown
 from exporter.config.alerts import Alerts
 from exporter.errors import OUTCOMES, Throttled
-from exporter.events import PollFinished, RequestFinished, RequestRetried
+from exporter.events import BreakdownCrashed, PollFinished, RequestFinished, RequestRetried
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
-from exporter.metrics.families import FAMILIES, OWN, POLLED_GAUGES, SURVIVING, OwnGauge
+from exporter.metrics.families import BREAKDOWN_GAUGES, FAMILIES, OWN, POLLED_GAUGES, SURVIVING, OwnGauge
 from exporter.metrics.negotiation import TEXT
 from exporter.metrics.registry import Metrics
 from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
@@ -20,6 +21,7 @@ from tools.reference import DOCS, LABELS, metrics_reference
 OWN_NAMES = {family.name for family in OWN}
 AT_SCRAPE = {family.name for family in OWN if isinstance(family, OwnGauge) and family.at_scrape}
 COUNTERS = {family.name for family in SURVIVING}
+BREAKDOWN = {family.name for family in BREAKDOWN_GAUGES}
 POLLED = {family.name for family in POLLED_GAUGES}
 
 
@@ -39,7 +41,7 @@ def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for family in registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
-        found[name] = [sample.labels for sample in family.samples]
+        found.setdefault(name, []).extend(sample.labels for sample in family.samples)
     return found
 
 
@@ -140,6 +142,33 @@ def test_events_are_counted() -> None:
     assert value("exporter_skipped_fetches_total") == 3
     assert value("exporter_poll_interval_seconds") == 60
     assert value("up") == 0
+
+
+def test_breakdown_appears_with_its_first_refresh() -> None:
+    """Before it there is only its timestamp at 0, account by account; without dimensions there is nothing."""
+    off, on = (
+        metrics(),
+        Metrics(("a", "b"), version="1", interval=60.0, alerts_of=lambda _: Alerts(), has_breakdown=True),
+    )
+    assert not BREAKDOWN & families(off.polled).keys()
+    timestamp = "twilio_email_exporter_breakdown_last_success_timestamp_seconds"
+    assert {name for name in BREAKDOWN if families(on.polled)[name]} == {timestamp}
+    assert on.polled.get_sample_value(timestamp, {"account": "a"}) == 0
+    version = on.publishes
+    on.publish_breakdown("a", Breakdown(SATURDAY, 86400.0, complete=True, emails=Bad(), dimensions={}))
+    assert on.publishes > version
+    assert on.polled.get_sample_value(timestamp, {"account": "a"}) == SATURDAY
+    assert on.polled.get_sample_value(timestamp, {"account": "b"}) == 0
+    assert families(on.polled)["twilio_email_exporter_breakdown_complete"] == [{"account": "a"}]
+
+
+def test_crashed_refresh_is_an_internal_error_and_no_failed_poll() -> None:
+    """The last poll may well have succeeded."""
+    seen = metrics()
+    seen.observe(PollFinished("a", SATURDAY, 1.5, None))
+    seen.observe(BreakdownCrashed("a", SATURDAY, KeyError("x")))
+    assert seen.own.get_sample_value("twilio_email_exporter_internal_errors_total", {"account": "a"}) == 1
+    assert seen.own.get_sample_value("twilio_email_up", {"account": "a"}) == 1
 
 
 def test_help_of_polled_data_says_as_of_when() -> None:

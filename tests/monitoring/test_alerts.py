@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from exporter.config.alerts import Alerts
 from exporter.config.settings import Poll
 from exporter.metrics.families import FAMILIES
 from grafana import rules, thresholds
@@ -21,12 +22,15 @@ ALERTS: Final = [rule for rule in RULES if "alert" in rule]
 DASHBOARDS: Final = [
     json.loads(file.read_text()) for file in (ROOT / "grafana" / "dashboards").glob("*.json")
 ]
-RULE_TESTS: Final = sorted((Path(__file__).parent / "rules").glob("*.test.yaml"))
+RULE_TESTS: Final = sorted((Path(__file__).parent / "rules").rglob("*.test.yaml"))
 
 PROMISED: Final = {
     "twilio-email": {
         "TwilioEmailFailedSpike",
         "TwilioEmailUndeliveredSpike",
+        "TwilioEmailBounceRateHigh",
+        "TwilioEmailDeliverySlow",
+        "TwilioEmailBacklog",
         "TwilioEmailOperationStuck",
         "TwilioEmailTrafficStopped",
     },
@@ -37,9 +41,19 @@ PROMISED: Final = {
         "TwilioEmailUnauthorized",
         "TwilioEmailThrottled",
         "TwilioEmailStateNotSaved",
+        "TwilioEmailExporterCrashLooping",
+        "TwilioEmailClockSkewed",
+        "TwilioEmailLabelsOverwritten",
     },
 }
-OF_NO_ACCOUNT: Final = {"TwilioEmailExporterAbsent", "TwilioEmailStateNotSaved"}
+OF_NO_ACCOUNT: Final = {
+    "TwilioEmailExporterAbsent",
+    "TwilioEmailStateNotSaved",
+    "TwilioEmailExporterCrashLooping",
+    "TwilioEmailClockSkewed",
+    "TwilioEmailLabelsOverwritten",
+}
+LABELS: Final = {"cluster", "namespace", "job", "instance", "account"}
 UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
@@ -65,18 +79,32 @@ def test_alert_says_how_bad_what_and_where_to_look(alert: dict[str, Any]) -> Non
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert alert["annotations"]["summary"].endswith(".")
     assert ("$labels.account" in alert["annotations"]["summary"]) is (alert["alert"] not in OF_NO_ACCOUNT)
+    for label in ("job", "namespace", "cluster"):
+        assert f"$labels.{label}" in alert["annotations"]["summary"]
+
+
+@every_alert
+def test_texts_can_be_edited_by_hand(alert: dict[str, Any]) -> None:
+    """A text has at most two sentences, and the label and the value of the alert are its only variables."""
+    for name in ("summary", "description"):
+        text = alert["annotations"][name]
+        assert "query" not in text
+        assert set(re.findall(r"\$[\w.]+", text)) <= {"$value", *(f"$labels.{label}" for label in LABELS)}
+    assert alert["annotations"]["description"].count(". ") <= 1
 
 
 @every_alert
 def test_addresses_of_an_alert_lead_somewhere(alert: dict[str, Any]) -> None:
-    """The runbook heading exists, and so does the dashboard, which has the variable `account`."""
+    """The runbook heading exists, and so does the dashboard, which has the variables of the link."""
     page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
     assert anchor == alert["alert"].lower()
     assert anchor in anchors(ROOT / page)
-    uid = re.fullmatch(r"/d/([\w-]+)(\?var-account=.*)?", alert["annotations"]["dashboard_url"])
+    link = alert["annotations"]["dashboard_url"]
+    uid = re.match(r"/d/([\w-]+)\{\{", link)
     assert uid
     (dashboard,) = [each for each in DASHBOARDS if each["uid"] == uid.group(1)]
-    assert "account" in {variable["name"] for variable in dashboard["templating"]["list"]}
+    variables = [variable["name"] for variable in dashboard["templating"]["list"]]
+    assert set(re.findall(r"var-(\w+)=", link)) == set(variables) - {"datasource"} == LABELS
 
 
 @every_alert
@@ -116,13 +144,13 @@ def test_ranges_hold_four_polls(rule: dict[str, Any]) -> None:
 
 
 def test_rules_read_metrics_that_are_there() -> None:
-    """Of the table, of Prometheus itself, or recorded in the same group before."""
-    names = {family.name for family in FAMILIES} | {"up", "process_start_time_seconds"}
+    """Of the exporter's table, `up`, or recorded in the same group before."""
+    names = {family.name for family in FAMILIES} | {"up"}
     for group in GROUPS:
         known = set(names)
         for rule in group["rules"]:
             bare = re.sub(r'"[^"]*"', "", rule["expr"])
-            read = set(re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b", bare))
+            read = set(re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b|\bprocess_\w+", bare))
             assert read <= known, rule
             known |= {rule["record"]} if "record" in rule else set()
 
@@ -134,6 +162,18 @@ def test_rules_read_metrics_that_are_there() -> None:
 def test_duration_is_written_as_prometheus_reads_it(seconds: float, written: str) -> None:
     """In the largest unit that is exact."""
     assert thresholds.duration(seconds) == written
+
+
+def test_thresholds_are_series_with_the_settings_defaults() -> None:
+    """Each setting that a rule compares with is recorded by account, with its default where the series is missing."""
+    recorded = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
+    for setting, value in Alerts():
+        record = f"account:twilio_email_alert_threshold:{setting}"
+        if setting in {"late_after", "waiting_after"}:  # which the exporter itself applies
+            assert record not in recorded
+        else:
+            assert f'{{setting="{setting}"}}' in recorded[record]
+            assert recorded[record].rstrip().endswith(f"+ {value}")
 
 
 def test_scale_shortens_every_time() -> None:

@@ -37,6 +37,10 @@ DASHBOARDS: Final[dict[str, dict[str, Any]]] = {
 PANELS: Final[list[dict[str, Any]]] = [
     panel for board in DASHBOARDS.values() for panel in board["panels"] if panel["type"] != "row"
 ]
+INSTALLED: Final = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
+CHOSEN: Final = f'{INSTALLED}, instance=~"$instance"'
+OF_ACCOUNT: Final = 'account=~"$account"'
+
 each_board = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=list(DASHBOARDS))
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 
@@ -87,17 +91,17 @@ def test_dashboards_have_the_uids_that_alerts_link_to() -> None:
 
 
 @each_board
-def test_dashboard_is_chosen_by_the_same_four_variables(board: dict[str, Any]) -> None:
-    """One data source, then job, instance and account: several at once, or all of them."""
+def test_dashboard_is_chosen_by_the_same_variables(board: dict[str, Any]) -> None:
+    """One data source, then the labels from cluster to account: several at once, or all of them."""
     datasource, *others = board["templating"]["list"]
     assert (datasource["name"], datasource["type"], datasource["query"]) == (
         "datasource",
         "datasource",
         "prometheus",
     )
-    assert [each["name"] for each in others] == ["job", "instance", "account"]
+    assert [each["name"] for each in others] == ["cluster", "namespace", "job", "instance", "account"]
     for each in others:
-        assert (each["multi"], each["includeAll"], each["allValue"]) == (True, True, ".+")
+        assert (each["multi"], each["includeAll"], each["allValue"]) == (True, True, ".*")
         assert each["current"]["value"] == "$__all"
         assert each["datasource"]["uid"] == "${datasource}"
 
@@ -159,17 +163,17 @@ def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
 
 @each_panel
 def test_panel_asks_only_what_is_chosen(panel: dict[str, Any]) -> None:
-    """The chosen data source, and in each query the chosen jobs, instances and accounts."""
+    """The chosen data source, and in each query the chosen values of all variables."""
     sources = {panel["datasource"]["uid"], *(target["datasource"]["uid"] for target in panel["targets"])}
     assert sources == {"${datasource}"}
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for expression in expressions(panel):
         assert 'account=~"$account"' in expression
         for selector in re.findall(r"(?<![\w:])(?:twilio_email|process)_\w+(\{[^}]*\})?", expression):
-            assert selector.startswith('{job=~"$job", instance=~"$instance"')
+            assert selector.startswith(f"{{{CHOSEN}")
         for name, selector in re.findall(r"\b(account:[\w:]+)(\{[^}]*\})?", expression):
             assert name in RECORDED
-            assert selector == '{job=~"$job", account=~"$account"}'
+            assert selector == f"{{{INSTALLED}, {OF_ACCOUNT}}}"
 
 
 @each_panel
@@ -227,8 +231,6 @@ def test_dashboards_query_metrics_of_the_table() -> None:
     assert named <= ours
 
 
-CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
-OF_ACCOUNT: Final = 'account=~"$account"'
 
 
 @pytest.mark.parametrize(
@@ -244,11 +246,11 @@ OF_ACCOUNT: Final = 'account=~"$account"'
         ),
         (
             of_process("process_max_fds"),
-            f"(process_max_fds{{{CHOSEN}}} and on (job, instance) twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})",
+            f"(process_max_fds{{{CHOSEN}}} and on (cluster, namespace, job, instance) twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})",
         ),
         (
             "min by (account) (account:twilio_email_data:fresh)",
-            f'min by (account) (account:twilio_email_data:fresh{{job=~"$job", {OF_ACCOUNT}}})',
+            f"min by (account) (account:twilio_email_data:fresh{{{INSTALLED}, {OF_ACCOUNT}}})",
         ),
     ],
 )
@@ -315,6 +317,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "EXPORTER_API__BASE_URL": stack.enter_context(twilio()),
             "EXPORTER_API__REQUESTS_PER_SECOND": "50",
             "EXPORTER_POLL__INTERVAL": "1s",
+            "EXPORTER_BREAKDOWN__BY": "recipient_domain,sender_domain,tag:campaign",
+            "EXPORTER_BREAKDOWN__ERRORS": "true",
+            "EXPORTER_BREAKDOWN__MAX_REQUESTS": "60",
             "EXPORTER_STATE__PATH": str(folder / "state.sqlite"),
             "EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0",
         }
@@ -326,8 +331,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def as_filled_in_by_grafana(expression: str) -> str:
     """All of everything, as a dashboard opens; the range suits a scrape a second."""
-    for variable in ("$job", "$instance", "$account"):
-        expression = expression.replace(variable, ".+")
+    for variable in ("$cluster", "$namespace", "$job", "$instance", "$account"):
+        expression = expression.replace(variable, ".*")
     return expression.replace("$__rate_interval", "10s")
 
 
@@ -348,6 +353,60 @@ def want_data(url: str, wanted: set[str]) -> None:
         pytest.fail("no data: " + "\n".join(sorted(missing)))
 
 
+THRESHOLD: Final = "twilio_email_exporter_alert_threshold"
+
+
+def of(account: str, setting: str) -> str:
+    return f'account="{account}", setting="{setting}"'
+
+
+@pytest.mark.needs("promtool")
+def test_old_operations_are_compared_with_the_setting_of_their_account(tmp_path: Path) -> None:
+    """Yellow is the account above its own `alerts.stuck_after`; an older exporter has the default."""
+    stat, drawn = panel_of("Oldest in processing", "stat"), panel_of("Oldest in processing", "timeseries")
+    target = 'job="mail", instance="exporter:10587"'
+    oldest = "twilio_email_oldest_processing_timestamp_seconds"
+    accounts = ("slow", "quick", "older")
+    test = {
+        "interval": "1m",
+        "input_series": [
+            *(
+                {"series": f'{name}{{account="{account}", {target}}}', "values": value}
+                for account in accounts
+                for name, value in (("twilio_email_up", "1x300"), (oldest, "0x300"))
+            ),
+            {"series": f"{THRESHOLD}{{{of('slow', 'stuck_after')}, {target}}}", "values": "43200x300"},
+            {"series": f"{THRESHOLD}{{{of('quick', 'stuck_after')}, {target}}}", "values": "3600x300"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": as_filled_in_by_grafana(expression),
+                "eval_time": "90m",
+                "exp_samples": [
+                    {"labels": f'{{account="{account}"}}', "value": value}
+                    for account, value in wanted.items()
+                ],
+            }
+            for expression, wanted in zip(
+                (*expressions(stat), *expressions(drawn)),
+                (
+                    {},
+                    {"quick": 5400},
+                    dict.fromkeys(accounts, 5400),
+                    {"slow": 43200, "quick": 3600, "older": 7200},
+                ),
+                strict=True,
+            )
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 RULE_FILES: Final = [str(FOLDER / "alerts.yaml")]
 LOSSY: Final = "0+8x1560"
 """Of 100 attempts a minute: over 26 hours, as always."""
@@ -355,25 +414,33 @@ SPIKING: Final = "0+1x1500 1507+7x59"
 """In the last hour seven times its normal, and still less than the other."""
 
 
+FRESH: Final = {
+    "twilio_email_exporter_last_success_timestamp_seconds": "0+60x1560",
+    "twilio_email_exporter_poll_interval_seconds": "60x1560",
+}
+
+
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize(
-    ("rule_files", "hour", "within", "over", "thresholds"),
+    ("rule_files", "tuned", "hour", "within", "over", "thresholds"),
     [
-        (RULE_FILES, 25, {"lossy": 0.08}, {}, {"lossy": 0.24, "spiking": 0.05}),
-        (RULE_FILES, 26, {}, {"spiking": 0.07}, {"lossy": 0.24, "spiking": 0.05}),
-        ([], 25, {}, {"lossy": 0.08}, {"lossy": 0.05, "spiking": 0.05}),
+        (RULE_FILES, {}, 25, {"lossy": 0.08}, {}, {"lossy": 0.24, "spiking": 0.05}),
+        (RULE_FILES, {}, 26, {}, {"spiking": 0.07}, {"lossy": 0.24, "spiking": 0.05}),
+        ([], {}, 25, {}, {"lossy": 0.08}, {"lossy": 0.05, "spiking": 0.05}),
+        ([], {"lossy": 0.1}, 25, {"lossy": 0.08}, {}, {"lossy": 0.1, "spiking": 0.05}),
     ],
-    ids=["before the spike", "in the spike", "without rules"],
+    ids=["before the spike", "in the spike", "without rules", "without rules, tuned"],
 )
 def test_share_is_held_against_the_threshold_of_its_own_account(
     tmp_path: Path,
     rule_files: list[str],
+    tuned: dict[str, float],
     hour: int,
     within: dict[str, float],
     over: dict[str, float],
     thresholds: dict[str, float],
 ) -> None:
-    """Who always loses much is not red and hides nobody; without the rules all have the least threshold."""
+    """Who always loses much is not red and hides nobody; without the rules the lower bounds are used."""
     stat, drawn = panel_of("Failed, last 1h"), panel_of("Failed, share of attempts")
     (colour,) = stat["fieldConfig"]["overrides"]
     assert colour["matcher"] == {"id": "byFrameRefID", "options": stat["targets"][1]["refId"]}
@@ -384,12 +451,20 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
         "twilio_email_attempts_total": dict.fromkeys(("lossy", "spiking"), "0+100x1560"),
         "twilio_email_outcomes_total": {"lossy": LOSSY, "spiking": SPIKING},
     }
-    test = {
+    test: dict[str, Any] = {
         "interval": "1m",
         "input_series": [
             {"series": f'{name}{{account="{account}", status="failed", {target}}}', "values": values}
             for name, accounts in series.items()
             for account, values in accounts.items()
+        ]
+        + [
+            {"series": f'twilio_email_up{{account="{account}", {target}}}', "values": "1x1560"}
+            for account in ("lossy", "spiking")
+        ]
+        + [
+            {"series": f"{THRESHOLD}{{{of(account, 'failed_ratio')}, {target}}}", "values": f"{ratio}x1560"}
+            for account, ratio in tuned.items()
         ],
         "promql_expr_test": [
             {
@@ -403,6 +478,10 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
             for expression, wanted in answers
         ],
     }
+    for account in ("lossy", "spiking"):
+        labels = f'{{account="{account}", {target}}}'
+        for name, values in FRESH.items():
+            test["input_series"].append({"series": f"{name}{labels}", "values": values})
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": rule_files, "tests": [test]}))
     done = subprocess.run(
@@ -411,8 +490,8 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def panel_of(title: str) -> dict[str, Any]:
-    (found,) = [panel for panel in PANELS if panel["title"] == title]
+def panel_of(title: str, kind: str | None = None) -> dict[str, Any]:
+    (found,) = [panel for panel in PANELS if panel["title"] == title and kind in {None, panel["type"]}]
     return found
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.config.alerts import Alerts
 from exporter.ledger.hourly import Hour
-from exporter.ledger.snapshot import RECENT_AGES, Snapshot
+from exporter.ledger.snapshot import LONG_OVERDUE_SECONDS, RECENT_AGES, Snapshot
 from exporter.ledger.totals import Totals
 from exporter.observers import findings, spikes
 from exporter.observers.deliveries import LateDeliveries
@@ -115,7 +115,7 @@ def days(failed: int, attempts: int = 1000) -> tuple[Hour, ...]:
         # Late mail.
         (seen(same(1000), overdue=300), "late",
          "300 emails have waited for longer than 1h, 30 % of the mail of 24 hours"),
-        (seen(same(1000), overdue=300, overdue_for_a_day=260), "fine",
+        (seen(same(1000), overdue=300, long_overdue=260), "fine",
          "0 % of attempts failed, 0 % undelivered in the last 24 hours"),
         (seen(same(0), oldest_processing_at=SATURDAY - 3 * 3600), "late",
          "an operation has been processing for 3h"),
@@ -189,6 +189,7 @@ def test_thresholds_are_those_of_the_alerts() -> None:
     assert (late.emails, late.attempts) == (findings.LATE_EMAILS, findings.LATE_DELIVERIES)
     assert late.times_normal == findings.LATE_TIMES_NORMAL
     assert findings.DAY_EMAILS == thresholds.DAY_EMAILS
+    assert LONG_OVERDUE_SECONDS == thresholds.BACKLOG_NEW
     assert spikes.RECENT == thresholds.RECENT
     assert (spikes.RECENT_TIMES, spikes.RECENT_FLOOR, spikes.RECENT_CEILING) == (
         thresholds.RECENT_TIMES,

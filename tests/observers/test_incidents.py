@@ -35,15 +35,15 @@ def logged(log: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(text) for text in log.getvalue().splitlines()]
 
 
-def throttle(observer: LogObserver, at: float) -> None:
-    observer.observe(RequestsPaused("a", at, at + 1, "RQ1"))
+def pause(observer: LogObserver, at: float, reason: str = "throttled") -> None:
+    observer.observe(RequestsPaused("a", reason, at, at + 1, "RQ1"))
     observer.observe(RequestsResumed("a", at, at + 2))
 
 
 def poll(observer: LogObserver, at: float, error: TwilioError | None = None, throttled: int = 0) -> None:
     observer.observe(PollStarted("a", at))
     for number in range(throttled):
-        throttle(observer, at + 3 * number)
+        pause(observer, at + 3 * number)
     observer.observe(PollFinished("a", at + 50, 50.0, error))
 
 
@@ -91,6 +91,22 @@ def test_throttling_is_over_after_a_quiet_time_and_a_good_poll(
         "throttled",
         "no longer throttled",
         "throttled",
+    ]
+
+
+def test_pauses_for_two_reasons_are_two_incidents(observer: LogObserver, log: io.StringIO) -> None:
+    """A pause after 503 is not called throttling, and each reason has its own end."""
+    poll(observer, SATURDAY - 60)
+    for minute in range(60):
+        pause(observer, SATURDAY + 60 * minute, "unavailable" if minute % 2 else "throttled")
+        poll(observer, SATURDAY + 60 * minute + 5)
+    for minute in range(60, 80):
+        poll(observer, SATURDAY + 60 * minute)
+    assert [(each["msg"], each.get("pauses")) for each in logged(log)[1:]] == [
+        ("throttled", None),
+        ("unavailable; Twilio asked for a pause", None),
+        ("no longer throttled", 30),
+        ("no longer unavailable", 30),
     ]
 
 

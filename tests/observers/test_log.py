@@ -15,6 +15,7 @@ from exporter.events import (
     PollStarted,
     RequestRetried,
     RowsUnreadable,
+    StatusFilterIgnored,
 )
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses
@@ -87,6 +88,14 @@ def test_row_that_is_left_out_is_logged_once(log: io.StringIO) -> None:
     first, *_ = entries(log)
     assert (first["level"], first["path"]) == ("warning", "$.operations[0].stats.failed")
     assert [each["account"] for each in entries(log)] == ["a", "b", "a"]
+
+
+def test_ignored_status_filter_is_a_warning(log: io.StringIO) -> None:
+    """It names the account."""
+    LogObserver(AccountStatuses(["a"])).observe(StatusFilterIgnored("a"))
+    (entry,) = entries(log)
+    assert (entry["level"], entry["account"]) == ("warning", "a")
+    assert entry["msg"] == "Twilio ignored the status filter; operations are fetched"
 
 
 def test_long_listing_shows_progress_now_and_then(log: io.StringIO) -> None:

@@ -1,6 +1,7 @@
 """`check`: whether the credential works, what polling will cost, and what to change."""
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from exporter import app
 from exporter.clock import SystemClock
 from exporter.config.settings import Api, Settings
-from exporter.polling.check import take_sample
-from exporter.polling.estimate import HIGHEST_RATE, Limits, Sample, estimate
+from exporter.polling.check import clock_text, take_sample
+from exporter.polling.estimate import HIGHEST_RATE, WAYS, Limits, Sample, Way, estimate, recommend
 from exporter.polling.window import Listing
 from exporter.simulator import faults
+from exporter.simulator.readings import Readings, States
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
@@ -70,6 +72,46 @@ def test_what_is_advised_would_do(
         assert estimate(sample, LISTING, enough).fits
 
 
+STEADY = Sample(86400.0, operations=714, scheduled=16, processing=1, request_seconds=0.2)
+
+
+def test_each_way_has_its_cost() -> None:
+    """A page of scheduled operations replaces 112 fetches, or five pages do if they are filtered last."""
+    costs = {way: estimate(STEADY, LISTING, LIMITS, way) for way in WAYS}
+    assert [cost.poll_requests for cost in costs.values()] == [115, 3, 2]
+    assert [cost.poll_requests_at_most for cost in costs.values()] == [115, 7, 2]
+    assert costs["fewest"].first_poll_requests == costs["none"].first_poll_requests == 5
+
+
+def recommended(sample: Sample, limits: Limits = LIMITS) -> tuple[Way, str]:
+    return recommend({way: estimate(sample, LISTING, limits, way) for way in WAYS})
+
+
+def test_recommendation_is_the_freshest_way_that_fits() -> None:
+    """`fewest` where it saves requests, `all` where it saves none, `none` where only the listing fits."""
+    assert recommended(STEADY) == ("fewest", "as fresh as all, with 112.0 fewer requests per minute")
+    assert recommended(replace(SMALL, scheduled=0, processing=0))[0] == "all"
+    assert recommended(STEADY, replace(LIMITS, requests_per_second=0.05))[0] == "none"
+    assert recommended(STEADY, replace(LIMITS, requests_per_second=0.01))[0] == "fewest", "none of them fits"
+
+
+@given(
+    operations=st.integers(0, 2_000_000),
+    scheduled=st.integers(0, 5000),
+    processing=st.integers(0, 5000),
+    rate=st.floats(0.1, 100),
+)
+def test_fewest_is_never_more(operations: int, scheduled: int, processing: int, rate: float) -> None:
+    """Than `all`, nor less than `none`; and what is recommended fits if any way does."""
+    sample = Sample(WEEK, operations, scheduled, processing, 0.1)
+    limits = replace(LIMITS, requests_per_second=rate)
+    costs = {way: estimate(sample, LISTING, limits, way) for way in WAYS}
+    every, fewest, none = (costs[way].poll_requests for way in WAYS)
+    assert none <= fewest <= every
+    best = costs[recommend(costs).way]
+    assert best.fits or not any(cost.fits for cost in costs.values())
+
+
 def fresh(count: int = 1, status: str = "completed") -> World:
     """Operations of the last minutes by the real clock, which a command has."""
     world = World.empty()
@@ -110,7 +152,25 @@ async def test_good_account() -> None:
     assert said.splitlines()[0] == "account shop: the credential works"
     assert "1 per poll (1 to list, 0 to fetch), 1.0 per minute" in said
     assert "it fits" in said
+    assert "poll.fetch: all: 1 per poll, 1.0 per minute, fits; in use" in said
+    assert "recommended: poll.fetch=all: " in said
     assert said.splitlines()[-1] == "accounts checked: 1, requests made: 1"
+
+
+@pytest.mark.parametrize("states", ["exclusive", "cumulative"])
+async def test_reading_is_shown_with_its_evidence(states: States) -> None:
+    """As the operations of the sample support it."""
+    world = World(SCENARIOS["steady"], started=0.0, readings=Readings(states))
+    async with Simulator(world, SystemClock()) as simulator:
+        _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [account("shop")]})
+    shown = re.search(
+        r"the reading is (\w+): (\d+) operations against cumulative states, (\d+) against", said
+    )
+    assert shown is not None
+    against_cumulative, against_exclusive = int(shown[2]), int(shown[3])
+    assert shown[1] == states
+    assert (against_cumulative >= 10) == (states == "exclusive")
+    assert (against_exclusive >= 10) == (states == "cumulative")
 
 
 async def test_each_account_has_its_own_verdict() -> None:
@@ -133,6 +193,32 @@ async def test_key_and_base_url_are_shown(secret: str) -> None:
         _, said = await check({"api": {"base_url": simulator.base_url}, "accounts": [by_key]})
         assert said.splitlines()[1] == f"  credential: {key} at {simulator.base_url}"
     assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("skews", "text"),
+    [
+        ([], "not compared, because no reply has a date"),
+        ([1.4, 0.6], "within 2 s of Twilio's"),
+        ([-1.2], "within 2 s of Twilio's"),
+        ([5.2, 4.1], "4 s ahead of Twilio's"),
+        ([-4000.0], "4,000 s behind Twilio's; synchronise it"),
+        ([86500.0, -0.0], "within 2 s of Twilio's"),
+    ],
+)
+def test_clock_skew_is_the_smallest_one_measured(skews: list[float], text: str) -> None:
+    """A slow reply makes it look larger."""
+    assert clock_text(skews) == f"local clock: {text}"
+
+
+async def test_error_code_and_clock_skew_are_shown() -> None:
+    """Also when Twilio refuses the credential: a wrong clock has other symptoms, which look like it."""
+    async with Simulator(fresh(), ManualClock(SystemClock().now() - 300.0)) as simulator:
+        settings = {"api": {"base_url": simulator.base_url}, "accounts": [account("bad", "wrong")]}
+        code, said = await check(settings)
+    assert code == 1
+    assert "does not work: Twilio answered 401 (error 20003): " in said
+    assert re.search(r"^local clock: 3\d\d s ahead of Twilio's; synchronise it$", said, re.MULTILINE)
 
 
 async def test_wrong_base_url_is_suspected() -> None:
@@ -185,17 +271,20 @@ async def test_sample_is_near_the_truth(name: str) -> None:
         assert estimate(sample, LISTING, LIMITS).operations == pytest.approx(truth, rel=0.2)
 
 
-async def test_forecast_is_what_a_poll_then_costs() -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_forecast_is_what_a_poll_then_costs(way: Way) -> None:
     """The second poll, when the first has told how much there is."""
     clock = ManualClock()
-    async with rigged(World(SCENARIOS["steady"], started=clock.now()), clock) as rig:
-        cost = estimate(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS)
+    readings = Readings(status_filter="before_cutting")
+    world = World(SCENARIOS["steady"], started=clock.now(), readings=readings)
+    async with rigged(world, clock, fetch=way) as rig:
+        cost = estimate(await take_sample(rig.client, clock, WEEK, 10.0), LISTING, LIMITS, way)
         await rig.poll()
         rig.requests()
         clock.advance(60)
         await rig.poll()
         made = rig.requests()
-    assert abs(made["list"] - cost.list_requests) <= 1
+    assert abs(made["list"] - cost.list_requests - cost.filtered_requests) <= 1
     assert cost.fetch_requests / 3 <= made["fetch"] <= cost.fetch_requests, "rather too many than too few"
 
 

@@ -31,7 +31,15 @@ class EndlessTwilio(PlainTwilio):
         self.rows = rows(*numbers)
         self.pages = 0
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         self.pages += 1
         return Page(self.rows, f"token {self.pages}")
 

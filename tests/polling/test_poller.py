@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import Malformed, StateError, Throttled, Truncated, Unauthorized, Unavailable
+from exporter.errors import (
+    Malformed,
+    StateError,
+    Throttled,
+    Truncated,
+    TwilioError,
+    Unauthorized,
+    Unavailable,
+)
 from exporter.events import ListingProgressed, PollFinished, PollScheduled, PollStarted, RowsUnreadable
 from exporter.ledger.saved import Changes, Progress
 from exporter.ledger.snapshot import Snapshot
@@ -100,15 +108,18 @@ async def test_fetching_ends_when_four_fifths_of_the_interval_are_gone() -> None
         assert snapshot.window["processing"].operations == 100
 
 
-async def test_pause_that_outlasts_the_poll_skips_the_rest_of_the_fetches(rig: Rig) -> None:
-    """They are counted; the next poll, during the pause, ends as throttled without a request."""
+@pytest.mark.parametrize(("code", "kind"), [(429, Throttled), (503, Unavailable)])
+async def test_pause_that_outlasts_the_poll_skips_the_rest_of_the_fetches(
+    rig: Rig, code: int, kind: type[TwilioError]
+) -> None:
+    """They are counted; the next poll, during the pause, ends for the same reason without a request."""
     rig.simulator.world.put(*(operation(n, "processing") for n in range(5)))
-    rig.simulator.faults.add(faults.status(429, retry_after=600), call="fetch")
+    rig.simulator.faults.add(faults.status(code, retry_after=600), call="fetch")
     await rig.poll()
     assert rig.last_poll.skipped_fetches >= 4
     rig.requests()
     rig.clock.advance(60)
-    assert isinstance(await rig.fail(), Throttled)
+    assert type(await rig.fail()) is kind
     assert rig.requests() == {"list": 0, "fetch": 0}
 
 
@@ -363,7 +374,15 @@ class SlowTwilio(PlainTwilio):
         self.seconds_a_page = seconds_a_page
         self.pages = 0
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         await self.clock.sleep(self.seconds_a_page)
         self.pages += 1
         inside = [each for each in self.operations.values() if start <= each.created_at <= end]
@@ -442,7 +461,15 @@ class TruthfulTwilio(PlainTwilio):
         super().__init__()
         self.clock = clock
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         self.clock.ahead = 0.0
         date = formatdate(SATURDAY + self.clock.monotonic(), usegmt=True)
         assert check_clocks({"Date": date}, self.clock.now()) is None

@@ -8,7 +8,7 @@ from typing import Final
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.hourly import Hour
 from exporter.ledger.reading import Evidence
-from exporter.ledger.snapshot import RECENT_AGES, TOP_OF_DAY, WAITING_AGES, Snapshot
+from exporter.ledger.snapshot import LONG_OVERDUE_SECONDS, RECENT_AGES, TOP_OF_DAY, WAITING_AGES, Snapshot
 from exporter.ledger.totals import Totals
 from exporter.operation import EMAIL_STATUSES, STATS, STATUSES, Operation
 from exporter.simulator.emails import Email, emails_between
@@ -120,7 +120,7 @@ def snapshot_of(
         hours=tuple(hours(inside)),
         waiting={name: waiting_since(inside, now - age, began) for name, age in WAITING_AGES.items()},
         overdue=waiting_since(inside, now - 3600.0, began),
-        overdue_for_a_day=waiting_since(inside, now - 3600.0 - DAY, began),
+        long_overdue=waiting_since(inside, now - 3600.0 - LONG_OVERDUE_SECONDS, began),
         oldest_processing_at=min(processing, default=None),
         evidence=evidence(inside),
         arrived=arrived(inside, reading) if is_known else None,

@@ -26,11 +26,20 @@ class PlainTwilio:
         self.replies += sent
         return sent
 
-    async def list_page(self, start: float, end: float, page_token: str | None, *, give_up_at: float) -> Page:
+    async def list_page(
+        self,
+        start: float,
+        end: float,
+        page_token: str | None,
+        *,
+        give_up_at: float,
+        status: str | None = None,
+    ) -> Page:
         inside = [
             each
             for each in self.operations.values()
             if start <= each.created_at <= end and each.id not in self.hidden
+            if status in {None, each.status}
         ]
         half = len(inside) // 2
         if page_token is None and half:

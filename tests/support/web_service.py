@@ -12,7 +12,7 @@ from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import Limits, limits_for
 from exporter.web.listener import serving
-from exporter.web.reloads import SpacedReloads
+from exporter.web.reloads import Reloaded, SpacedReloads
 from exporter.web.routes import Health, Page, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
@@ -33,6 +33,7 @@ class WebService:
     exposition: Exposition
     port: int = 0
     problems: list[str] = field(default_factory=list)
+    need_restart: list[str] = field(default_factory=list)
     """What the next reload reports."""
     reloads: int = 0
 
@@ -40,9 +41,9 @@ class WebService:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def reload(self) -> list[str]:
+    def reload(self) -> Reloaded:
         self.reloads += 1
-        return self.problems
+        return Reloaded(self.problems, self.need_restart)
 
 
 @asynccontextmanager

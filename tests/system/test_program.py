@@ -1,5 +1,6 @@
 """The program as a user starts it: commands, exit codes, signals, pages."""
 
+import json
 import re
 import shlex
 import signal
@@ -84,7 +85,11 @@ def test_pages_of_a_running_exporter(tmp_path: Path, simulator: str) -> None:
         assert "_created" not in text.replace("oldest_created", "").replace("created_within", "")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
-        assert "msg=stopping" in log.read_text()
+        said = log.read_text()
+        assert "msg=stopping" in said
+        started_with = f" msg=starting version={__version__} accounts=1 interval=60s state=none\n"
+        assert started_with in said
+        assert 'level=warning msg="no state: counters start at zero' in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -125,6 +130,51 @@ def test_once_prints_one_poll(simulator: str) -> None:
     assert re.search(r"^default +completed +\d{4}", table.stdout, re.MULTILINE)
 
 
+def test_explain_prints_a_table_or_json(simulator: str) -> None:
+    """Standard output has the counts only, and nothing shows progress where there is no terminal."""
+    variables = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
+    table = finish("explain", "--last=1d", **variables)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert re.search(r"^gmail\.com +\d+ +\d+ +\d+\.\d% +#+$", table.stdout, re.MULTILINE)
+    assert re.search(r"^tag category ", table.stdout, re.MULTILINE)
+    assert "@" not in table.stdout
+    done = finish("explain", "--last=1d", "--format=json", EXPORTER_BREAKDOWN__BY="tag:campaign", **variables)
+    (account,) = json.loads(done.stdout)["accounts"]
+    assert account["by"].keys() == {"tag:campaign"}
+    assert account["complete"] is True
+
+
+def test_explain_of_one_operation(simulator: str) -> None:
+    """A known id is explained; an unknown one ends with 1, and anything else, or too much, with 2."""
+    variables = {**ACCOUNT, "EXPORTER_API__BASE_URL": simulator}
+    page = finish("once", **variables).stdout
+    (found, *_) = re.findall(r'top_operation_emails\{.*operation_id="(\w+)"', page)
+    done = finish("explain", found, **variables)
+    assert done.returncode == 0
+    assert f"operation {found} (" in done.stdout
+    unknown = "comms_operation_" + "0" * 26
+    for arguments, code, said in (
+        ((unknown,), 1, "no account has this operation"),
+        (("nonsense",), 2, "not the id of an operation"),
+        ((found, "--last=1h"), 2, "not both"),
+        (("--last=8d",), 2, "between 1s and 7d"),
+        (("--max-requests=0",), 2, "from 1 to 500"),
+    ):
+        done = finish("explain", *arguments, **variables)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_explain_fails_when_emails_cannot_be_listed(simulator: str) -> None:
+    """Exit code 1, with one line that names the account and the reason."""
+    wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
+    done = finish("explain", **wrong)
+    assert done.returncode == 1
+    assert "account default: its emails cannot be listed: " in done.stderr
+    assert "not-the-right-one" not in done.stderr
+
+
 def test_once_fails_when_the_poll_fails(simulator: str) -> None:
     """Exit code 1, with the reason on standard error, without a secret and without a page of zeros."""
     wrong = {**ACCOUNT, "TWILIO_AUTH_TOKEN": "not-the-right-one", "EXPORTER_API__BASE_URL": simulator}
@@ -161,7 +211,7 @@ def test_help_shows_every_flag_with_its_default() -> None:
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
-COMMANDS = ("run", "once", "check", "demo", "simulator", "backup", "healthcheck")
+COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "backup", "healthcheck")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +220,11 @@ COMMANDS = ("run", "once", "check", "demo", "simulator", "backup", "healthcheck"
         (("run", "--help"), {"--web.listen_address", "--state.path"}, {"--scenario", "--format"}),
         (("--help", "once"), {"--format", "--poll.lookback"}, {"--scenario", "--web.listen_address"}),
         (("check", "-h"), {"--api.base_url"}, {"--format", "--state.path", "--metrics.top_operations"}),
+        (
+            ("explain", "-h"),
+            {"--last", "--max-requests", "--breakdown.by"},
+            {"--scenario", "--poll.interval"},
+        ),
         (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
         (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
         (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),
@@ -250,6 +305,34 @@ def test_reload_reads_the_secret_again(tmp_path: Path, simulator: str, how: str)
         told = eventually(found_in(log, r".*the old one stays in use.*"), "the log line").group(0)
         assert str(secret) in told
         assert process.poll() is None
+
+
+def test_reload_names_the_changes_that_need_a_restart(tmp_path: Path, simulator: str) -> None:
+    """In the log and in the reply, without a value; a file that is invalid by now fails the reload."""
+    log, file = tmp_path / "run.log", tmp_path / "settings.yml"
+    account = f"accounts: [{{name: shop, account_sid: {ACCOUNT_SID}, auth_token: %s}}]\n"
+    file.write_text(account % CREDENTIAL[1])
+    settings = {
+        "EXPORTER_CONFIG_FILE": str(file),
+        "EXPORTER_API__BASE_URL": simulator,
+        "EXPORTER_STATE__PATH": str(tmp_path / "state.sqlite"),
+    }
+    with started(log, "--web.listen_address", ANY_PORT, "--poll.interval=90s", **settings):
+        reload = Request(f"{metrics_url(log)}/-/reload", method="POST")
+        assert f" interval=90s state={tmp_path}/state.sqlite\n" in log.read_text()
+        assert "level=warning" not in log.read_text()
+        assert urlopen(reload, timeout=10).read() == b"OK\n"
+        file.write_text(account % "another-token" + "poll: {interval: 30s, recent: 1h}\n")
+        assert urlopen(reload, timeout=10).read() == b"OK\nrestart to apply: poll.recent, accounts.shop\n"
+        said = log.read_text()
+        assert 'msg="changed settings need a restart" settings="poll.recent, accounts.shop"' in said
+        assert "another-token" not in said
+        file.write_text(account % CREDENTIAL[1] + "poll: {recent: soon}\n")
+        with pytest.raises(HTTPError, match="500"):
+            urlopen(reload, timeout=10)
+        assert f'reload failed, keeping the previous configuration" problem="poll.recent: {file}:' in (
+            log.read_text()
+        )
 
 
 def test_check(simulator: str) -> None:
@@ -336,7 +419,10 @@ def test_closed_streams_change_nothing(simulator: str, closed: str) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        *((f"{line} >/dev/full", "No space left on device") for line in ("once", "check", "-h", "--version")),
+        *(
+            (f"{line} >/dev/full", "No space left on device")
+            for line in ("once", "check", "-h", "--version", "healthcheck -h")
+        ),
         ("once --format=table >&-", "it is closed"),
     ],
 )

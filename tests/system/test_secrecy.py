@@ -114,7 +114,7 @@ async def pages_of(exporter: Whole) -> list[str]:
     return [
         (await exporter.scrape()).text,
         (await exporter.web_service.exposition.page(OPENMETRICS)).decode(),
-        exporter.web_service.status_page({}).text,
+        exporter.web_service.status_page().text,
     ]
 
 
@@ -157,7 +157,7 @@ async def test_mistake_of_ours_tells_none_either(log_format: str) -> None:
         assert "KeyError" in told
         assert SECRET not in told
         assert TOKEN not in told
-        assert "ValueError" in exporter.web_service.status_page({}).text
+        assert "ValueError" in exporter.web_service.status_page().text
 
 
 async def test_lost_file_tells_its_name_and_not_what_was_in_it(tmp_path: Path) -> None:

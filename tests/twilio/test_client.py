@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from exporter import __version__
 from exporter.config.settings import Api
@@ -26,12 +27,19 @@ from exporter.errors import (
     Unreachable,
     Unreadable,
 )
-from exporter.events import RequestFinished, RequestRetried, RowsUnreadable
+from exporter.events import (
+    RequestFinished,
+    RequestRetried,
+    RequestsPaused,
+    RequestsResumed,
+    RowsUnreadable,
+)
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.world import World
-from exporter.twilio.client import MAX_ATTEMPTS
-from exporter.twilio.protocol import MAX_REPLY_BYTES, Page
+from exporter.twilio.client import MAX_ATTEMPTS, Client
+from exporter.twilio.credentials import Credential
+from exporter.twilio.protocol import MAX_REPLY_BYTES, Page, Reply, Request, Secret
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import open_session
 from tests.simulator.ask import a_world, an_operation
@@ -64,6 +72,19 @@ async def test_both_calls_are_made_with_the_credential_and_our_name(rig: Rig) ->
         assert request.authorized
     codes = [(each.call, each.code) for each in rig.emitted(RequestFinished)]
     assert codes == [("list", "200"), ("fetch", "200")]
+
+
+async def test_listing_of_one_status(rig: Rig) -> None:
+    """Every page repeats the filter, and the call is still `list`."""
+    rig.simulator.world.put(*(an_operation(number)._replace(status="scheduled") for number in range(1, 1500)))
+    now = rig.clock.now()
+    first = await rig.client.list_page(now - 86400, now, None, give_up_at=60, status="scheduled")
+    second = await rig.client.list_page(now - 86400, now, first.next_token, give_up_at=60, status="scheduled")
+    shown = [*first.operations, *second.operations]
+    assert {each.status for each in shown} == {"scheduled"}
+    assert len(shown) == 1499
+    assert [each.query["status"] for each in rig.simulator.requests] == ["SCHEDULED"] * 2
+    assert {each.call for each in rig.emitted(RequestFinished)} == {"list"}
 
 
 async def test_page_token_survives_the_url(rig: Rig) -> None:
@@ -176,18 +197,69 @@ async def test_retry_after_holds_every_request_of_the_account(rig: Rig) -> None:
     assert len(rig.simulator.requests) == 7
 
 
-@pytest.mark.parametrize("code", [429, 503])
-async def test_retry_after_beyond_the_poll_ends_it_as_throttled(rig: Rig, code: int) -> None:
-    """No request of the account is sent before the pause is over; afterwards requests succeed."""
+@pytest.mark.parametrize(("code", "kind"), [(429, Throttled), (502, Unavailable), (503, Unavailable)])
+async def test_retry_after_beyond_the_poll_ends_it(rig: Rig, code: int, kind: type[TwilioError]) -> None:
+    """Until the pause is over no request is sent, and each call fails for the reason of the pause."""
     rig.simulator.faults.add(faults.status(code, retry_after=300))
-    with pytest.raises(Throttled, match="300 s"):
+    with pytest.raises(kind, match="300 s"):
         await list_page(rig)
-    with pytest.raises(Throttled, match="outlasts this poll"):
+    with pytest.raises(kind, match="outlasts this poll"):
         await list_page(rig)
     assert len(rig.simulator.requests) == 1
     assert rig.clock.monotonic() == 0
     rig.clock.advance(300)
     assert (await list_page(rig)).operations == [OPERATION]
+
+
+class AnsweringTogether:
+    """A transport that answers each request once as many are in flight as there are replies."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = list(replies)
+        self._all_sent = asyncio.Barrier(len(replies))
+
+    async def exchange(self, request: Request, username: str, secret: Secret) -> Reply:
+        reply = self._replies.pop()
+        await self._all_sent.wait()
+        return reply
+
+
+@pytest.mark.parametrize(
+    ("seconds_by_status", "kind"), [({429: 300, 503: 200}, Throttled), ({429: 200, 503: 300}, Unavailable)]
+)
+@pytest.mark.parametrize("order", [1, -1])
+async def test_error_during_a_pause_is_that_of_the_longest(
+    seconds_by_status: dict[int, int], kind: type[TwilioError], order: int
+) -> None:
+    """Of two pauses that overlap, whichever came first."""
+    replies = [Reply(code, {"Retry-After": str(pause)}, b"") for code, pause in seconds_by_status.items()]
+    pair = ("user", SecretStr("secret"))
+    client = Client(
+        "a",
+        AnsweringTogether(*replies[::order]),
+        Credential("a", lambda: pair, lambda _: None),
+        RateLimiter(100),
+        ManualClock(),
+        lambda _: None,
+        concurrency=2,
+    )
+
+    async def fetch() -> None:
+        await client.fetch_operation(OPERATION.id, give_up_at=60)
+
+    await asyncio.gather(*(fetch() for _ in replies), return_exceptions=True)
+    with pytest.raises(kind, match="outlasts this poll") as caught:
+        await fetch()
+    assert type(caught.value) is kind
+
+
+async def test_event_of_a_pause_has_its_reason(rig: Rig) -> None:
+    """Throttled for 429, unavailable for 503."""
+    for code, reason in ((429, "throttled"), (503, "unavailable")):
+        rig.simulator.faults.add(faults.status(code, retry_after=2))
+        await list_page(rig)
+        assert rig.emitted(RequestsPaused)[-1].reason == reason
+    assert len(rig.emitted(RequestsPaused)) == len(rig.emitted(RequestsResumed)) == 2
 
 
 async def test_no_retry_begins_after_the_caller_gives_up(rig: Rig) -> None:

@@ -68,7 +68,7 @@ def test_error_shows_the_number_of_a_4xx_and_a_hint(status: int, told: str) -> N
 
 def test_body_of_a_200_is_accepted_unread() -> None:
     """One that was too long to be read is not."""
-    assert decided(200, body=b"<html>") == Accepted(b"<html>")
+    assert decided(200, body=b"<html>") == Accepted(b"<html>", {})
     refused = decided(200, body=None)
     assert isinstance(refused, GiveUp)
     assert isinstance(refused.error, Malformed)
@@ -81,17 +81,18 @@ def test_404_to_a_fetch_is_an_operation_that_is_not_found() -> None:
     assert isinstance(decide(LIST, Reply(404, {}, b""), NOW, 60.0), GiveUp)
 
 
-@pytest.mark.parametrize("status", [429, 502, 503])
-def test_retry_after_pauses_the_account(status: int) -> None:
-    """Also where it outlasts the time of the request, which then ends as throttled."""
+@pytest.mark.parametrize(("status", "kind"), [(429, Throttled), (502, Unavailable), (503, Unavailable)])
+def test_retry_after_pauses_the_account(status: int, kind: type[TwilioError]) -> None:
+    """Also where it outlasts the time of the request, which then ends with the error of its status."""
     decision = decided(status, Retry_After="60")
     assert isinstance(decision, RetryAfter)
     assert decision.pause_seconds == 60.0
     beyond = decided(status, Retry_After="61", Twilio_Request_Id="RQ123")
     assert isinstance(beyond, GiveUp)
     assert beyond.pause_seconds == 61.0
-    assert isinstance(beyond.error, Throttled)
-    assert not beyond.error.retryable
+    assert type(beyond.error) is kind
+    assert beyond.error.outlasts_poll
+    assert not decision.error.outlasts_poll
     assert beyond.error.request_id == "RQ123"
     assert (
         str(beyond.error) == f"Twilio answered {status}: Retry-After is 61 s, longer than this poll may take"

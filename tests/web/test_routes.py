@@ -85,9 +85,12 @@ async def test_loading_is_no_death() -> None:
 
 
 async def test_reload_says_what_is_wrong() -> None:
-    """A line for each problem; only POST reloads."""
+    """A line for each problem, or a line with what needs a restart; only POST reloads."""
     async with opened() as web_service:
         assert (await ask(web_service.port, "/-/reload", method="POST")).status == 200
+        web_service.need_restart = ["poll.interval", "accounts.shop"]
+        reply = await ask(web_service.port, "/-/reload", method="POST")
+        assert (reply.status, reply.body) == (200, b"OK\nrestart to apply: poll.interval, accounts.shop\n")
         web_service.problems = ["one", "two"]
         reply = await ask(web_service.port, "/-/reload", method="POST")
         assert (reply.status, reply.body) == (500, b"one\ntwo\n")

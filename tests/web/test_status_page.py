@@ -1,19 +1,24 @@
 """The status page in a real browser: on a desktop and on a phone, in light and dark mode."""
 
+import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exporter.breakdown import Bad, Row
 from exporter.errors import Malformed
-from exporter.events import PollFinished
+from exporter.events import BreakdownFinished, PollFinished
 from tests.support.browser import Tab, browser
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, operation
 from tests.support.states import (
+    BREAKDOWN,
     SHOP,
     State,
     before_the_first_poll,
+    broken_down,
     failing,
     many_accounts,
     one_account,
@@ -106,7 +111,16 @@ def mixed() -> State:
     return state
 
 
-STATES = (before_the_first_poll, one_account, several_accounts, failing, empty, many_accounts, hostile)
+STATES = (
+    before_the_first_poll,
+    one_account,
+    several_accounts,
+    failing,
+    broken_down,
+    empty,
+    many_accounts,
+    hostile,
+)
 
 
 @pytest.fixture
@@ -371,3 +385,41 @@ def test_accounts_whose_polls_fail_come_before_fine_ones() -> None:
     page = html(mixed())
     order = [page.index(f">{name}<") for name in ("broken", "new", "big", "small")]
     assert order == sorted(order)
+
+
+def test_breakdown_is_shown_as_bars() -> None:
+    """All have one scale, by which the longest has the whole width; both statuses are drawn and named."""
+    page = html(broken_down(), account="shop")
+    assert (
+        page.count('<svg viewBox="0 0 100.00 1"') == page.count('preserveAspectRatio="none" role="img"') > 5
+    )
+    assert 'aria-label="21 failed, 43 undelivered"><rect class="failed" width="32.81"' in page
+    assert 'x="32.81" width="67.19"' in page
+    assert "unknown" in page
+    assert "say &#34;hi&#34; \\ …@x" in page
+    assert "lower bounds" in page.partition("Why mail fails")[2]
+
+
+def test_values_beyond_the_shown_ones_add_up_in_other() -> None:
+    """The sum of a dimension's rows stays what it was."""
+    rows = tuple(Row(f"d{n}.example", Bad(20 - n, n)) for n in range(10))
+    state = State("shop", has_breakdown=True)
+    state.succeed("shop", SHOP)
+    dimensions = {"recipient_domain": (*rows, Row("other", Bad(1, 1)))}
+    state.refresh("shop", replace(BREAKDOWN, emails=Bad(156, 46), dimensions=dimensions))
+    shown = re.findall(r">(\S+)</th><td><svg.*?aria-label=\"(\d+) failed, (\d+) und", html(state))
+    assert [value for value, *_ in shown] == [*(f"d{n}.example" for n in range(6)), "other"]
+    assert shown[-1] == ("other", "51", "31")
+
+
+def test_a_failed_refresh_is_shown() -> None:
+    """With its outcome, beside the numbers of the one before."""
+    state = broken_down()
+    error = Malformed("no JSON")
+    state.observe(BreakdownFinished("shop", SATURDAY, 1.0, 3, error, None))
+    assert "The last refresh failed (malformed)" in html(state, account="shop")
+
+
+def test_the_command_that_explains_an_operation_can_be_copied() -> None:
+    """For the top failing one, with its id."""
+    assert f"twilio-email-exporter explain {SHOP[0].id}</code>" in html(one_account())

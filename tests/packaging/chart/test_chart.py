@@ -21,6 +21,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from exporter import __version__
+from exporter.config.alerts import Alerts
 from exporter.web.web_config import read_web_config
 from grafana.thresholds import STATE_SAVED_WINDOW
 from tests.packaging.chart.reference import GOLDEN, README, golden
@@ -142,10 +143,30 @@ def test_values_become_settings(tmp_path: Path) -> None:
         "lookback": 6 * 86400,
         "recent": 5400,
         "sweep_interval": 1800,
+        "fetch": "fewest",
     }
     assert [str(each) for each in settings.web.listen_address] == ["0.0.0.0:9999", "[::1]:9999"]
+    assert settings.breakdown.by == ("recipient_domain", "tag:campaign")
+    assert settings.breakdown.errors is True
+    assert settings.alerts_of("default") == Alerts(
+        failed_ratio=0.08,
+        undelivered_ratio=0.2,
+        bounce_ratio=0.04,
+        late_after=1800,
+        late_ratio=0.25,
+        waiting_after=7200,
+        waiting_ratio=0.3,
+        stuck_after=21600,
+    )
     assert settings.metrics.top_operations == 0
     assert settings.log.format == "json"
+
+
+def test_thresholds_of_one_account_become_its_settings(tmp_path: Path) -> None:
+    """The program uses an account's own thresholds for that account only."""
+    settings = settings_of(render_scenario("accounts"), tmp_path)
+    assert settings.alerts_of("newsletter") == Alerts(undelivered_ratio=0.2, stuck_after=21600)
+    assert settings.alerts_of("shop") == settings.alerts == Alerts()
 
 
 def test_program_accepts_its_web_config(tmp_path: Path) -> None:

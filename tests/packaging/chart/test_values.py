@@ -75,6 +75,21 @@ def account(**keys: Any) -> dict[str, Any]:
             account(**SID, existingSecret={"key": "x"}),
             "at '/accounts/0/existingSecret': missing property 'name'",
         ),
+        *(
+            (values, f"at '/{path}/alerts{problem}")
+            for alerts, problem in (
+                ({"failed_ratio": 1.5}, "/failed_ratio': maximum: got 1.5, want 1"),
+                ({"late_ratio": 0}, "/late_ratio': exclusiveMinimum: got 0, want 0"),
+                ({"failed_ratio": "5%"}, "/failed_ratio': got string, want number"),
+                ({"stuck_after": True}, "/stuck_after': got boolean, want number"),
+                ({"failed_ration": 0.1}, "': additional properties 'failed_ration' not allowed"),
+                ({"gone": {"failed_ratio": 0.1}}, "': additional properties 'gone' not allowed"),
+            )
+            for path, values in (
+                ("config", {"config": {"alerts": alerts}}),
+                ("accounts/0", {"accounts": [{**ACCOUNT, "alerts": alerts}]}),
+            )
+        ),
         ({"replicaCount": 2}, "replicaCount: 2 pods would poll the same accounts and count everything twice"),
         ({"replicaCount": 2}, "write 1, and divide the accounts among pods with shards"),
         ({"shards": 0}, "at '/shards': minimum: got 0, want 1"),
@@ -265,6 +280,7 @@ def test_numbers_have_the_bounds_of_the_program(setting: Setting) -> None:
         ({"poll": {"interval": "15 minutes"}}, "poll.interval"),
         ({"poll": {"lookback": "8d"}}, "poll.lookback"),
         ({"api": {"base_url": "http://twilio.example.com"}}, "api.base_url"),
+        ({"alerts": {"stuck_after": "8d"}}, "alerts.stuck_after"),
         ({"web": {"listen_address": ":10587,a..b:1"}}, "web.listen_address"),
         ({"web": {"telemetry_path": "/-/healthy"}}, "web.telemetry_path"),
     ],

@@ -1,5 +1,7 @@
 """What commands print: results on standard output, complaints on standard error.
 
+Imports the standard library only: the health check uses it, and must stay small.
+
 Rule: a result that cannot be written is an error; a complaint that cannot be written is not.
 """
 
