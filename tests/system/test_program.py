@@ -225,6 +225,7 @@ COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "
             {"--last", "--max-requests", "--breakdown.by"},
             {"--scenario", "--poll.interval"},
         ),
+        (("observe", "-h"), {"--for", "--output", "--account"}, {"--api.concurrency", "--poll.interval"}),
         (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
         (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
         (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),
