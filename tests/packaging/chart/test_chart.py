@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import signal
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -528,6 +529,32 @@ def test_groups_can_be_left_out_and_added() -> None:
     own = {"name": "own", "rules": [{"alert": "Own", "expr": "up == 0"}]}
     found = [group["name"] for group in rule_groups(disabledGroups=names[:1], extraGroups=[own])]
     assert found == [*names[1:], "own"]
+
+
+def test_alerts_can_be_left_out_one_by_one() -> None:
+    """`disabledAlerts` removes alerts by name, and nothing else."""
+    left_out = {"TwilioEmailTrafficStopped", "TwilioEmailDataStale"}
+    for group, plain in zip(rule_groups(disabledAlerts=sorted(left_out)), rule_groups(), strict=True):
+        assert group["rules"] == [rule for rule in plain["rules"] if rule.get("alert") not in left_out]
+
+
+def test_chart_without_its_rule_file_does_not_render(tmp_path: Path) -> None:
+    """A chart packaged without the files of `grafana/` fails, instead of deploying no alerts."""
+    copy = tmp_path / CHART.name
+    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
+    values = scenario("operator")
+    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match="alerts.yaml is missing"):
+        chart.render(values, name="demo", namespace=NAMESPACE)
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+def test_monitors_keep_the_labels_of_the_exporter(monitor: str) -> None:
+    """`honorLabels` is true unless the values say otherwise: a target label must not replace `account`."""
+    for values, honored in (({}, True), ({"honorLabels": False}, False)):
+        kind = monitor[0].upper() + monitor[1:]
+        spec = render({monitor: {"enabled": True, **values}}).one(kind)["spec"]
+        (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+        assert endpoint["honorLabels"] is honored
 
 
 def test_base_urls_make_links_absolute() -> None:
