@@ -231,8 +231,6 @@ def test_dashboards_query_metrics_of_the_table() -> None:
     assert named <= ours
 
 
-
-
 @pytest.mark.parametrize(
     ("expression", "narrowed"),
     [
@@ -246,7 +244,10 @@ def test_dashboards_query_metrics_of_the_table() -> None:
         ),
         (
             of_process("process_max_fds"),
-            f"(process_max_fds{{{CHOSEN}}} and on (cluster, namespace, job, instance) twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})",
+            (
+                f"(process_max_fds{{{CHOSEN}}} and on (cluster, namespace, job, instance) "
+                f"twilio_email_up{{{CHOSEN}, {OF_ACCOUNT}}})"
+            ),
         ),
         (
             "min by (account) (account:twilio_email_data:fresh)",

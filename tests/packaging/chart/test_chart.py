@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from exporter import __version__
 from exporter.config.alerts import Alerts
 from exporter.web.web_config import read_web_config
-from grafana.thresholds import STATE_SAVED_WINDOW
+from grafana.thresholds import STATE_WINDOW
 from tests.packaging.chart.reference import GOLDEN, README, golden
 from tests.packaging.chart.rendering import (
     ACCOUNT,
@@ -615,7 +615,7 @@ def test_notes_show_the_next_steps() -> None:
 
 def test_notes_mention_the_interval_that_the_rules_support() -> None:
     """The notes state the limit of docs/alerts.md if rules are enabled and an interval is set."""
-    seconds = STATE_SAVED_WINDOW // 4  # the shortest range of the rules must contain four polls
+    seconds = STATE_WINDOW // 4  # the shortest range of the rules must contain four polls
     limit = f"a config.poll.interval of up to {seconds} seconds; it is set to 2m"
     config = {"poll": {"interval": "2m"}}
     rules = {"prometheusRule": {"enabled": True}}
