@@ -6,8 +6,8 @@ Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 import base64
 import json
 import re
-import signal
 import shutil
+import signal
 import subprocess
 import tarfile
 from collections.abc import Callable
