@@ -543,7 +543,7 @@ def test_chart_without_its_rule_file_does_not_render(tmp_path: Path) -> None:
     copy = tmp_path / CHART.name
     shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
     values = scenario("operator")
-    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match="alerts.yaml is missing"):
+    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match=r"alerts\.yaml is missing"):
         chart.render(values, name="demo", namespace=NAMESPACE)
 
 
