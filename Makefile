@@ -85,6 +85,10 @@ docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards 
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.packaging.chart.reference
 
+.PHONY: alert-tables
+alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes an hour
+	$(BIN)/python -m tests.monitoring.tables $(ARGS)
+
 .PHONY: release-check
 release-check: $(VENV)/dev.stamp ## build, install and run the release artifacts and compare their versions
 	$(BIN)/python -m tools.release $(ARGS)

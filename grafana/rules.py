@@ -15,7 +15,7 @@ from grafana.thresholds import duration
 TEMPLATE: Final = Path(__file__).parent / "alerts.yaml.jinja"
 
 
-def text(scale: float = 1.0, **changes: float) -> str:
+def text(scale: float = 1.0, **changes: object) -> str:
     """The content of alerts.yaml. Tests pass other numbers, and a `scale` that multiplies all durations."""
     environment = jinja2.Environment(
         autoescape=False,  # noqa: S701 - YAML, of our own numbers

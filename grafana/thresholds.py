@@ -57,6 +57,10 @@ class Spike:
     lasting: int
     recent: str = ""
     """The status whose share among recent operations is also compared; empty: none."""
+    settled: str = ""
+    """A value of `created_within`: a normal share among these means that the emails belong to older mail."""
+    lag: int = 0
+    """How long emails are counted after what they are a share of, when that cannot be told from `settled`."""
     ceiling: float = 0.5
     """Upper bound of the threshold, unless the lower bound is higher."""
     normal: int = WEEK
@@ -103,6 +107,7 @@ UNDELIVERED: Final = Spike(
     attempts=100,
     lasting=MINUTE,
     recent="undelivered",
+    settled="6h",
 )
 LATE: Final = Spike(
     alert="TwilioEmailDeliverySlow",
@@ -118,6 +123,7 @@ LATE: Final = Spike(
     emails=50,
     attempts=100,
     lasting=5 * MINUTE,
+    lag=6 * HOUR,
 )
 SPIKES: Final = (FAILED, UNDELIVERED, LATE)
 
@@ -133,7 +139,7 @@ DAY_EMAILS: Final = 50
 """Minimum number of undelivered or overdue emails for the alerts on the share of a day."""
 BOUNCE_LASTING: Final = 15 * MINUTE
 BACKLOG_NEW: Final = 12 * HOUR
-"""Overdue emails within this time count as new. Below a day, after which their mail leaves the denominator."""
+"""Emails overdue for less than this are new. Below a day, after which they are not compared any more."""
 BACKLOG_LASTING: Final = 5 * MINUTE
 
 STUCK_LASTING: Final = 5 * MINUTE

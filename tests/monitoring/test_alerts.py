@@ -150,7 +150,9 @@ def test_rules_read_metrics_that_are_there() -> None:
         known = set(names)
         for rule in group["rules"]:
             bare = re.sub(r'"[^"]*"', "", rule["expr"])
-            read = set(re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b|\bprocess_\w+", bare))
+            read = set(
+                re.findall(r"[a-z]\w*:twilio_email_[\w:]+|\btwilio_email_\w+|\bup\b|\bprocess_\w+", bare)
+            )
             assert read <= known, rule
             known |= {rule["record"]} if "record" in rule else set()
 
@@ -165,7 +167,7 @@ def test_duration_is_written_as_prometheus_reads_it(seconds: float, written: str
 
 
 def test_thresholds_are_series_with_the_settings_defaults() -> None:
-    """Each setting that a rule compares with is recorded by account, with its default where the series is missing."""
+    """A setting that a rule compares with is recorded by account, with its default where it is missing."""
     recorded = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
     for setting, value in Alerts():
         record = f"account:twilio_email_alert_threshold:{setting}"

@@ -1,7 +1,7 @@
 """Rules and what they make of our series, evaluated by promtool of Prometheus 2 and 3.
 
-Files in `rules` are evaluated each minute, as in alerts.yaml; those in `rules/days` each five minutes, which is
-enough for days and takes a fifth of the time.
+Files in `rules` are evaluated each minute, as in alerts.yaml; those in `rules/days` each five minutes, which
+is enough for days and takes a fifth of the time.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Prometheus 3, promtool and Alertmanager from Debian's next suite, unpacked into `.prometheus-3`.
 
-Nothing is installed: apt gets a configuration, lists and a cache of its own. `python -m tests.support.prometheus3`
-prints the folder of the programs, for the PATH of tests run by hand.
+Nothing is installed: apt gets a configuration, lists and a cache of its own.
+`python -m tests.support.prometheus3` prints the folder of the programs, for the PATH of tests run by hand.
 """
 
 import fcntl

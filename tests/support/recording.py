@@ -40,11 +40,11 @@ class Recording:
         """Seconds from the first scrape to the last."""
         return (self._scrapes - 1) * self.step
 
-    def add(self, page: str | None, process_started: float = 0.0) -> None:
+    def add(self, page: str | None) -> None:
         """Add a scraped page; `None`: the scrape failed."""
         found: dict[str, float] = {f"up{{{TARGET}}}": 0.0}
         if page is not None:
-            found |= {f"up{{{TARGET}}}": 1.0, f"process_start_time_seconds{{{TARGET}}}": process_started}
+            found[f"up{{{TARGET}}}"] = 1.0
             for line in page.splitlines():
                 name, _, rest = line.partition("{")
                 if name in WANTED:
@@ -52,13 +52,15 @@ class Recording:
                     found[f"{name}{{{TARGET},{labels}}}"] = float(written)
         for series, value in found.items():
             column = self._series.setdefault(series, [None] * self._scrapes)
-            is_time = "_timestamp_seconds{" in series or series.startswith("process_start_time")
+            is_time = "_timestamp_seconds{" in series
             column.append(value - self._first if is_time and value else value)
         self._scrapes += 1
         for column in self._series.values():
             column.extend([None] * (self._scrapes - len(column)))
 
-    def firing(self, folder: Path, evaluation_interval: float = 60.0) -> dict[tuple[str, str], float]:
+    def firing(
+        self, folder: Path, evaluation_interval: float = 60.0, promtool: str = "promtool"
+    ) -> dict[tuple[str, str], float]:
         """Alerts that fired, with their account, and when each did so first."""
         (folder / "alerts.yaml").write_text(text(EVALUATION_INTERVAL=int(evaluation_interval)))
         whole = f"[{duration(self.elapsed)}:{duration(evaluation_interval)}]"
@@ -70,7 +72,7 @@ class Recording:
                 {
                     "interval": duration(self.step),
                     "input_series": [
-                        {"series": series, "values": " ".join(_notation(values))}
+                        {"series": series, "values": " ".join(notation(values))}
                         for series, values in self._series.items()
                     ],
                     "promql_expr_test": [
@@ -85,7 +87,7 @@ class Recording:
         }
         (folder / "test.yaml").write_text(yaml.safe_dump(test, width=10_000))
         done = subprocess.run(
-            ["promtool", "test", "rules", "test.yaml"],
+            [promtool, "test", "rules", "test.yaml"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -106,7 +108,7 @@ def _account(labels: str) -> str:
     return found.group(1) if found else ""
 
 
-def _notation(values: list[float | None]) -> Iterator[str]:
+def notation(values: list[float | None]) -> Iterator[str]:
     for value, run in groupby(values):
         count = len(list(run))
         if value is None:
@@ -115,10 +117,10 @@ def _notation(values: list[float | None]) -> Iterator[str]:
             yield f"{value:.17g}x{count - 1}" if count > 1 else f"{value:.17g}"
 
 
-async def scrape_for(seconds: float, exporter: Whole, recording: Recording, process_started: float) -> None:
+async def scrape_for(seconds: float, exporter: Whole, recording: Recording) -> None:
     """The first scrape is half a step from now, and the end half a step after the last."""
     for _ in range(round(seconds / recording.step)):
         await exporter.clock.sleep(recording.step / 2)
-        recording.add((await exporter.web_service.exposition.page(TEXT)).decode(), process_started)
+        recording.add((await exporter.web_service.exposition.page(TEXT)).decode())
         exporter.hub.metrics.release_counters()
         await exporter.clock.sleep(recording.step / 2)

@@ -33,6 +33,9 @@ MAIL_ALERTS: Final = frozenset(
     {
         "TwilioEmailFailedSpike",
         "TwilioEmailUndeliveredSpike",
+        "TwilioEmailBounceRateHigh",
+        "TwilioEmailDeliverySlow",
+        "TwilioEmailBacklog",
         "TwilioEmailOperationStuck",
         "TwilioEmailTrafficStopped",
     }
@@ -49,13 +52,13 @@ async def test_month_of_steady_traffic_fires_no_mail_alert(tmp_path: Path) -> No
     state = tmp_path / "state.sqlite"
     for trouble, episode, days, hours_down, keeps_state in LIVES:
         world.scenario = replace(STEADY, trouble=trouble, trouble_episode=episode)
-        world.started = started = clock.now()
+        world.started = clock.now()
         poll = {"lookback": "1d", "interval": INTERVAL}
         async with (
             whole([world], clock=clock, api={"requests_per_second": 100}, poll=poll, state=state) as exporter,
             exporter.running(),
         ):
-            await scrape_for(days * DAY, exporter, recording, started)
+            await scrape_for(days * DAY, exporter, recording)
         if not keeps_state:
             state.unlink()
         for _ in range(round(hours_down * HOUR / INTERVAL)):

@@ -126,6 +126,7 @@ def test_once_prints_one_poll(simulator: str) -> None:
     assert not any(name.startswith(("process_", "python_")) for name in names)
     table = finish("once", "--format=table", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
     assert table.returncode == 0
+    assert table.stdout.startswith("default: mail is fine: ")
     assert re.search(r"^default +completed +\d{4}", table.stdout, re.MULTILINE)
 
 

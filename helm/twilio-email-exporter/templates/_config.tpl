@@ -86,6 +86,7 @@ httpGet:
 - port: metrics
   path: {{ include "exporter.telemetryPath" .root }}
   scheme: {{ default (include "exporter.scheme" .root) .monitor.scheme }}
+  honorLabels: {{ .monitor.honorLabels }}
   {{- with .monitor.interval }}
   interval: {{ . }}
   {{- end }}

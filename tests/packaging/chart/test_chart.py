@@ -6,6 +6,7 @@ Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 import base64
 import json
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -23,7 +24,7 @@ from jsonschema import Draft202012Validator
 from exporter import __version__
 from exporter.config.alerts import Alerts
 from exporter.web.web_config import read_web_config
-from grafana.thresholds import STATE_SAVED_WINDOW
+from grafana.thresholds import STATE_WINDOW
 from tests.packaging.chart.reference import GOLDEN, README, golden
 from tests.packaging.chart.rendering import (
     ACCOUNT,
@@ -530,6 +531,32 @@ def test_groups_can_be_left_out_and_added() -> None:
     assert found == [*names[1:], "own"]
 
 
+def test_alerts_can_be_left_out_one_by_one() -> None:
+    """`disabledAlerts` removes alerts by name, and nothing else."""
+    left_out = {"TwilioEmailTrafficStopped", "TwilioEmailDataStale"}
+    for group, plain in zip(rule_groups(disabledAlerts=sorted(left_out)), rule_groups(), strict=True):
+        assert group["rules"] == [rule for rule in plain["rules"] if rule.get("alert") not in left_out]
+
+
+def test_chart_without_its_rule_file_does_not_render(tmp_path: Path) -> None:
+    """A chart packaged without the files of `grafana/` fails, instead of deploying no alerts."""
+    copy = tmp_path / CHART.name
+    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
+    values = scenario("operator")
+    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match=r"alerts\.yaml is missing"):
+        chart.render(values, name="demo", namespace=NAMESPACE)
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+def test_monitors_keep_the_labels_of_the_exporter(monitor: str) -> None:
+    """`honorLabels` is true unless the values say otherwise: a target label must not replace `account`."""
+    for values, honored in (({}, True), ({"honorLabels": False}, False)):
+        kind = monitor[0].upper() + monitor[1:]
+        spec = render({monitor: {"enabled": True, **values}}).one(kind)["spec"]
+        (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+        assert endpoint["honorLabels"] is honored
+
+
 def test_base_urls_make_links_absolute() -> None:
     """The relative links of the rule file are appended to the base URLs."""
     options = {
@@ -615,7 +642,7 @@ def test_notes_show_the_next_steps() -> None:
 
 def test_notes_mention_the_interval_that_the_rules_support() -> None:
     """The notes state the limit of docs/alerts.md if rules are enabled and an interval is set."""
-    seconds = STATE_SAVED_WINDOW // 4  # the shortest range of the rules must contain four polls
+    seconds = STATE_WINDOW // 4  # the shortest range of the rules must contain four polls
     limit = f"a config.poll.interval of up to {seconds} seconds; it is set to 2m"
     config = {"poll": {"interval": "2m"}}
     rules = {"prometheusRule": {"enabled": True}}
