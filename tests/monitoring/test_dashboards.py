@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -424,6 +424,116 @@ def of(account: str, setting: str) -> str:
     return f'account="{account}", setting="{setting}"'
 
 
+def pass_promtool(folder: Path, test: dict[str, Any], rule_files: Sequence[str] = ()) -> None:
+    file = folder / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": list(rule_files), "tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def answer(expression: str, time: str, wanted: dict[str, float]) -> dict[str, Any]:
+    """What a query of a panel gives, by the labels of the series."""
+    samples = [{"labels": labels, "value": value} for labels, value in wanted.items()]
+    return {"expr": as_filled_in_by_grafana(expression), "eval_time": time, "exp_samples": samples}
+
+
+@pytest.mark.needs("promtool")
+def test_one_name_in_two_namespaces_is_two_accounts(tmp_path: Path) -> None:
+    """All mail of production fails, none of staging: no panel shows the mean of both."""
+    shares = expressions(panel_of("Failed, share of attempts"))[:2]
+    _, worse = expressions(panel_of("Failed, last 1h"))
+    labels = 'account="default", job="mail", namespace="%s"'
+    prod, staging = labels % "prod", labels % "staging"
+    test = {
+        "interval": "1m",
+        "input_series": [
+            *(
+                {"series": f"{name}{{{each}}}", "values": values}
+                for each in (prod, staging)
+                for name, values in (("twilio_email_up", "1x120"), ("twilio_email_attempts_total", "0+2x120"))
+            ),
+            {"series": f'twilio_email_outcomes_total{{status="failed", {prod}}}', "values": "0+2x120"},
+            {"series": f'twilio_email_outcomes_total{{status="failed", {staging}}}', "values": "0x120"},
+        ],
+        "promql_expr_test": [
+            *(answer(share, "2h", {f"{{{prod}}}": 1, f"{{{staging}}}": 0}) for share in shares),
+            answer(worse, "2h", {f"{{{prod}}}": 1}),
+        ],
+    }
+    pass_promtool(tmp_path, test)
+
+
+@pytest.mark.needs("promtool")
+def test_share_of_a_failing_operation_follows_the_reading_of_its_account(tmp_path: Path) -> None:
+    """20 failed, 60 delivered, 20 opened: of 100 emails, or of 80, or of it is not known how many."""
+    shown = expressions(panel_of("Top failing operations"))
+    share, listed = shown[1], shown[2]
+    operation = 'operation_id="o", operation_status="completed"'
+
+    def of_operation(account: str) -> str:
+        return f'account="{account}", job="mail", {operation}'
+
+    known = {"exclusive": 0.2, "cumulative": 0.25}
+    test = {
+        "interval": "1m",
+        "input_series": [
+            *(
+                {
+                    "series": "twilio_email_top_operation_emails"
+                    f'{{status="{status}", {of_operation(account)}}}',
+                    "values": f"_x60 {emails}x60",
+                }
+                for account in (*known, "undetermined")
+                for status, emails in (("failed", 20), ("undelivered", 0), ("delivered", 60), ("opened", 20))
+            ),
+            *(
+                {
+                    "series": f'twilio_email_exporter_stats_reading{{account="{account}", job="mail", '
+                    f'reading="{reading}"}}',
+                    "values": f"{int(account == reading)}x120",
+                }
+                for account in (*known, "undetermined")
+                for reading in ("exclusive", "cumulative", "undetermined")
+            ),
+            *(
+                {
+                    "series": f'twilio_email_window_arrived_emails{{account="{account}", job="mail"}}',
+                    "values": "80x120",
+                }
+                for account in known
+            ),
+        ],
+        "promql_expr_test": [
+            answer(share, "2h", {f"{{{of_operation(account)}}}": value for account, value in known.items()}),
+            answer(
+                listed,
+                "2h",
+                {f"{{{of_operation(account)}}}": 3600 for account in (*known, "undetermined")},
+            ),
+        ],
+    }
+    pass_promtool(tmp_path, test)
+
+
+@pytest.mark.needs("promtool")
+def test_alerts_that_fire_are_listed_with_their_age(tmp_path: Path) -> None:
+    """Not those that are pending, nor those of other projects."""
+    rules = tmp_path / "rules.yaml"
+    names = {"TwilioEmailFailedSpike": "1m", "TwilioEmailDataStale": "1h", "SomebodyElse": "1m"}
+    alerts = [{"alert": name, "expr": "twilio_email_up == 0", "for": wait} for name, wait in names.items()]
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "alerts", "rules": alerts}]}))
+    (listed,) = {*expressions(panel_of("Firing alerts"))}
+    found = '{alertname="TwilioEmailFailedSpike", account="shop"}'
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": 'twilio_email_up{account="shop"}', "values": "1x10 0x20"}],
+        "promql_expr_test": [answer(listed, "10m", {}), answer(listed, "20m", {found: 540})],
+    }
+    pass_promtool(tmp_path, test, [str(rules)])
+
+
 @pytest.mark.needs("promtool")
 def test_old_operations_are_compared_with_the_setting_of_their_account(tmp_path: Path) -> None:
     """Yellow is the account above its own `alerts.stuck_after`; an older exporter has the default."""
@@ -463,12 +573,7 @@ def test_old_operations_are_compared_with_the_setting_of_their_account(tmp_path:
             )
         ],
     }
-    file = tmp_path / "test.yaml"
-    file.write_text(yaml.safe_dump({"tests": [test]}))
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    pass_promtool(tmp_path, test)
 
 
 RULE_FILES: Final = [str(FOLDER / "alerts.yaml")]
@@ -546,16 +651,12 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
         labels = f'{{account="{account}", {target}}}'
         for name, values in FRESH.items():
             test["input_series"].append({"series": f"{name}{labels}", "values": values})
-    file = tmp_path / "test.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": rule_files, "tests": [test]}))
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    pass_promtool(tmp_path, test, rule_files)
 
 
 def panel_of(title: str, kind: str | None = None) -> dict[str, Any]:
-    (found,) = [panel for panel in PANELS if panel["title"] == title and kind in {None, panel["type"]}]
+    """A panel; those of both dashboards with one title are the same but for the place."""
+    found, *_ = [panel for panel in PANELS if panel["title"] == title and kind in {None, panel["type"]}]
     return found
 
 
