@@ -98,7 +98,8 @@ async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) 
         return FAILED
     if as_table:
         statuses = hub.statuses.accounts.values()
-        out.write(table({each.account: each.snapshot for each in statuses if each.snapshot}) + "\n")
+        snapshots = {each.account: each.snapshot for each in statuses if each.snapshot}
+        out.write(table(snapshots, hub.verdicts.current(clock.now())) + "\n")
     else:
         page = exposition_of(hub.metrics, clock, with_process=False)
         out.write((await page.page(TEXT)).decode())

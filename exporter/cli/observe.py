@@ -57,12 +57,12 @@ def _duration(text: str) -> float:
 COMMAND: Final = Command(
     _observe,
     "watch an account, and answer open questions about the API",
-    "Prints first how many requests it will send. Ctrl-C ends it and prints what was seen so far.\n"
+    "Prints how many requests it will send. Ctrl-C ends it, with what was seen.\n"
     "Exit code 1: the account cannot be read, or the report cannot be written.",
     flags=(
         Flag("for", "how long to watch, 1m to 1d (default: 10m)", metavar="DURATION", read=_duration),
         Flag("output", "write a JSON report without identifying values", metavar="FILE", read=Path),
         Flag("account", "the account to watch, if several are configured", metavar="NAME"),
     ),
-    settings=r"(api|log)\..*",
+    settings=r"api\.(?!concurrency)\w+|log\..*",
 )

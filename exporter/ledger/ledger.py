@@ -19,8 +19,9 @@ from math import inf
 from typing import Final, NamedTuple
 
 from exporter.ledger.counters import COUNTED, ZERO, Counters, Counts, Marks, counted
+from exporter.ledger.failing import DAY_SECONDS, FailingOperations
+from exporter.ledger.hourly import Hour, HourlyEmails
 from exporter.ledger.packing import Entry, pack, unpack, unpack_marks
-from exporter.ledger.ranking import Ranking
 from exporter.ledger.reading import Evidence, EvidenceTally
 from exporter.ledger.saved import Changes, Row
 from exporter.ledger.store import OperationStore
@@ -56,8 +57,9 @@ class Ledger:
         self._packed = self._store.packed
         self._not_found: set[str] = set()
         self._refreshed: dict[str, float] = {}  # non-final ones, and when a reply last contained them
-        self._failing: Ranking[tuple[int, float]] = Ranking()
+        self._failing = FailingOperations(now - DAY_SECONDS)
         self._waiting = WaitingEmails()
+        self._hourly = HourlyEmails()
         self._evidence = EvidenceTally()
         self._window = RollingTotals(lookback, now, self._evidence)
         self._recent = {name: RollingTotals(age, now) for name, age in ages.items() if age <= lookback}
@@ -135,9 +137,14 @@ class Ledger:
                 if operation_id not in self._not_found:
                     rolling.add(self._read(operation_id), sign)
             rolling.start = start
+        self._move_day(now - DAY_SECONDS)
         for operation_id, packed in self._store.remove_created_between(forgotten_before, self._window.start):
-            self._expire(unpack(operation_id, packed))
-            self._not_found.discard(operation_id)
+            entry = unpack(operation_id, packed)
+            self._expire(entry)
+            if operation_id in self._not_found:
+                self._not_found.discard(operation_id)
+            else:
+                self._hourly.add(entry.operation, -1)
             self._unsort(operation_id)
         # Not ahead of now: after a leap forward and back everything would be a baseline until then.
         latest = now if api_now is None else api_now
@@ -197,7 +204,15 @@ class Ledger:
 
     def top_failing(self, count: int) -> list[Operation]:
         """Most failed and undelivered emails first, the newer one of equals; none without either."""
-        return [self._read(operation_id) for operation_id in self._failing.first(count)]
+        return [self._read(operation_id) for operation_id in self._failing.of_window(count)]
+
+    def top_failing_of_day(self, count: int) -> list[Operation]:
+        """The same, of the operations created in the last 24 hours."""
+        return [self._read(operation_id) for operation_id in self._failing.of_day(count)]
+
+    def hours(self) -> tuple[Hour, ...]:
+        """Emails by the hour in which their operation was created, the oldest first."""
+        return self._hourly.hours()
 
     def _read(self, operation_id: str) -> Operation:
         return unpack(operation_id, self._packed[operation_id]).operation
@@ -297,11 +312,7 @@ class Ledger:
             self._refreshed[operation.id] = at
         if (emails := waiting_emails(operation)) or operation.id in self._waiting:
             self._waiting.put(operation.id, self._began(operation), emails)
-        bad_emails = (operation.stats.failed or 0) + (operation.stats.undelivered or 0)
-        if bad_emails:
-            self._failing.put(operation.id, (-bad_emails, -operation.created_at))
-        else:
-            self._failing.drop(operation.id)
+        self._failing.put(operation)
 
     def _unsort(self, operation_id: str) -> None:
         self._failing.drop(operation_id)
@@ -315,6 +326,18 @@ class Ledger:
                 rolling.add(old, -1)
             if new and new.created_at >= rolling.start:
                 rolling.add(new, 1)
+        if old:
+            self._hourly.add(old, -1)
+        if new:
+            self._hourly.add(new, 1)
+
+    def _move_day(self, start: float) -> None:
+        before, self._failing.day_start = self._failing.day_start, start
+        for operation_id in self._store.created_between(*sorted((before, start))):
+            if start > before:
+                self._failing.drop_from_day(operation_id)
+            elif operation_id not in self._not_found:  # the clock was set back
+                self._failing.put(self._read(operation_id))
 
     def _expire(self, entry: Entry) -> None:
         if not entry.operation.is_final:

@@ -1,6 +1,7 @@
 """The hub: passes every event and snapshot of polling to the observers.
 
-The observers are metrics, account status, log and watchdog. Must not contain polling or the web service.
+The observers are metrics, account status, verdicts, log and watchdog. Must not contain polling or the web
+service.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from exporter.metrics.registry import Metrics
 from exporter.observers.breakdown_log import BreakdownLog
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses, RateLimitStatus
+from exporter.observers.verdicts import Verdicts
 from exporter.observers.watchdog import Watchdog
 from exporter.twilio.rate_limiter import RateLimiter, longest_spacing_seconds
 
@@ -38,12 +40,14 @@ class Hub:
         )
         self.metrics.reloaded(clock.now(), successful=True)  # the configuration read at the start
         self.statuses = AccountStatuses(names)
+        self.verdicts = Verdicts(self.statuses, settings.alerts_of, interval=interval)
         patience = api.timeout + longest_spacing_seconds(api.requests_per_second)
         self.watchdog = Watchdog(names, clock, interval=interval, patience=patience)
         self._rate_limiters: dict[str, RateLimiter] = {}
         self.observers: list[Observer] = [
             self.metrics.observe,
             LogObserver(self.statuses).observe,
+            self.verdicts.observe,
             BreakdownLog(names).observe,
             self.watchdog.observe,
         ]
@@ -67,6 +71,7 @@ class Hub:
         """Show the snapshot that an earlier process saved."""
         self.metrics.restore(account, snapshot)
         self.statuses.publish(account, snapshot)
+        self.verdicts.restore(account, self._clock.now())
 
     def watch_rate_limiter(self, account: str, rate_limiter: RateLimiter) -> None:
         """Show the rate limit of an account, as of each scrape."""

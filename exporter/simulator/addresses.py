@@ -4,11 +4,11 @@ Everything is derived from the operation's id and the number of the email, so th
 the spike of a scenario with a culprit, bad emails have the culprit in common. It must not know of statuses
 over time, JSON or HTTP.
 
-The domains of the large providers are real, so that a demo looks familiar; the local parts are checksums, and
+The domains of the large providers are real, so that a demo looks familiar; the local parts are hashes, and
 nothing is ever sent. All other domains are reserved by RFC 2606.
 """
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,7 +63,7 @@ class Addresses:
 
     def recipient(self, number: int, *, is_bad: bool) -> str:
         """`is_bad`: whether the email fails, or comes back, sooner or later."""
-        draw = zlib.crc32(f"{self.operation_id}/{number}".encode())
+        draw = _hash(f"{self.operation_id}/{number}")
         return f"customer_{draw:08x}@{self._recipient_domain(draw, is_bad=is_bad)}"
 
     def _recipient_domain(self, draw: int, *, is_bad: bool) -> str:
@@ -84,4 +84,9 @@ class Addresses:
 
     def _draw(self, purpose: str) -> float:
         """From 0 to 1, the same for the same operation and purpose."""
-        return zlib.crc32(f"{purpose}:{self.operation_id}".encode()) / 2**32
+        return _hash(f"{purpose}:{self.operation_id}") / 2**32
+
+
+def _hash(text: str) -> int:
+    """32 bits. A checksum would not do: those of similar texts depend on each other."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())

@@ -56,6 +56,8 @@ class Api:
         operation = self.fetch_operation(operation_id, now, at)
         if operation.status != 200:
             return operation
+        if not self._world.readings.errors:
+            return error_reply(at, 404, "The resource was not found.")
         return self._listing(read, read_email_page, email_error_json, now, at, empty_page=empty_page)
 
     def fetch_operation(self, operation_id: str, now: float, at: float) -> Reply:

@@ -38,6 +38,8 @@ class Readings:
     """Delay until a new operation is listed. It can be fetched at once."""
     empty_page_every: int | None = None
     """Every n-th page is empty, with `next`; at least 2."""
+    errors: bool = True
+    """Whether the Errors of an operation can be listed; otherwise the call gets 404."""
 
 
 DEFAULT: Final = Readings()

@@ -133,7 +133,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
             "steady; every hour half the emails of campaign win-back bounce for 10 minutes, first after 2",
             spike=HOURLY_SPIKE,
             spike_mix=Mix(undelivered_share=0.5, bounce_within_seconds=40.0, scheduled_share=0.0),
-            spike_operations_per_hour=120.0,
+            spike_operations_per_hour=240.0,
             culprit=Culprit("tag:campaign", "win-back"),
         ),
         Scenario(

@@ -51,14 +51,16 @@ class Page:
 def build(
     exposition: Exposition,
     health: Health,
-    pages: Mapping[str, Callable[[], Page]],
+    pages: Mapping[str, Callable[[Mapping[str, str]], Page]],
     on_scrape: Callable[[], object],
     telemetry_path: str,
     authenticator: Authenticator,
     connections: Connections,
     reload: Callable[[], Awaitable[Reloaded]],
 ) -> web.Application:
-    """The application. `pages` renders the document of each path; `reload` reads the files again."""
+    """The application. `pages` renders the document of each path for its query; `reload` reads the files
+    again.
+    """
     application = web.Application(middlewares=[_guard(authenticator, connections)])
     application.on_response_prepare.append(_configured_headers(authenticator))
     application.add_routes(
@@ -205,11 +207,10 @@ _PAGE_HEADERS: Final = {
 }
 
 
-def _document(page: Callable[[], Page]) -> _Handler:
-    async def handle(_: web.Request) -> web.Response:
-        document = await asyncio.to_thread(
-            page
-        )  # with a hundred accounts, rendering takes tens of milliseconds
+def _document(page: Callable[[Mapping[str, str]], Page]) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        # With a hundred accounts, rendering takes tens of milliseconds.
+        document = await asyncio.to_thread(page, request.query)
         return web.Response(text=document.text, content_type=document.content_type, headers=_PAGE_HEADERS)
 
     return handle

@@ -4,9 +4,10 @@ Shows what the observers hold; must not know pollers, storage or Twilio.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from logging import ERROR, INFO, WARNING
+from types import MappingProxyType
 from typing import Final
 
 from exporter import __version__
@@ -59,7 +60,7 @@ class WebService:
         self.application = build(
             self.exposition,
             self.health,
-            {"/": self.status_page, "/status.css": lambda: Page(style_sheet(), "text/css")},
+            {"/": self.status_page, "/status.css": lambda _: Page(style_sheet(), "text/css")},
             hub.metrics.release_counters,
             settings.web.telemetry_path,
             self._authenticator,
@@ -72,14 +73,18 @@ class WebService:
         addresses = [(each.host, each.port) for each in self._settings.web.listen_address]
         return serving(self.application, addresses, self._connections, self._clock, self._authenticator.tls)
 
-    def status_page(self) -> Page:
+    def status_page(self, query: Mapping[str, str] = MappingProxyType({})) -> Page:
+        now = self._clock.now()
         return Page(
             status_page(
                 self._hub.statuses.accounts.values(),
+                self._hub.verdicts.current(now),
                 version=__version__,
                 telemetry_path=self._settings.web.telemetry_path,
-                now=self._clock.now(),
+                now=now,
+                lookback=self._settings.poll.lookback,
                 rate_limits=self._hub.rate_limits(),
+                query=query,
             )
         )
 

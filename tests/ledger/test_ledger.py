@@ -15,6 +15,7 @@ from exporter.ledger.totals import Totals
 from exporter.operation import STATS, STATUSES, Operation, Stats
 from tests.support.clock import SATURDAY
 from tests.support.operations import IDS, drawn_stats, operation, statuses
+from tests.support.truth import hours
 
 WEEK = 7 * 86400.0
 
@@ -141,9 +142,11 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     ledger.mark_not_found(IDS[2])
     ledger.advance(SATURDAY + 2 * WEEK)
     ledger.top_failing(1)
+    ledger.top_failing_of_day(1)
+    assert ledger.hours() == ()
     store = ledger._store
     kept = [store.packed, store.marks, store.changed, store._buckets, ledger._not_found, ledger._refreshed]
-    assert not any([*kept, ledger._failing._heap])
+    assert not any([*kept, ledger._failing._window._heap, ledger._failing._day._heap, ledger._hourly._sums])
     assert sorted(ledger.take_changes().forgotten) == IDS[:3]
 
 
@@ -350,6 +353,11 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
         self.known = {each: known for each, known in self.known.items() if known.created_at >= start}
         self.not_found &= self.known.keys()
 
+    @rule(seconds=st.floats(0, 100_000))
+    def clock_is_set_back(self, seconds: float) -> None:
+        self.now -= seconds
+        self.ledger.advance(self.now)
+
     def present(self) -> list[Operation]:
         return [known for each, known in self.known.items() if each not in self.not_found]
 
@@ -373,6 +381,14 @@ class LedgerAgainstPlainSums(RuleBasedStateMachine):
             assert snapshot.oldest_created_at.get(status) == min(ages, default=None)
         badness = sorted((trouble(each) for each in self.present() if trouble(each)), reverse=True)
         assert [trouble(each) for each in snapshot.top_failing] == badness[:3]
+
+    @invariant()
+    def day_and_hours_are_right(self) -> None:
+        snapshot = summarise(self.ledger, self.now, top_failing=3, waiting_after=3600.0, counts=ZERO)
+        today = [each for each in self.present() if each.created_at >= self.now - 86400]
+        worst = sorted((trouble(each) for each in today if trouble(each)), reverse=True)
+        assert [trouble(each) for each in snapshot.top_failing_of_day] == worst
+        assert snapshot.hours == tuple(hours(self.present()))
 
 
 def plain_total(operations: list[Operation]) -> tuple[int, ...]:

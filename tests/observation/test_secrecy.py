@@ -42,12 +42,13 @@ def hostile() -> Fault:
             error = {"code": 20001, "message": ADDRESS, "infoUrl": f"https://{HOST}/", "context": ACCOUNT_SID}
             return Reply(reply.at, reply.status, headers=HEADERS).with_json({"errors": [error]})
         value: dict[str, Any] = json.loads(reply.body)
-        for row in value["operations"]:
+        rows = value.get("operations", [])
+        for row in rows:
             row.update({"from": ADDRESS, "subject": KEY, ADDRESS: IP})
             row["stats"][ADDRESS] = 1
-        for row in value["operations"][:5]:
+        for row in rows[:5]:
             row["status"] = ADDRESS
-        for row in value["operations"][-1:] if len(value["operations"]) > 20 else ():
+        for row in rows[-1:] if len(rows) > 20 else ():
             row["id"] = HOSTILE_IDS[0]
         value[ADDRESS] = {"account": ACCOUNT_SID}
         spoilt = reply.with_json(value)

@@ -3,11 +3,14 @@
 import re
 
 from exporter import __version__
+from exporter.config.alerts import Alerts
 from exporter.errors import Unavailable
 from exporter.events import ListingProgressed, PollCrashed, PollFinished, PollScheduled, PollStarted
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
+from exporter.observers.finding import Finding, Mail
 from exporter.observers.status import AccountStatuses, Edge
+from exporter.observers.verdicts import Verdict, Verdicts
 from exporter.web.status_page import status_page, table
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
@@ -20,8 +23,14 @@ def snapshot() -> Snapshot:
 
 
 def page(statuses: AccountStatuses) -> str:
+    now = SATURDAY + 120
     return status_page(
-        statuses.accounts.values(), version=__version__, telemetry_path="/metrics", now=SATURDAY + 120
+        statuses.accounts.values(),
+        Verdicts(statuses, lambda _: Alerts(), interval=60.0).current(now),
+        version=__version__,
+        telemetry_path="/metrics",
+        now=now,
+        lookback=7 * 86400.0,
     )
 
 
@@ -96,12 +105,21 @@ def test_failing_account_shows_since_when_and_why() -> None:
 
 
 def test_table_is_for_people() -> None:
-    """Aligned, and without what does not occur."""
-    lines = table({"marketing": snapshot()}).splitlines()
-    assert lines[0].split()[:4] == ["account", "status", "operations", "total"]
-    assert lines[1].split()[:4] == ["marketing", "completed", "1", "1234"]
-    assert len(lines) == 2
-    assert len({len(text) for text in lines}) == 1
+    """The verdicts first, then columns that are aligned, without what does not occur."""
+    failing = Finding(Mail.FAILING, "failing", "48 % of attempts in the last hour", "5 %")
+    also = Finding(Mail.LATE, "stuck", "an operation has been processing for 3h", "2h")
+    verdicts = {"marketing": Verdict((failing, also)), "new": Verdict((Finding(Mail.UNKNOWN, "", "why"),))}
+    lines = table({"marketing": snapshot()}, verdicts).splitlines()
+    assert lines[:4] == [
+        "marketing: mail is failing: 48 % of attempts in the last hour (threshold 5 %)",
+        "marketing: mail is late: an operation has been processing for 3h (threshold 2h)",
+        "new: mail is unknown: why",
+        "",
+    ]
+    assert lines[4].split()[:4] == ["account", "status", "operations", "total"]
+    assert lines[5].split()[:4] == ["marketing", "completed", "1", "1234"]
+    assert len(lines) == 6
+    assert len({len(text) for text in lines[4:]}) == 1
 
 
 def test_recovery_from_an_internal_error_is_an_edge() -> None:

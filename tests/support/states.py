@@ -21,6 +21,7 @@ from exporter.ledger.ledger import Ledger
 from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.metrics.registry import Metrics
 from exporter.observers.status import AccountStatuses, RateLimitStatus
+from exporter.observers.verdicts import Verdicts
 from exporter.operation import Operation
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
@@ -55,12 +56,14 @@ class State:
             has_breakdown=has_breakdown,
         )
         self.statuses = AccountStatuses(accounts)
+        self.verdicts = Verdicts(self.statuses, ALERTS.__getitem__, interval=60.0)
         self.rate_limiters = {account: RateLimitStatus(5.0, 0.0) for account in accounts}
 
     def observe(self, *events: Event) -> None:
         for each in events:
             self.metrics.observe(each)
             self.statuses.observe(each)
+            self.verdicts.observe(each)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)

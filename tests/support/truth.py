@@ -1,16 +1,20 @@
 """Computes what the gauges must show from the simulator's operations, without the ledger."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from exporter.ledger.counters import ZERO, Counts
+from exporter.ledger.hourly import Hour
 from exporter.ledger.reading import Evidence
-from exporter.ledger.snapshot import RECENT_AGES, WAITING_AGES, Snapshot
+from exporter.ledger.snapshot import LONG_OVERDUE_SECONDS, RECENT_AGES, TOP_OF_DAY, WAITING_AGES, Snapshot
 from exporter.ledger.totals import Totals
 from exporter.operation import EMAIL_STATUSES, STATS, STATUSES, Operation
 from exporter.simulator.emails import Email, emails_between
 from exporter.simulator.world import World
+
+DAY: Final = 86400.0
 
 
 def total(operations: Iterable[Operation]) -> Totals:
@@ -71,6 +75,15 @@ def evidence(operations: Iterable[Operation]) -> Evidence:
     return Evidence(against_cumulative, against_exclusive)
 
 
+def hours(operations: Iterable[Operation]) -> Iterator[Hour]:
+    by_hour: dict[float, list[Operation]] = {}
+    for each in operations:
+        by_hour.setdefault(each.created_at - each.created_at % 3600, []).append(each)
+    for start, some in sorted(by_hour.items()):
+        stats = total(some)
+        yield Hour(start, len(some), *map(stats.stat, ("total", "attempts", "failed", "undelivered")))
+
+
 def arrived(operations: Iterable[Operation], reading: str) -> int:
     """Emails that reached their recipient under a reading that is known."""
     totals = total(operations)
@@ -103,8 +116,11 @@ def snapshot_of(
         recent={name: total(some) for name, some in recent.items()},
         oldest_created_at=oldest(inside),
         top_failing=top_failing(inside, count),
+        top_failing_of_day=top_failing([each for each in inside if each.created_at >= now - DAY], TOP_OF_DAY),
+        hours=tuple(hours(inside)),
         waiting={name: waiting_since(inside, now - age, began) for name, age in WAITING_AGES.items()},
         overdue=waiting_since(inside, now - 3600.0, began),
+        long_overdue=waiting_since(inside, now - 3600.0 - LONG_OVERDUE_SECONDS, began),
         oldest_processing_at=min(processing, default=None),
         evidence=evidence(inside),
         arrived=arrived(inside, reading) if is_known else None,

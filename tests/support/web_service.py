@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from exporter.web.routes import Health, Page, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
 from tests.support.clock import SATURDAY, ManualClock
-from tests.support.states import State, one_account
+from tests.support.states import WEEK, State, one_account
 
 LIMITS = limits_for(None, poll_connections=0)
 
@@ -81,20 +81,23 @@ async def opened(
         yield web_service
 
 
-def pages_of(state: State) -> dict[str, Callable[[], Page]]:
-    def status() -> Page:
+def pages_of(state: State) -> dict[str, Callable[[Mapping[str, str]], Page]]:
+    def status(query: Mapping[str, str]) -> Page:
         accounts = state.statuses.accounts.values()
         return Page(
             status_page(
                 accounts,
+                state.verdicts.current(SATURDAY + 100),
                 version="1.2.3",
                 telemetry_path="/metrics",
                 now=SATURDAY + 100,
+                lookback=WEEK,
                 rate_limits=state.rate_limiters,
+                query=query,
             )
         )
 
-    return {"/": status, "/status.css": lambda: Page(style_sheet(), "text/css")}
+    return {"/": status, "/status.css": lambda _: Page(style_sheet(), "text/css")}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_moving_an_exporter(tmp_path: Path, simulator: str) -> None:
         (
             ("--output=b", "--state.path=no.sqlite", "--format=text"),
             2,
-            "--format is not a flag of backup, only of once",
+            "--format is not a flag of backup, only of once and explain",
         ),
     ],
 )

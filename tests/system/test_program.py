@@ -126,6 +126,7 @@ def test_once_prints_one_poll(simulator: str) -> None:
     assert not any(name.startswith(("process_", "python_")) for name in names)
     table = finish("once", "--format=table", EXPORTER_API__BASE_URL=simulator, **ACCOUNT)
     assert table.returncode == 0
+    assert table.stdout.startswith("default: mail is fine: ")
     assert re.search(r"^default +completed +\d{4}", table.stdout, re.MULTILINE)
 
 
@@ -224,6 +225,7 @@ COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "
             {"--last", "--max-requests", "--breakdown.by"},
             {"--scenario", "--poll.interval"},
         ),
+        (("observe", "-h"), {"--for", "--output", "--account"}, {"--api.concurrency", "--poll.interval"}),
         (("demo", "--help"), {"--scenario", "--web.listen_address"}, {"--api.base_url", "--shard"}),
         (("simulator", "--help"), {"--scenario", "--listen-address"}, {"--format", "--poll.interval"}),
         (("healthcheck", "--help"), {"--ready", "--web.listen_address"}, {"--poll.interval"}),

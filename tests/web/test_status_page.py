@@ -10,10 +10,9 @@ import pytest
 from exporter.breakdown import Bad, Row
 from exporter.errors import Malformed
 from exporter.events import BreakdownFinished, PollFinished
-from exporter.web.status_page import status_page
 from tests.support.browser import Tab, browser
 from tests.support.clock import SATURDAY
-from tests.support.operations import operation
+from tests.support.operations import IDS, operation
 from tests.support.states import (
     BREAKDOWN,
     SHOP,
@@ -25,7 +24,7 @@ from tests.support.states import (
     one_account,
     several_accounts,
 )
-from tests.support.web_service import opened
+from tests.support.web_service import opened, pages_of
 
 PHONE, DESK = 360, 1280
 
@@ -66,9 +65,49 @@ def hostile() -> State:
     state.succeed("<script>alert(1)</script>", [])
     snapshot = state.statuses.accounts["<script>alert(1)</script>"].snapshot
     assert snapshot
-    object.__setattr__(snapshot, "top_failing", (bad,))
+    object.__setattr__(snapshot, "top_failing_of_day", (bad,))
     error = Malformed("<svg onload=alert(3)>")
     state.observe(PollFinished("<script>alert(1)</script>", SATURDAY + 60, 1.0, error))
+    return state
+
+
+def spike() -> State:
+    """One account that has just begun to fail."""
+    state = State("shop")
+    old = [
+        operation(age=7200.0 + n, total=100, attempts=100, delivered=40, opened=60, failed=0)._replace(
+            id=f"comms_operation_01j{n:023}"
+        )
+        for n in range(1, 21)
+    ]
+    state.succeed("shop", old)
+    new = operation(
+        total=1000, attempts=1000, delivered=300, opened=200, queued=12, failed=480, undelivered=8
+    )
+    state.succeed("shop", [*old, new])
+    return state
+
+
+def steady() -> State:
+    state = State("shop")
+    state.succeed("shop", [operation(0, total=1000, attempts=1000, delivered=995, failed=5)])
+    return state
+
+
+def accounts(number: int) -> State:
+    state = State(*(f"account-{each:03}" for each in range(number)))
+    for each in state.statuses.accounts:
+        state.succeed(each, [operation(0, total=1000, attempts=1000, delivered=900, opened=95, failed=5)])
+    return state
+
+
+def mixed() -> State:
+    """One account fails, one has not been polled, and the polls of a fine one fail."""
+    state = State("small", "big", "broken", "new")
+    state.succeed("small", [operation(0, total=10, attempts=10, delivered=10)])
+    state.succeed("big", [operation(0, total=9000, attempts=9000, delivered=8999, undelivered=1)])
+    state.succeed("broken", [operation(0, total=900, attempts=900, failed=400, undelivered=50)])
+    state.observe(PollFinished("big", SATURDAY + 60, 1.0, Malformed("no JSON")))
     return state
 
 
@@ -108,44 +147,147 @@ async def test_in_a_browser(tab: Tab) -> None:
                     assert await tab.value("document.documentElement.scrollWidth") <= width, seen
                     assert await tab.value("document.scripts.length") == 0, seen
                     assert await tab.value(CONTRAST) >= 4.5, seen
-                    assert (
-                        await tab.value("getComputedStyle(document.querySelector('article')).borderStyle")
-                        == "solid"
-                    )
+                    assert await tab.value("getComputedStyle(document.body).maxWidth") == "1280px", seen
 
 
 @pytest.mark.needs("chromium")
-async def test_content_in_a_browser(tab: Tab) -> None:
-    """Failing accounts are named first, with reason and time; the numbers and the pause are shown."""
-    async with opened(state=failing()) as web_service:
+async def test_failing_mail_in_a_browser(tab: Tab) -> None:
+    """The verdict is the title and the heading; the figures, the shares and the worst operation follow."""
+    async with opened(state=spike()) as web_service:
         await show(tab, f"{web_service.url}/", PHONE, "light")
-        text = " ".join((await tab.value("document.body.innerText")).split())
-        title = await tab.value("document.title")
-    assert title == "(2 failing) twilio-email-exporter"
-    assert "2 of 2 accounts failing: shop, newsletter." in text
+        title, heading = await tab.value("document.title"), await words(tab, "h1")
+        article = await words(tab, "article")
+        id_ends_at = await tab.value("document.querySelector('th.id').getBoundingClientRect().right")
+    assert heading == "Mail is failing: 48 % of attempts in the last hour"
+    assert title == f"{heading} \N{EN DASH} twilio-email-exporter"
+    assert "Threshold: 5 %. Since 2026-03-07 00:00:00 UTC (1 min ago)." in article
     assert (
-        "Failing (unreachable): no reply within 30 s Failing since 2026-03-07 00:01:30 UTC (10 s ago)" in text
+        "total 1,000 3,000 3,000 attempts 1,000 3,000 3,000 arrived 500 50 % 2,500 83 % 2,500 83 %" in article
     )
-    assert "hour day delivered 940 1,440 undelivered 43 43 failed 20 20 total 1,200 1,700" in text
-    assert "at most 0.625 per second; paused until 2026-03-07 00:06:40 UTC (in 5 min)" in text
-    assert "Failing (unauthorized): the credential was refused" in text
+    assert "queued 12 1.2 % 12 0.40 % 12 0.40 %" in article
+    assert f"{IDS[0]} 49 % 480 8 1,000 completed 11 min ago" in article
+    assert id_ends_at <= PHONE
 
 
 @pytest.mark.needs("chromium")
-@pytest.mark.parametrize("state", [several_accounts, broken_down])
-async def test_page_is_accessible(tab: Tab, state: Callable[[], State]) -> None:
-    """Landmarks, one top heading, named regions, headers in every table."""
-    async with opened(state=state()) as web_service:
+async def test_failing_polls_in_a_browser(tab: Tab) -> None:
+    """The reason, since when, and the pause are shown; the verdict has the age of its numbers."""
+    async with opened(state=failing()) as web_service:
+        await show(tab, f"{web_service.url}/?account=shop", PHONE, "light")
+        heading, article = await words(tab, "h1"), await words(tab, "article")
+        await show(tab, f"{web_service.url}/", DESK, "light")
+        overview = await words(tab, "main")
+    assert heading.startswith("shop: Mail is failing")
+    assert heading.endswith(", as of 1 min ago")
+    assert (
+        "Polls fail (unreachable): no reply within 30 s Failing since 2026-03-07 00:01:30 UTC (10 s ago)"
+        in article
+    )
+    assert "at most 0.625 per second; paused until 2026-03-07 00:06:40 UTC (in 5 min)" in article
+    assert "Polls or saves fail for 2 of 2 accounts" in overview
+    assert "newsletter unknown Twilio refuses the credential" in overview
+
+
+@pytest.mark.needs("chromium")
+async def test_picture_in_a_browser(tab: Tab) -> None:
+    """It has a name and a description with the numbers, and its bars have the colors of the legend."""
+    async with opened(state=spike()) as web_service:
         await show(tab, f"{web_service.url}/", DESK, "light")
         tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
-        roles = [node["role"]["value"] for node in tree if not node.get("ignored")]
-        assert {"main", "banner", "contentinfo", "navigation", "article", "region"} <= set(roles)
-        assert await tab.value("document.querySelectorAll('h1').length") == 1
-        assert await tab.value("document.documentElement.lang") == "en"
-        tables = await tab.value("document.querySelectorAll('table').length")
-        for part in ("caption", "thead th[scope=col]:last-child", "tbody tr:first-child th[scope=row]"):
-            assert await tab.value(f"document.querySelectorAll('table {part}').length") == tables
-        assert await tab.value("document.querySelectorAll('.scroll:not([tabindex][aria-label])').length") == 0
+        (image,) = [
+            node
+            for node in tree
+            if node["role"]["value"] in {"image", "img"} and "Emails by hour" in node["name"]["value"]
+        ]
+        height = await tab.value("document.querySelector('.picture .failed').getBoundingClientRect().height")
+        fill, legend = [
+            await tab.value(f"getComputedStyle(document.querySelector('{selector}')).{name}")
+            for selector, name in ((".picture .failed", "fill"), (".swatch.failed", "backgroundColor"))
+        ]
+    assert image["name"]["value"] == "Emails by hour, shop"
+    assert (
+        "3,000 in all, 480 failed, 8 undelivered; at most 2,000 in one hour." in image["description"]["value"]
+    )
+    assert "Highest share: 49 % of 1,000 attempts" in image["description"]["value"]
+    assert height > 5
+    assert fill == legend
+
+
+@pytest.mark.needs("chromium")
+async def test_sort_order_in_a_browser(tab: Tab) -> None:
+    """The worst comes first; a click on a column sorts by it, one on a name opens the account."""
+    async with opened(state=mixed()) as web_service:
+        await show(tab, f"{web_service.url}/", DESK, "light")
+        assert await names(tab) == ["broken", "new", "big", "small"]
+        assert await words(tab, "h1") == "Mail of 1 of 4 accounts is failing"
+        assert await tab.value("document.querySelector('th[aria-sort]').innerText") == "mail ▲"
+        for column, order in (
+            ("emails", ["big", "broken", "small", "new"]),
+            ("undelivered", ["broken", "big", "small", "new"]),
+            ("account", ["big", "broken", "new", "small"]),
+        ):
+            await tab.open(await tab.value(f"document.querySelector('thead a[href*={column}]').href"))
+            assert await names(tab) == order, column
+        await tab.open(await tab.value("document.querySelector('tbody tr:last-child th a').href"))
+        assert await words(tab, "h2") == "small"
+        await tab.open(await tab.value("document.querySelector('main > p a').href"))
+        assert await names(tab) == ["big", "broken", "new", "small"], "the order is kept"
+
+
+@pytest.mark.needs("chromium")
+async def test_sixty_accounts_fit_two_screens(tab: Tab) -> None:
+    """At 1280 by 800 pixels; on a phone the names and the verdicts are visible without scrolling sideways."""
+    async with opened(state=accounts(60)) as web_service:
+        await show(tab, f"{web_service.url}/", DESK, "light")
+        assert await tab.value("document.documentElement.scrollHeight") <= 2 * 1000
+        await show(tab, f"{web_service.url}/", 390, "light")
+        verdicts = "document.querySelector('tbody .state').getBoundingClientRect().right"
+        assert await tab.value(verdicts) <= 390
+
+
+@pytest.mark.needs("chromium")
+async def test_printed_page(tab: Tab) -> None:
+    """Tables are not cut off on paper, and links to endpoints are left out."""
+    async with opened(state=spike()) as web_service:
+        await show(tab, f"{web_service.url}/", DESK, "light")
+        await tab.call("Emulation.setEmulatedMedia", media="print")
+        assert await tab.value("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+        assert await tab.value("getComputedStyle(document.querySelector('nav')).display") == "none"
+        await tab.call("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.needs("chromium")
+async def test_page_is_accessible(tab: Tab) -> None:
+    """Landmarks, one top heading, named regions, headers in every table."""
+    for query, landmark in (("", "region"), ("?account=shop", "article")):
+        async with opened(state=several_accounts()) as web_service:
+            await show(tab, f"{web_service.url}/{query}", DESK, "light")
+            tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+            roles = {node["role"]["value"] for node in tree if not node.get("ignored")}
+            assert {"main", "banner", "contentinfo", "navigation", landmark} <= roles
+            assert await tab.value("document.querySelectorAll('h1').length") == 1
+            assert await tab.value("document.documentElement.lang") == "en"
+            tables = await tab.value("document.querySelectorAll('table').length")
+            for part in ("caption", "thead th[scope=col]:last-child", "tbody tr:first-child th[scope=row]"):
+                found = (
+                    f"[...document.querySelectorAll('table')].filter(t => t.querySelector('{part}')).length"
+                )
+                assert await tab.value(found) == tables
+            assert (
+                await tab.value("document.querySelectorAll('.scroll:not([tabindex][aria-label])').length")
+                == 0
+            )
+
+
+async def words(tab: Tab, selector: str) -> str:
+    """The text of an element, with single spaces."""
+    return " ".join((await tab.value(f"document.querySelector('{selector}').innerText")).split())
+
+
+async def names(tab: Tab) -> list[str]:
+    """The accounts in the order of the table."""
+    listed = await tab.value("[...document.querySelectorAll('tbody th')].map(th => th.innerText).join(' ')")
+    return str(listed).split()
 
 
 async def show(tab: Tab, url: str, width: int, scheme: str) -> None:
@@ -159,22 +301,36 @@ async def show(tab: Tab, url: str, width: int, scheme: str) -> None:
 # -- without a browser --------------------------------------------------------------------------------------
 
 
-def html(state: State) -> str:
-    accounts = state.statuses.accounts.values()
-    return status_page(
-        accounts,
-        version="1",
-        telemetry_path="/metrics",
-        now=SATURDAY + 100,
-        rate_limits=state.rate_limiters,
-    )
+def html(state: State, **query: str) -> str:
+    return pages_of(state)["/"](query).text
 
 
-@pytest.mark.parametrize("raw", ["<script>", "<img", "<svg", "<b>"])
+@pytest.mark.parametrize("raw", ["<script>", "<img", "<svg onload", "<b>"])
 def test_hostile_data_is_escaped(raw: str) -> None:
     """Whatever its source."""
-    assert raw not in html(hostile())
-    assert "&lt;img src=x onerror=alert(2)&gt;" in html(hostile())
+    page = html(hostile())
+    assert raw not in page
+    assert "&lt;img src=x onerror=alert(2)&gt;" in page
+
+
+@pytest.mark.parametrize("query", [
+    {"sort": "<script>"}, {"account": "<script>alert(1)</script>"}, {"sort": "", "account": ""},
+    {"sort": "key"}, {"sort": "__class__", "account": "x" * 5000}, {"other": "1"},
+])  # fmt: skip
+def test_other_values_of_the_query_are_ignored(query: dict[str, str]) -> None:
+    """They are not shown, and the page is the same as without."""
+    assert html(mixed(), **query) == html(mixed())
+
+
+def test_hostile_name_among_others() -> None:
+    """It is escaped as text and in the link to its details, which work."""
+    name = '"><script>&sort=x</script>'
+    state = State(name, "shop")
+    state.succeed("shop", SHOP)
+    page = html(state)
+    assert "<script>" not in page
+    assert "?account=%22%3E%3Cscript%3E%26sort%3Dx%3C/script%3E&amp;sort=mail" in page
+    assert "Waiting for the first poll" in html(state, account=name)
 
 
 def waiting() -> State:
@@ -184,31 +340,59 @@ def waiting() -> State:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
+        (before_the_first_poll, "Mail is unknown: the first poll has not finished"),
         (before_the_first_poll, "First poll in progress: 7,000 operations on 7 pages so far"),
         (waiting, "Waiting for the first poll"),
-        (one_account, "Polling successfully"),
-        (failing, "Failing (unreachable): no reply within 30 s"),
-        (State, "No accounts."),
+        (steady, "Mail is fine: 0.50 % of attempts failed, 0 % undelivered in the last 24 hours"),
+        (spike, "Mail is failing: 48 % of attempts in the last hour"),
+        (empty, "Mail is unknown: no mail in the last 24 hours"),
+        (State, "No accounts"),
     ],
 )
-def test_condition_in_words(state: Callable[[], State], said: str) -> None:
-    """Each condition is shown in words, not by colour alone."""
+def test_verdict_in_words(state: Callable[[], State], said: str) -> None:
+    """Each verdict is shown in words, not by colour alone."""
     assert said in html(state())
 
 
-def test_failing_accounts_come_first() -> None:
-    """Then those that wait for their first poll, then the others."""
-    state = State("fine", "new", "broken")
-    state.succeed("fine", SHOP)
-    state.observe(PollFinished("broken", SATURDAY, 1.0, Malformed("no JSON")))
+def test_arrived_emails_are_undetermined_until_the_reading_is_known() -> None:
+    """The page says so instead of showing a number that may be wrong."""
+    assert "undetermined" in html(one_account())
+    assert "It is not known yet whether an email is counted in its latest state only." in html(one_account())
+    assert "Each email is counted in its latest state only" in html(spike())
+
+
+def test_small_trouble_of_today_is_not_hidden_by_a_large_one_of_tuesday() -> None:
+    """The worst operations are those of the last 24 hours."""
+    state = State("shop")
+    state.succeed(
+        "shop", (operation(0, age=4 * 86400.0, total=9000, failed=9000), operation(1, total=9, failed=2))
+    )
     page = html(state)
-    assert page.index(">broken<") < page.index(">new<") < page.index(">fine<")
+    assert IDS[1] in page
+    assert IDS[0] not in page
+
+
+@pytest.mark.parametrize(("number", "kilobytes"), [(60, 80), (500, 500)])
+def test_size_of_a_page_with_many_accounts(number: int, kilobytes: int) -> None:
+    """It grows by a row for each account; details are on a page of their own."""
+    state = accounts(number)
+    assert len(html(state).encode()) <= kilobytes * 1000
+    assert len(html(state, account="account-001").encode()) <= 60_000
+
+
+def test_accounts_whose_polls_fail_come_before_fine_ones() -> None:
+    """Worst first: trouble, unknown, failing polls, fine."""
+    page = html(mixed())
+    order = [page.index(f">{name}<") for name in ("broken", "new", "big", "small")]
+    assert order == sorted(order)
 
 
 def test_breakdown_is_shown_as_bars() -> None:
     """All have one scale, by which the longest has the whole width; both statuses are drawn and named."""
-    page = html(broken_down())
-    assert page.count('<svg viewBox="0 0 100.00 1"') == page.count("<svg") > 5
+    page = html(broken_down(), account="shop")
+    assert (
+        page.count('<svg viewBox="0 0 100.00 1"') == page.count('preserveAspectRatio="none" role="img"') > 5
+    )
     assert 'aria-label="21 failed, 43 undelivered"><rect class="failed" width="32.81"' in page
     assert 'x="32.81" width="67.19"' in page
     assert "unknown" in page
@@ -233,7 +417,7 @@ def test_a_failed_refresh_is_shown() -> None:
     state = broken_down()
     error = Malformed("no JSON")
     state.observe(BreakdownFinished("shop", SATURDAY, 1.0, 3, error, None))
-    assert "The last refresh failed (malformed)" in html(state)
+    assert "The last refresh failed (malformed)" in html(state, account="shop")
 
 
 def test_the_command_that_explains_an_operation_can_be_copied() -> None:

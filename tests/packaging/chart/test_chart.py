@@ -6,8 +6,8 @@ Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 import base64
 import json
 import re
-import signal
 import shutil
+import signal
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -543,7 +543,7 @@ def test_chart_without_its_rule_file_does_not_render(tmp_path: Path) -> None:
     copy = tmp_path / CHART.name
     shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
     values = scenario("operator")
-    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match="alerts.yaml is missing"):
+    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match=r"alerts\.yaml is missing"):
         chart.render(values, name="demo", namespace=NAMESPACE)
 
 
