@@ -9,9 +9,12 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
+from grafana.happenings import annotations
 from grafana.panels import DATASOURCE, Drawn
 from grafana.thresholds import EXPORTER_DASHBOARD, OPERATIONS_DASHBOARD
 
+RUNBOOK: Final = "docs/runbook.md"
+"""Relative, as in the alerts: the address of the files depends on the installation."""
 TAGS: Final = ["twilio-email", "generated"]
 TITLES: Final = {
     OPERATIONS_DASHBOARD: "Twilio Email — operations",
@@ -33,7 +36,7 @@ def board(
         .time("now-6h", "now")
         .refresh("1m")
         .timezone("browser")
-        .annotations([])
+        .annotations(annotations())
         .variables(
             [
                 builders.DatasourceVariable("datasource").label("Data source").type("prometheus"),
@@ -43,14 +46,8 @@ def board(
     )
     for other, title in TITLES.items():
         if other != uid:
-            builder.link(
-                builders.DashboardLink(title)
-                .type(models.DashboardLinkType.LINK)
-                .url(f"/d/{other}")
-                .keep_time(True)
-                .include_vars(True)
-                .placement("")  # the SDK's default puts the link into a menu
-            )
+            builder.link(_link(title, f"/d/{other}").keep_time(True).include_vars(True))
+    builder.link(_link("Runbook", RUNBOOK).target_blank(True))
     for panel in top:
         builder.with_panel(panel)
     for title, panels in rows.items():
@@ -61,6 +58,11 @@ def board(
     for number, each in enumerate(made.panels or [], start=1):
         each.id_val = number
     return made
+
+
+def _link(title: str, url: str) -> builders.DashboardLink:
+    link = builders.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
+    return link.placement("")  # the SDK's default puts the link into a menu
 
 
 def _choices(*labels: str) -> Iterator[builders.QueryVariable]:

@@ -1,17 +1,19 @@
-"""Builders that all panels share: the variables in queries, colours, units, texts of empty panels.
+"""Builders that all panels share: colours, styles of lines, units, texts of empty panels.
 
 This module must not know what a panel shows. Rules:
 
 1. Each panel has a title, a description, a unit and a text for the case that there is no data.
-2. A word has the same colour on every panel. Red and orange are reserved for failed and undelivered mail;
+2. The description begins with the question that the panel answers.
+3. A word has the same colour on every panel. Red and orange are reserved for failed and undelivered mail;
    problems of the exporter are yellow.
-3. Queries sum over instances: one exporter polls an account, but its `instance` changes when it is moved.
+4. The lines of an account have one colour, which Grafana derives from its name and which says nothing else.
+   Their style says what they are; the label of the axis explains the styles.
+5. Queries sum over instances: one exporter polls an account, but its `instance` changes when it is moved.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -30,7 +32,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.metrics.families import FAMILIES
+from grafana.chosen import EACH, NAME, of_chosen
 from grafana.thresholds import STALE_AFTER, duration
 
 Drawn: TypeAlias = Builder[models.Panel]
@@ -75,55 +77,56 @@ COLOURS: Final = {
     "timeout": "light-blue",
     "connection": "dark-blue",
     "skipped fetches": NEUTRAL,
+    "left unfinished": "light-blue",
+    "unknown status": "purple",
+    "internal errors": TROUBLE,
+    "half": PLAIN,
+    "95 %": "purple",
+    "99 %": "super-light-purple",
+    "older than 5m": "super-light-blue",
+    "older than 15m": "light-blue",
+    "older than 1h": PLAIN,
+    "older than 6h": "purple",
+    "older than 24h": "dark-purple",
 }
 """By the name of the series. Of failed polls, unusable replies are purple, missing replies blue."""
+
+WIDE: Final = 12
+"""Columns of a panel that has room for a legend beside the graph."""
 
 REFERENCES: Final = "ABCDEFGH"
 """Reference ids of a panel's queries, in order."""
 
 PER_MINUTE: Final = "suffix:/min"
 
-AGE: Final = "time() - min by (account) (twilio_email_exporter_last_success_timestamp_seconds)"
+AGE: Final = f"time() - min by ({EACH}) (twilio_email_exporter_last_success_timestamp_seconds)"
 """Age of the data in seconds, by account; decades before the first success."""
+
+NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"
+NOT_SCRAPED: Final = "No data: no exporter is scraped"
 
 SMOOTHED: Final = "1m"
 """Shortest step of a graph, the default poll interval: with less, rates would show each poll as a spike."""
 
-_SELECTOR: Final = re.compile(r"\b((?:account:)?(?:twilio_email|process)_[\w:]+)(?:\{([^}]*)\})?")
-_WITH_ACCOUNT: Final = {family.name: "account" in family.labels for family in FAMILIES}
+Style: TypeAlias = Literal["solid", "dashed", "dotted"]
+DASHES: Final[Mapping[Style, list[int]]] = {"solid": [], "dashed": [10, 10], "dotted": [2, 6]}
+SAMPLES: Final[Mapping[Style, str]] = {"solid": "──", "dashed": "- -", "dotted": "···"}
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression without the dashboard's variables, and the name of its series or column."""
+    """A PromQL expression without the dashboard's variables, and how its series or column is shown."""
 
     expression: str
     name: str = ""
+    meaning: str = ""
+    """What the line's style stands for, where the lines of an account share its name."""
+    style: Style = "solid"
 
-
-def of_chosen(expression: str) -> str:
-    """Adds the dashboard's variables to every selector."""
-
-    def narrowed(found: re.Match[str]) -> str:
-        name, own = found.groups()
-        wanted = [f'{label}=~"${label}"' for label in ("cluster", "namespace", "job")]
-        is_recorded = name.startswith("account:")  # of no instance
-        if not is_recorded:
-            wanted.append('instance=~"$instance"')
-        if is_recorded or (not name.startswith("process_") and _WITH_ACCOUNT[_family(name)]):
-            wanted.append('account=~"$account"')
-        return f"{name}{{{', '.join([*wanted, *([own] if own else [])])}}}"
-
-    return _SELECTOR.sub(narrowed, expression)
-
-
-def of_process(expression: str) -> str:
-    """Limits an expression without account to the exporters that poll a selected account."""
-    return f"({expression} and on (cluster, namespace, job, instance) twilio_email_up)"
-
-
-def _family(series: str) -> str:
-    return series if series in _WITH_ACCOUNT else re.sub(r"_(bucket|sum|count)$", "", series)
+    @property
+    def is_of_many(self) -> bool:
+        """Whether it has a series for each account or exporter."""
+        return "{{account}}" in self.name or "{{instance}}" in self.name
 
 
 def stat_panel(
@@ -166,10 +169,10 @@ def stat_panel(
 def age_panel(title: str, more: str = "", *, empty: str, width: int) -> stat.Panel:
     """The age of the oldest data; `more` is added to the description."""
     description = (
-        "Time since the start of the last successful poll; the account with the oldest data is shown. "
-        f"Yellow from {duration(STALE_AFTER)}. {more}"
+        "How old is what I see? Time since the start of the last successful poll; the account with the "
+        f"oldest data is shown. Yellow from {duration(STALE_AFTER)}. {more}"
     ).rstrip()
-    query = Query(f"topk(1, {AGE})", "{{account}}")
+    query = Query(f"topk(1, {AGE})", NAME)
     limit = (STALE_AFTER, TROUBLE)
     panel = stat_panel(title, description, query, unit="s", empty=empty, limit=limit, width=width)
     return panel.mappings([NEVER])
@@ -182,50 +185,67 @@ def graph(
     unit: str,
     empty: str,
     shades_of: str = PLAIN,
-    slower: str = "",
-    bound: str = "",
-    limit: tuple[float, str] | None = None,
-    width: int = 12,
+    width: int = WIDE,
 ) -> timeseries.Panel:
-    """Lines in shades of one colour.
+    """Lines in shades of one colour, or in one colour for each account or exporter.
 
-    With one line per account the shades are hard to tell apart, so the legend is a table of names and values,
-    highest first. `slower` and `bound` are regular expressions of names whose lines are dashed; those of
-    `bound` are also grey.
+    The latter have a legend with values, highest first. Of lines that share a name, which have a `meaning`,
+    those of the first query are in the legend: a row for each account.
     """
-    many = any(label in each.name for each in queries for label in ("{{account}}", "{{instance}}"))
-    style = (
-        common_models.GraphThresholdsStyleMode.DASHED if limit else common_models.GraphThresholdsStyleMode.OFF
-    )
-    legend = common.VizLegendOptions().show_legend(True).placement(common_models.LegendPlacement.BOTTOM)
-    if many:
-        legend.display_mode(common_models.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
-        legend.sort_by("Last *").sort_desc(True)
-    else:
-        legend.display_mode(common_models.LegendDisplayMode.LIST).calcs([])
+    many = any(each.is_of_many for each in queries)
     panel = (
         timeseries.Panel()
         .interval(SMOOTHED)
         .axis_soft_min(0)  # a slow clock gives values below 0
+        .axis_label("   ".join(f"{SAMPLES[each.style]} {each.meaning}" for each in queries if each.meaning))
         .line_width(2)
         .fill_opacity(0 if many else 8)
         .show_points(common_models.VisibilityMode.AUTO)
-        .legend(legend)
+        .legend(_legend(many=many, is_wide=width >= WIDE))
         .tooltip(
             common.VizTooltipOptions()
             .mode(common_models.TooltipDisplayMode.MULTI)
             .sort(common_models.SortOrder.DESCENDING)
         )
-        .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.SHADES).fixed_color(shades_of))
-        .thresholds(_steps("transparent", limit))
-        .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+        .color_scheme(
+            builders.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+            if many
+            else builders.FieldColor().mode(models.FieldColorModeId.SHADES).fixed_color(shades_of)
+        )
+        .thresholds(_steps("transparent"))
     )
-    for names, own in ((slower, []), (bound, [fixed(NEUTRAL)])):
-        if names:
-            line = models.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
-            panel.override_by_regexp(names, [line, models.DynamicConfigValue("custom.fillOpacity", 0), *own])
+    for place, query in enumerate(queries):
+        if look := list(_look(query, is_first=place == 0)):
+            panel.override_by_query(REFERENCES[place], look)
     panel.targets([_target(each, place) for place, each in enumerate(queries)])
     return _described(panel, title, description, unit, empty, (8, width))
+
+
+def _legend(*, many: bool, is_wide: bool) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().show_legend(True)
+    beside = many and is_wide
+    legend.placement(common_models.LegendPlacement.RIGHT if beside else common_models.LegendPlacement.BOTTOM)
+    if not many:
+        return legend.display_mode(common_models.LegendDisplayMode.LIST).calcs([])
+    legend.display_mode(common_models.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
+    return legend.sort_by("Last *").sort_desc(True)
+
+
+def _look(query: Query, *, is_first: bool) -> Iterator[models.DynamicConfigValue]:
+    if query.style != "solid":
+        dashes = {"fill": "dash", "dash": DASHES[query.style]}
+        yield models.DynamicConfigValue("custom.lineStyle", dashes)
+        yield models.DynamicConfigValue("custom.fillOpacity", 0)
+    if query.style == "dotted" and not query.is_of_many:
+        yield fixed(NEUTRAL)
+    if query.meaning and not is_first:
+        hidden = {"legend": True, "tooltip": False, "viz": False}
+        yield models.DynamicConfigValue("custom.hideFrom", hidden)
+
+
+def rate(counter: str, by: str, name: str = "") -> Query:
+    """The rate per minute for each value of a label, which is the name of the series."""
+    return Query(f"sum by ({by}) (rate({counter}[$__rate_interval])) * 60", name or f"{{{{{by}}}}}")
 
 
 def coloured(panel: timeseries.Panel, words: Iterable[str]) -> timeseries.Panel:
@@ -242,7 +262,7 @@ def states(
     *,
     words: Mapping[str, tuple[str, str]],
     empty: str,
-    width: int,
+    width: int = WIDE,
 ) -> statetimeline.Panel:
     """A band for each series, with the word and the colour of its value."""
     panel = (
@@ -358,6 +378,10 @@ def _target(query: Query, place: int = 0, *, instant: bool = False) -> prometheu
 def shades(colour: str) -> models.DynamicConfigValue:
     """Shades of one colour for several series."""
     return models.DynamicConfigValue("color", {"mode": "shades", "fixedColor": colour})
+
+
+def unit_of(unit: str) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue("unit", unit)
 
 
 def fixed(colour: str) -> models.DynamicConfigValue:

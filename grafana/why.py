@@ -3,12 +3,13 @@
 from typing import Final
 
 from grafana import panels
+from grafana.chosen import EACH, NAME
 from grafana.panels import COLOURS, PLAIN, TROUBLE, Query, bars
 
 SHOWN: Final = 8
 """Bars of a panel."""
 
-_AGE: Final = "time() - min by (account) (twilio_email_exporter_breakdown_last_success_timestamp_seconds)"
+_AGE: Final = f"time() - min by ({EACH}) (twilio_email_exporter_breakdown_last_success_timestamp_seconds)"
 
 
 def why() -> list[panels.Drawn]:
@@ -33,9 +34,10 @@ def _top(status: str, title: str, metric: str, labels: tuple[str, ...], setting:
     emails = f"sum by ({', '.join(labels)}) (twilio_email_{metric}_emails{{{which}}})"
     return bars(
         f"{status.title()}, by {title}",
-        f"The values with the most {status} emails, of those created within breakdown.lookback (1 day by "
-        "default). One bar that is much longer than the others, and than usual, is the cause. "
-        f"Values that are not shown singly are left out. Needs {setting} in breakdown.by.",
+        f"Do the {status} emails have a {title} in common? The values with the most {status} emails, of "
+        "those created within breakdown.lookback (1 day by default). One bar that is much longer than the "
+        "others, and than usual, is the cause. Values that are not shown singly are left out. Needs "
+        f"{setting} in breakdown.by.",
         Query(f"sort_desc(topk({SHOWN}, {emails} > 0))", ": ".join(f"{{{{{label}}}}}" for label in labels)),
         colour=COLOURS[status],
         empty=f"No {status} email; or add {setting} to breakdown.by",
@@ -46,8 +48,8 @@ def _errors() -> panels.Drawn:
     errors = "sum by (code) (twilio_email_operation_errors)"
     return bars(
         "Errors, by code",
-        "Errors of the top failing operations, by Twilio's error code. Needs breakdown.errors; Twilio does "
-        "not document the call, and may not have it.",
+        "Which errors does Twilio report? Errors of the top failing operations, by Twilio's error code. "
+        "Needs breakdown.errors; Twilio does not document the call, and may not have it.",
         Query(f"sort_desc(topk({SHOWN}, {errors} > 0))", "{{code}}"),
         colour=PLAIN,
         empty="No errors; or set breakdown.errors=true",
@@ -58,9 +60,9 @@ def _errors() -> panels.Drawn:
 def _age() -> panels.Drawn:
     return panels.stat_panel(
         "Age of the breakdown",
-        "Time since the start of the last successful refresh; the account with the oldest one is shown. The "
-        "breakdown is refreshed each breakdown.interval, 5 minutes by default.",
-        Query(f"topk(1, {_AGE})", "{{account}}"),
+        "How old is the breakdown? Time since the start of the last successful refresh; the account with "
+        "the oldest one is shown. The breakdown is refreshed each breakdown.interval, 5 minutes by default.",
+        Query(f"topk(1, {_AGE})", NAME),
         unit="s",
         empty="No breakdown: set breakdown.by",
         limit=(1800, TROUBLE),
@@ -71,8 +73,9 @@ def _age() -> panels.Drawn:
 def _complete() -> panels.Drawn:
     return panels.stat_panel(
         "Completeness of the breakdown",
-        "Lower bounds: breakdown.max_requests ended the last refresh of an account before all emails were "
-        "listed. Use a larger breakdown.max_requests or a shorter breakdown.lookback.",
+        "Does the breakdown include all emails? Lower bounds: breakdown.max_requests ended the last refresh "
+        "of an account before all emails were listed. Use a larger breakdown.max_requests or a shorter "
+        "breakdown.lookback.",
         Query("min(twilio_email_exporter_breakdown_complete)"),
         unit="none",
         empty="No breakdown: set breakdown.by",

@@ -25,8 +25,9 @@ from exporter.simulator.scenarios import SCENARIOS, Episode, Mix
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 from grafana import thresholds
+from grafana.chosen import EACH, NAME, of_chosen, of_process
 from grafana.files import FOLDER, encoded, files
-from grafana.panels import COLOURS, of_chosen, of_process
+from grafana.panels import COLOURS
 from grafana.thresholds import duration
 from tests.support.monitoring import CONFIG, prometheus, query
 from tests.support.program import eventually, found_in, started
@@ -40,6 +41,8 @@ PANELS: Final[list[dict[str, Any]]] = [
 INSTALLED: Final = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
 CHOSEN: Final = f'{INSTALLED}, instance=~"$instance"'
 OF_ACCOUNT: Final = 'account=~"$account"'
+OF_ALERT: Final = re.sub(r"(\$\w+)", r"\1|", f"{CHOSEN}, {OF_ACCOUNT}")
+"""An alert without a label concerns all of its values."""
 
 each_board = pytest.mark.parametrize("board", DASHBOARDS.values(), ids=list(DASHBOARDS))
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
@@ -108,11 +111,13 @@ def test_dashboard_is_chosen_by_the_same_variables(board: dict[str, Any]) -> Non
 
 @each_board
 def test_dashboard_leads_to_the_others(board: dict[str, Any]) -> None:
-    """With the time and the variables that are chosen; and all are found by one tag."""
+    """With the time and the variables that are chosen; to the runbook; and all are found by one tag."""
     assert "twilio-email" in board["tags"]
     targets = {link["url"] for link in board["links"]}
-    assert targets == {f"/d/{other['uid']}" for other in DASHBOARDS.values() if other is not board}
-    assert all(link["keepTime"] and link["includeVars"] for link in board["links"])
+    others = {f"/d/{other['uid']}" for other in DASHBOARDS.values() if other is not board}
+    assert targets == {*others, "docs/runbook.md"}
+    for link in board["links"]:
+        assert (link["keepTime"], link["includeVars"]) == (link["url"] in others,) * 2
 
 
 @each_board
@@ -133,9 +138,9 @@ def test_panels_have_numbers_and_places_of_their_own(board: dict[str, Any]) -> N
 
 @each_panel
 def test_panel_explains_itself(panel: dict[str, Any]) -> None:
-    """Title, description and unit; and what it means when there is nothing to show."""
+    """Title, unit, a description that begins with a question; and what it means when nothing is shown."""
     assert panel["title"]
-    assert panel["description"].endswith(".")
+    assert re.match(r"[A-Z][^.?]+\? [A-Z].*\.$", panel["description"])
     defaults = panel["fieldConfig"]["defaults"]
     assert defaults["unit"]
     assert defaults["noValue"]
@@ -156,7 +161,12 @@ def test_nothing_known_is_not_green(panel: dict[str, Any]) -> None:
 def test_overrides_name_options_that_exist(panel: dict[str, Any]) -> None:
     """The SDK takes any name there; Grafana ignores one that it does not know."""
     options = {*vars(GraphFieldConfig()), *vars(TableFieldOptions())}
-    known = {"color", *(f"custom.{re.sub(r'_(.)', lambda m: m[1].upper(), option)}" for option in options)}
+    known = {
+        "color",
+        "unit",
+        "decimals",
+        *(f"custom.{re.sub(r'_(.)', lambda m: m[1].upper(), option)}" for option in options),
+    }
     overrides = panel["fieldConfig"]["overrides"]
     assert {each["id"] for override in overrides for each in override["properties"]} <= known
 
@@ -168,12 +178,55 @@ def test_panel_asks_only_what_is_chosen(panel: dict[str, Any]) -> None:
     assert sources == {"${datasource}"}
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for expression in expressions(panel):
-        assert 'account=~"$account"' in expression
+        for selector in re.findall(r"ALERTS\w*\{([^}]*)\}", expression):
+            assert selector.startswith(f'alertname=~"TwilioEmail.*", {OF_ALERT}')
+        assert re.search(r'account=~"\$account\|?"', expression)
         for selector in re.findall(r"(?<![\w:])(?:twilio_email|process)_\w+(\{[^}]*\})?", expression):
             assert selector.startswith(f"{{{CHOSEN}")
         for name, selector in re.findall(r"\b(account:[\w:]+)(\{[^}]*\})?", expression):
             assert name in RECORDED
             assert selector == f"{{{INSTALLED}, {OF_ACCOUNT}}}"
+
+
+@each_panel
+def test_accounts_of_two_installations_stay_apart(panel: dict[str, Any]) -> None:
+    """Each is grouped and matched as in the alerts, and its name tells namespace and cluster."""
+    for target in panel["targets"]:
+        lists = re.findall(r"\b(?:by|on) \(([^)]*)\)", target["expr"])
+        assert all(labels.startswith(EACH) for labels in lists if "account" in labels)
+        assert target["legendFormat"] == NAME or "{{account}}" not in target["legendFormat"]
+
+
+@each_panel
+def test_lines_of_an_account_share_its_colour(panel: dict[str, Any]) -> None:
+    """Style tells apart what has the same name; one line of an account is in the legend."""
+    by_query = {
+        each["matcher"]["options"]: {option["id"]: option["value"] for option in each["properties"]}
+        for each in panel["fieldConfig"]["overrides"]
+        if each["matcher"]["id"] == "byFrameRefID"
+    }
+    of_accounts = [each for each in panel["targets"] if each["legendFormat"] == NAME]
+    if panel["type"] != "timeseries" or not of_accounts:
+        return
+    assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "palette-classic-by-name"
+    looks = [by_query.get(each["refId"], {}) for each in of_accounts]
+    assert not any("color" in look for look in looks)
+    styles = [json.dumps(look.get("custom.lineStyle")) for look in looks]
+    assert len(set(styles)) == len(styles)
+    assert ["custom.hideFrom" in look for look in looks] == [place > 0 for place in range(len(looks))]
+    if len(looks) > 1:
+        assert panel["fieldConfig"]["defaults"]["custom"]["axisLabel"]
+
+
+@each_board
+def test_alerts_and_starts_are_marked_on_all_graphs(board: dict[str, Any]) -> None:
+    """Of what is chosen only."""
+    alerts, starts = board["annotations"]["list"]
+    assert all(each["enable"] and each["datasource"]["uid"] == "${datasource}" for each in (alerts, starts))
+    assert OF_ALERT in alerts["expr"]
+    assert 'alertstate="firing"' in alerts["expr"]
+    for selector in re.findall(r"(?:twilio_email|process)_\w+\{([^}]*)\}", starts["expr"]):
+        assert selector.startswith(CHOSEN)
 
 
 @each_panel
@@ -306,6 +359,14 @@ def twilio() -> Iterator[str]:
         thread.join(timeout=30)
 
 
+FIRING: Final = """
+groups:
+  - name: always
+    interval: 1s
+    rules: [{alert: TwilioEmailFailedSpike, expr: twilio_email_up == 1, labels: {severity: critical}}]
+"""
+
+
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prometheus that scrapes the program, which polls a lively Twilio."""
@@ -327,7 +388,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log = folder / "exporter.log"
         stack.enter_context(started(log, "run", **variables))
         target = eventually(found_in(log, r"msg=listening address=(\S+)"), "the listener").group(1)
-        yield stack.enter_context(prometheus(folder, CONFIG.format(target=target)))
+        (folder / "rules.yaml").write_text(FIRING)
+        config = f"rule_files: [{folder}/rules.yaml]\n{CONFIG.format(target=target)}"
+        yield stack.enter_context(prometheus(folder, config))
 
 
 def as_filled_in_by_grafana(expression: str) -> str:
@@ -384,7 +447,7 @@ def test_old_operations_are_compared_with_the_setting_of_their_account(tmp_path:
                 "expr": as_filled_in_by_grafana(expression),
                 "eval_time": "90m",
                 "exp_samples": [
-                    {"labels": f'{{account="{account}"}}', "value": value}
+                    {"labels": f'{{account="{account}", job="mail"}}', "value": value}
                     for account, value in wanted.items()
                 ],
             }
@@ -472,7 +535,7 @@ def test_share_is_held_against_the_threshold_of_its_own_account(
                 "expr": f"round({as_filled_in_by_grafana(expression)}, 0.01)",
                 "eval_time": f"{hour}h",
                 "exp_samples": [
-                    {"labels": f'{{account="{account}"}}', "value": value}
+                    {"labels": f'{{account="{account}", job="mail"}}', "value": value}
                     for account, value in wanted.items()
                 ],
             }
@@ -498,7 +561,7 @@ def panel_of(title: str, kind: str | None = None) -> dict[str, Any]:
 
 @pytest.mark.needs("prometheus")
 def test_every_panel_has_data(scraped: str) -> None:
-    """Each query of each panel is answered with numbers; one of them, where there is one number to show."""
+    """Each query of a panel or annotation is answered with numbers; of a stat, one of its queries is."""
     wanted = {
         expression
         for panel in PANELS
@@ -506,6 +569,7 @@ def test_every_panel_has_data(scraped: str) -> None:
             [" or ".join(expressions(panel))] if panel["type"] == "stat" else expressions(panel)
         )
     }
+    wanted |= {each["expr"] for board in DASHBOARDS.values() for each in board["annotations"]["list"]}
     want_data(scraped, set(map(as_filled_in_by_grafana, wanted)))
 
 

@@ -596,6 +596,21 @@ def test_dashboards_are_the_files() -> None:
     assert found
 
 
+def test_dashboards_link_to_the_runbook_of_the_base_url() -> None:
+    """The base URL of the alerts' runbook is that of the dashboards."""
+    base = "https://git.example.com/docs-of-mail"
+    rendered = render({"dashboards": {"enabled": True}, "prometheusRule": {"runbookBaseUrl": f"{base}/"}})
+    boards = [
+        json.loads(text)
+        for each in rendered.all("ConfigMap")
+        for text in each["data"].values()
+        if text[0] == "{"
+    ]
+    assert len(boards) == len(DASHBOARDS)
+    for board in boards:
+        assert f"{base}/docs/runbook.md" in [link["url"] for link in board["links"]]
+
+
 # -- the package --------------------------------------------------------------------------------------------
 
 
