@@ -134,6 +134,10 @@ RECENT_TIMES: Final = 3
 RECENT_FLOOR: Final = 0.3
 RECENT_CEILING: Final = 0.8
 """Bounds of that limit."""
+BURST_WINDOW: Final = 5 * MINUTE
+"""The good mail of the minutes before an incident hides it less here than among the recent operations."""
+BURST_SHARE: Final = 0.5
+"""The limit in this window, as a share of that for recent operations; it must exceed the threshold, too."""
 
 DAY_EMAILS: Final = 50
 """Minimum number of undelivered or overdue emails for the alerts on the share of a day."""

@@ -3,6 +3,7 @@
 Must not know which operations there are; the ledger decides what enters and what leaves.
 """
 
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from exporter.operation import Operation
@@ -22,6 +23,9 @@ class Hour(NamedTuple):
     undelivered: int
 
 
+_stats: Final = attrgetter(*Hour._fields[2:])
+
+
 class HourlyEmails:
     """The hours in which operations were created."""
 
@@ -39,7 +43,7 @@ class HourlyEmails:
             sums = self._sums[hour] = [0] * (len(Hour._fields) - 1)
         self._changed.add(hour)
         sums[0] += times
-        total, _, attempts, _, _, _, _, _, undelivered, failed, _ = operation.stats
+        total, attempts, failed, undelivered = _stats(operation.stats)
         # Not a loop: this runs for every operation of a first listing.
         if total:
             sums[1] += times * total

@@ -71,7 +71,7 @@ class Hub:
         """Show the snapshot that an earlier process saved."""
         self.metrics.restore(account, snapshot)
         self.statuses.publish(account, snapshot)
-        self.verdicts.restore(account, self._clock.now())
+        self.verdicts.judge(account, self._clock.now())
 
     def watch_rate_limiter(self, account: str, rate_limiter: RateLimiter) -> None:
         """Show the rate limit of an account, as of each scrape."""

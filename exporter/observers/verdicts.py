@@ -65,24 +65,21 @@ class Verdicts:
     def observe(self, event: Event) -> None:
         """Judge the account when a poll has ended; its status has been updated before."""
         if isinstance(event, PollFinished | PollCrashed):
-            self._note(event.account, event.finished_at)
+            self.judge(event.account, event.finished_at)
             self._accounts[event.account].log(event.finished_at)
 
-    def restore(self, account: str, now: float) -> None:
-        """Judge the snapshot that an earlier process saved; its age is `now` less its instant."""
-        self._note(account, now)
-
-    def current(self, now: float) -> dict[str, Verdict]:
-        """By account. Safe in another thread."""
-        return {account: self._current(status, now) for account, status in self._statuses.items()}
-
-    def _note(self, account: str, at: float) -> None:
+    def judge(self, account: str, at: float) -> None:
+        """Judge what is known of the account at an instant, without a line in the log."""
         status, judged = self._statuses[account], self._accounts[account]
         unknown = self._unknown(status, at)
         if unknown is not None:
             judged.note_unknown(unknown, at)
         elif status.snapshot is not None:
             judged.judge(status.snapshot, at)
+
+    def current(self, now: float) -> dict[str, Verdict]:
+        """By account. Safe in another thread."""
+        return {account: self._current(status, now) for account, status in self._statuses.items()}
 
     def _current(self, status: AccountStatus, now: float) -> Verdict:
         """The last verdict, unless the numbers have become too old since."""

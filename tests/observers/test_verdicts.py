@@ -182,7 +182,7 @@ def test_snapshot_of_an_earlier_process_is_judged() -> None:
     for age, name in ((300, "failing"), (3600, "old")):
         account = Account()
         account.statuses.publish("shop", replace(seen(same(1000, 480)), as_of=account.now - age))
-        account.verdicts.restore("shop", account.now)
+        account.verdicts.judge("shop", account.now)
         assert account.verdict().findings[0].name == name
 
 

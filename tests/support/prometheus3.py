@@ -35,7 +35,7 @@ Acquire::http::Timeout "20";
 
 
 class UnavailableError(Exception):
-    """The packages cannot be had on this machine, with the reason."""
+    """The packages are not available on this machine; with the reason."""
 
 
 @cache
@@ -96,4 +96,4 @@ if __name__ == "__main__":
     try:
         sys.stdout.write(f"{programs()}\n")
     except UnavailableError as error:
-        sys.exit(f"Prometheus 3 cannot be had: {error}")
+        sys.exit(f"Prometheus 3 is not available: {error}")

@@ -12,12 +12,12 @@ VERSIONS: Final = ("2", "3")
 
 
 def promtool(version: str) -> str:
-    """The path of the program. Prometheus 3 cannot be had everywhere, so it is never required."""
+    """The path of the program. Prometheus 3 is not available everywhere, so it is never required."""
     if version == "3":
         try:
             return str(prometheus3.programs() / "promtool")
         except prometheus3.UnavailableError as error:
-            pytest.skip(f"Prometheus 3 cannot be had: {error}")
+            pytest.skip(f"Prometheus 3 is not available: {error}")
     path = tool("promtool")
     if path is None:
         tell = pytest.fail if os.environ.get("REQUIRE_TOOLS") else pytest.skip

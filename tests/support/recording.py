@@ -14,11 +14,11 @@ from typing import Final
 import yaml
 
 from exporter.metrics.negotiation import TEXT
-from grafana.rules import TEMPLATE, text
+from grafana.rules import text
 from grafana.thresholds import duration
 from tests.support.whole import Whole
 
-WANTED: Final = frozenset(re.findall(r"\btwilio_email_\w+", TEMPLATE.read_text()))
+WANTED: Final = frozenset(re.findall(r"\btwilio_email_\w+", text()))
 TARGET: Final = 'job="mail",instance="exporter:10587"'
 
 

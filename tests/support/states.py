@@ -63,7 +63,8 @@ class State:
         for each in events:
             self.metrics.observe(each)
             self.statuses.observe(each)
-            self.verdicts.observe(each)
+            if isinstance(each, PollFinished):
+                self.verdicts.judge(each.account, each.finished_at)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.metrics.publish(account, snapshot)
