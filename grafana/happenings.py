@@ -25,10 +25,10 @@ STARTED: Final = (
 def firing_alerts() -> Drawn:
     table = numbers(
         "Firing alerts",
-        "Which alerts fire? Those of the selected accounts, the newest first, and for how long their "
+        "Which alerts fire? Those of the selected accounts, critical ones first, and for how long their "
         "condition has been true. Alerts without an account concern all accounts. The runbook has a section "
         "for each.",
-        Query(f"time() - {alerts('ALERTS_FOR_STATE')} and ignoring (alertstate) {FIRING}"),
+        Query(f"sort(time() - {alerts('ALERTS_FOR_STATE')} and ignoring (alertstate) {FIRING})"),
         unit="none",
         empty="No alert fires, or grafana/alerts.yaml is not loaded",
         height=5,
@@ -46,7 +46,7 @@ def firing_alerts() -> Drawn:
             )
         )
         .with_transformation(
-            models.DataTransformerConfig("sortBy", options={"fields": {}, "sort": [{"field": "active for"}]})
+            models.DataTransformerConfig("sortBy", options={"fields": {}, "sort": [{"field": "severity"}]})
         )
         .override_by_name("active for", [unit_of("s")])
     )
