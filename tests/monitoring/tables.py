@@ -79,7 +79,7 @@ def _month(seed: int) -> list[Month]:
 def _ablated(guard: str) -> str:
     alerts, changes = GUARDS[guard]
     with tempfile.TemporaryDirectory() as folder:
-        found = month(1, Path(folder), without(KINDS), alerts, **changes)
+        found = month(1, Path(folder), without(KINDS), alerts, months.DAYS, **changes)
     false: dict[tuple[str, str], int] = defaultdict(int)
     for each in found:
         for episode in each.false:
@@ -100,7 +100,7 @@ def _by_harm(found: Sequence[Month]) -> Iterator[str]:
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for each in found:
         for incident in each.kind.incidents:
-            delay = each.delays[incident.harm.what]
+            delay = each.delays.get(incident.harm.what)
             if delay is not None:
                 seconds[incident.harm.what, incident.harm.alerts[0]].append(delay)
     for (what, alert), some in seconds.items():

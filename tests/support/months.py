@@ -148,12 +148,12 @@ KINDS: Final = (
 )
 
 
-def lives(kind: Kind, seed: int, incidents: tuple[Incident, ...]) -> Iterator[Life]:
+def lives(kind: Kind, seed: int, incidents: tuple[Incident, ...], days: int = DAYS) -> Iterator[Life]:
     """The operations of a month, drawn minute by minute."""
     rng = random.Random(f"{kind.name}:{seed}")
     scenario = replace(SCENARIOS["steady"], fewest_emails=kind.fewest_emails, most_emails=kind.most_emails)
     batch = replace(scenario, fewest_emails=kind.batch_emails, most_emails=kind.batch_emails)
-    for minute in range(int(DAYS * DAY / MINUTE)):
+    for minute in range(int(days * DAY / MINUTE)):
         at = minute * MINUTE
         harm = next((each.harm for each in incidents if 0 <= at - each.begins < each.lasts), None)
         expected = kind.rate(at) / 60 * (harm.rate if harm else 1.0)
@@ -189,15 +189,17 @@ class Series:
             if end is not None:
                 changes[end] = changes.get(end, 0.0) - value
 
-    def values(self) -> Mapping[str, list[float]]:
-        steps = range(int(DAYS * DAY / STEP) + 1)
+    def values(self, days: int) -> Mapping[str, list[float]]:
+        steps = range(int(days * DAY / STEP) + 1)
         return {
             name: list(accumulate(changes.get(step, 0.0) for step in steps))
             for name, changes in self.changes.items()
         }
 
 
-def series(operations: Iterator[Life], account: str, alerts: Alerts) -> Mapping[str, list[float]]:
+def series(
+    operations: Iterator[Life], account: str, alerts: Alerts, days: int = DAYS
+) -> Mapping[str, list[float]]:
     """The samples that the mail alerts read, by series."""
     found = Series()
     labels = f'account="{account}",instance="a:1",job="mail"'
@@ -207,7 +209,7 @@ def series(operations: Iterator[Life], account: str, alerts: Alerts) -> Mapping[
         found.add(f"twilio_email_{name}{{{labels}}}", 0.0, 0.0)
     for life in operations:
         _add(found, labels, life, alerts)
-    values = dict(found.values())
+    values = dict(found.values(days))
     steps = len(next(iter(values.values())))
     values[f"twilio_email_exporter_last_success_timestamp_seconds{{{labels}}}"] = [
         step * STEP for step in range(steps)

@@ -11,7 +11,7 @@ import yaml
 
 from grafana import rules
 from grafana.thresholds import duration
-from tests.support.months import DAYS, HOUR, KINDS, MAIL_ALERTS, STEP, Incident, Kind, lives, series
+from tests.support.months import DAY, DAYS, HOUR, KINDS, MAIL_ALERTS, STEP, Incident, Kind, lives, series
 from tests.support.promtool import promtool
 from tests.support.recording import notation
 
@@ -55,20 +55,24 @@ def month(
     folder: Path,
     kinds: Sequence[Kind] = KINDS,
     alerts: Sequence[str] = MAIL_ALERTS,
+    days: int = DAYS,
     **changes: object,
 ) -> list[Month]:
     """Judge one month of the kinds by some of the alerts; `changes` of the thresholds leave out guards."""
     samples: dict[str, list[float]] = {}
     for kind in kinds:
-        samples |= series(lives(kind, seed, shifted(kind, seed)), account_of(kind), kind.alerts)
-    episodes = list(_episodes(_fired(samples, folder, alerts, changes)))
-    return [_judged(kind, seed, [e for e in episodes if e.account == account_of(kind)]) for kind in kinds]
+        operations = lives(kind, seed, shifted(kind, seed), days)
+        samples |= series(operations, account_of(kind), kind.alerts, days)
+    episodes = list(_episodes(_fired(samples, folder, alerts, days, changes)))
+    return [
+        _judged(kind, seed, days, [e for e in episodes if e.account == account_of(kind)]) for kind in kinds
+    ]
 
 
-def _judged(kind: Kind, seed: int, episodes: Sequence[Episode]) -> Month:
+def _judged(kind: Kind, seed: int, days: int, episodes: Sequence[Episode]) -> Month:
     delays: dict[str, float | None] = {}
     explained: set[Episode] = set()
-    for incident in shifted(kind, seed):
+    for incident in (each for each in shifted(kind, seed) if each.begins < days * DAY):
         end = incident.begins + incident.lasts + AFTERMATH
         own = [
             each
@@ -95,12 +99,13 @@ def _fired(
     samples: Mapping[str, Sequence[float]],
     folder: Path,
     alerts: Sequence[str],
+    days: int,
     changes: Mapping[str, object],
 ) -> list[dict[tuple[str, str], float]]:
     group = yaml.safe_load(rules.text(1.0, EVALUATION_INTERVAL=STEP, **changes))["groups"][0]
     group["rules"] = _needed(group["rules"], alerts)
     (folder / "alerts.yaml").write_text(yaml.safe_dump({"groups": [group]}, width=10_000))
-    hours = range(1, DAYS * 24 + 1)
+    hours = range(1, days * 24 + 1)
     test = {
         "rule_files": ["alerts.yaml"],
         "evaluation_interval": duration(STEP),
