@@ -137,11 +137,7 @@ RECENT_CEILING: Final = 0.8
 BURST_WINDOW: Final = 5 * MINUTE
 """The good mail of the minutes before an incident hides it less here than among the recent operations."""
 BURST_SHARE: Final = 0.5
-<<<<<<< HEAD
-"""The limit in this window, as a share of that for recent operations; it must exceed the threshold, too."""
-=======
 """The limit in this window, as a share of that for recent operations."""
->>>>>>> w-rules
 
 DAY_EMAILS: Final = 50
 """Minimum number of undelivered or overdue emails for the alerts on the share of a day."""
