@@ -406,4 +406,4 @@ def trouble(each: Operation) -> int:
 
 
 TestLedgerAgainstPlainSums = LedgerAgainstPlainSums.TestCase
-TestLedgerAgainstPlainSums.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLedgerAgainstPlainSums.settings = settings(max_examples=60, stateful_step_count=30)

@@ -217,7 +217,7 @@ lifecycles = st.lists(
 answers = st.builds(Readings, status_filter=st.sampled_from(FILTERS), order=st.sampled_from(get_args(Order)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(answers, lifecycles)
 def test_fewest_is_as_fresh_as_all(readings: Readings, steps: list[tuple[Any, ...]]) -> None:
     """Under any interleaving of changes, polls, outages, restarts and failed listings by status."""

@@ -97,7 +97,7 @@ listings = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     listing=listings,
     interval=st.floats(5.0, 5 * MINUTE),

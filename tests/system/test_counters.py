@@ -302,4 +302,4 @@ class CountersThatSurvive(RuleBasedStateMachine):
 
 
 TestCountersThatSurvive = pytest.mark.long(CountersThatSurvive.TestCase)
-TestCountersThatSurvive.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestCountersThatSurvive.settings = settings(max_examples=300, stateful_step_count=40)

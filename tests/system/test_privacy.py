@@ -73,7 +73,7 @@ async def shown_with(sender: str, recipients: list[str], tags: Any) -> str:
             return await everything_shown(exporter, state)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(addresses, st.lists(addresses, max_size=3), st.dictionaries(st.just("campaign"), addresses | texts))
 @example(f"{MARK}\uff20example.com", [f'"{MARK}@home"@example.com'], {"campaign": f"{MARK}%40example.com"})
 @example(f"x@{'é' * 5000}", [f"{MARK}{'@' * 5000}example.com"], {"campaign": f"{MARK}@" * 2000})

@@ -313,7 +313,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     field=st.sampled_from(["id", "status", "stats", "createdAt", "updatedAt"]),
     stat=st.none() | st.sampled_from(STATS),
@@ -328,7 +328,7 @@ def test_any_value_anywhere_is_read_or_malformed(field: str, stat: str | None, v
         assert len(str(error)) < 200
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(position=st.integers(0, len(page(row())) - 1), byte=st.integers(0, 255))
 def test_any_byte_anywhere_is_read_or_malformed(position: int, byte: int) -> None:
     """A flipped byte is no crash."""
