@@ -86,7 +86,7 @@ docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards 
 	$(BIN)/python -m tests.packaging.chart.reference
 
 .PHONY: alert-tables
-alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes an hour
+alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes half an hour
 	$(BIN)/python -m tests.monitoring.tables $(ARGS)
 
 .PHONY: release-check

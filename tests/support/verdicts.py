@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,8 +41,8 @@ class Month:
     false: Sequence[Episode]
 
 
-def account_of(kind: Kind) -> str:
-    return kind.name.replace(" ", "-")
+def account_of(kind: Kind, seed: int) -> str:
+    return f"{kind.name.replace(' ', '-')}-{seed}"
 
 
 def shifted(kind: Kind, seed: int) -> tuple[Incident, ...]:
@@ -50,22 +50,27 @@ def shifted(kind: Kind, seed: int) -> tuple[Incident, ...]:
     return tuple(each._replace(begins=each.begins + 7 * 60 * (seed % 5)) for each in kind.incidents)
 
 
-def month(
-    seed: int,
+def judged(
+    seeds: Iterable[int],
     folder: Path,
     kinds: Sequence[Kind] = KINDS,
     alerts: Sequence[str] = MAIL_ALERTS,
     days: int = DAYS,
     **changes: object,
 ) -> list[Month]:
-    """Judge one month of the kinds by some of the alerts; `changes` of the thresholds leave out guards."""
+    """Judge a month of each kind for each seed by some of the alerts, all of them in one run of promtool.
+
+    `changes` of the thresholds leave out guards.
+    """
+    cases = [(kind, seed) for seed in seeds for kind in kinds]
     samples: dict[str, list[float]] = {}
-    for kind in kinds:
+    for kind, seed in cases:
         operations = lives(kind, seed, shifted(kind, seed), days)
-        samples |= series(operations, account_of(kind), kind.alerts, days)
+        samples |= series(operations, account_of(kind, seed), kind.alerts, days)
     episodes = list(_episodes(_fired(samples, folder, alerts, days, changes)))
     return [
-        _judged(kind, seed, days, [e for e in episodes if e.account == account_of(kind)]) for kind in kinds
+        _judged(kind, seed, days, [each for each in episodes if each.account == account_of(kind, seed)])
+        for kind, seed in cases
     ]
 
 
