@@ -138,6 +138,8 @@ BURST_WINDOW: Final = 5 * MINUTE
 """The good mail of the minutes before an incident hides it less here than among the recent operations."""
 BURST_SHARE: Final = 0.5
 """The limit in this window, as a share of that for recent operations."""
+POLLED_SHARE: Final = 0.95
+"""Share of the long window in which polls must have succeeded, where delays are compared."""
 
 DAY_EMAILS: Final = 50
 """Minimum number of undelivered or overdue emails for the alerts on the share of a day."""

@@ -215,6 +215,9 @@ def series(
         step * STEP for step in range(steps)
     ]
     values[f"twilio_email_exporter_poll_interval_seconds{{{labels}}}"] = [STEP] * steps
+    values[f'twilio_email_exporter_polls_total{{{labels},outcome="success"}}'] = list(
+        map(float, range(steps))
+    )
     return values
 
 
