@@ -96,6 +96,22 @@ def _by_day(at: float) -> float:
     return 1 + 0.6 * (1 - abs(_hour(at) - 14) / 6) if _hour(at) >= 2 else 0.4
 
 
+def _steady(at: float) -> float:
+    return 15 * _by_day(at)
+
+
+def _between_newsletters(at: float) -> float:
+    return 3 * _by_day(at)
+
+
+def _tiny(at: float) -> float:
+    return 2 * _by_day(at)
+
+
+def _growing(at: float) -> float:
+    return 10 * _by_day(at) * (1 + 0.5 * at / (DAYS * DAY))
+
+
 def _office(at: float) -> float:
     return 25.0 if at // DAY % 7 < 5 and 8 <= _hour(at) < 18 else 0.0
 
@@ -117,11 +133,11 @@ _USUAL: Final = _days(
     (STOPPED, 25, 9, 8),
 )
 KINDS: Final = (
-    Kind("steady", lambda at: 15 * _by_day(at), _USUAL),
+    Kind("steady", _steady, _USUAL),
     Kind("weekday only", _office, _USUAL),
     Kind(
         "one large newsletter a week",
-        lambda at: 3 * _by_day(at),
+        _between_newsletters,
         _days(
             (FAILING, 8, 9, 3),
             (BOUNCING, 15, 9, 3),
@@ -140,11 +156,11 @@ KINDS: Final = (
     ),
     Kind(
         "tiny",
-        lambda at: 2 * _by_day(at),
+        _tiny,
         _days((FAILING._replace(rate=15.0), 12, 11, 3), (BOUNCING._replace(rate=30.0), 20, 11, 4)),
         most_emails=3,
     ),
-    Kind("growing by half", lambda at: 10 * _by_day(at) * (1 + 0.5 * at / (DAYS * DAY)), _USUAL),
+    Kind("growing by half", _growing, _USUAL),
 )
 
 
