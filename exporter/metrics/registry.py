@@ -5,6 +5,7 @@ Receives events and frozen snapshots. Must not know HTTP, Twilio's replies or ho
 Rule 1: gauges of polled data come from the last published snapshot and appear with the first one.
 Rule 2: those of the breakdown come from the last refresh; without `has_breakdown` there are none.
 Rule 3: surviving counters show zero, or their restored values, until one scrape has read them.
+Rule 4: a process that is not active has no surviving counters.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,10 +56,13 @@ class Metrics:
     ) -> None:
         """`alerts_of` returns the thresholds of an account; `has_breakdown`: there will be breakdowns."""
         names = tuple(accounts)
+        self._names = names
         self._breakdowns: dict[str, Breakdown | None] = dict.fromkeys(names if has_breakdown else ())
         self._snapshots: dict[str, Snapshot] = {}
         self._shown: dict[str, Counts] = dict.fromkeys(names, ZERO)
         self._released = False
+        self.term = 0
+        """Goes up whenever the process begins or ceases to be active."""
         self.publishes = 0
         """Goes up whenever `polled` changes."""
         self.polled = CollectorRegistry(auto_describe=False)
@@ -91,6 +95,26 @@ class Metrics:
         """Goes up whenever `own` changes."""
         return self._own.changes
 
+    def activate(self) -> None:
+        """Show the counters at zero, for `restore`, and wait for the first scrape again."""
+        self.hide_gauges()
+        self._shown.update(dict.fromkeys(self._names, ZERO))
+        self._released = False
+        self._own.show_active(is_active=True)
+
+    def deactivate(self) -> None:
+        """Hide the counters. The gauges stay until `hide_gauges`."""
+        self._shown.clear()
+        self.term += 1
+        self.publishes += 1
+        self._own.show_active(is_active=False)
+
+    def hide_gauges(self) -> None:
+        self._snapshots.clear()
+        self._breakdowns.update(dict.fromkeys(self._breakdowns))
+        self.term += 1
+        self.publishes += 1
+
     def restore(self, account: str, snapshot: Snapshot) -> None:
         """Show a restored snapshot. The account's counters start from its values."""
         self._shown[account] = snapshot.counts
@@ -110,13 +134,13 @@ class Metrics:
         self.publishes += 1
         self._own.published(account, snapshot)
 
-    def release_counters(self) -> bool:
-        """Let the counters rise, now that a scrape has seen where they start.
+    def release_counters(self, term: int | None = None) -> bool:
+        """Let the counters rise, now that a scrape has seen where they start. `term`: that of its page.
 
         `increase()` sees a step only between two scrapes: without the first one it would miss what the first
         poll finds. Returns whether anything changed.
         """
-        if self._released:
+        if self._released or not self._shown or term not in {None, self.term}:
             return False
         self._released = True
         self.publishes += 1

@@ -1,6 +1,6 @@
-"""Opens the state file and resumes polling from the state that an earlier process saved.
+"""Opens the state file, and resumes polling from the state that an earlier process saved.
 
-Part of the composition root, like `app`. Rule: a file that is damaged for one account is not used for any.
+Part of the composition root, like `app`. Rule: a state that is damaged for one account is not used for any.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -14,6 +14,7 @@ from exporter.ledger.snapshot import Snapshot
 from exporter.logs import line
 from exporter.polling.poller import Poller
 from exporter.storage.sqlite import Storage
+from exporter.storage.store import StateStore
 
 
 @asynccontextmanager
@@ -29,20 +30,20 @@ async def open_storage(
         try:
             await storage.open()
         except DamagedError as error:
-            await _start_new_file(storage, clock, error)
+            await _set_aside(storage, clock, error)
         yield storage
     finally:
         await storage.close()
 
 
 async def resume_pollers(
-    pollers: Sequence[Poller], storage: Storage, clock: Clock
+    pollers: Sequence[Poller], storage: StateStore, clock: Clock
 ) -> list[tuple[str, Snapshot]]:
     """Restore the pollers from the saved state; returns the snapshot of each restored account."""
     try:
         found = [await storage.load(poller.account, poller.rebuild) for poller in pollers]
     except DamagedError as error:
-        await _start_new_file(storage, clock, error)
+        await _set_aside(storage, clock, error)
         return []
     known = []
     for poller, restored in zip(pollers, found, strict=True):
@@ -54,7 +55,7 @@ async def resume_pollers(
     return known
 
 
-async def _start_new_file(storage: Storage, clock: Clock, error: DamagedError) -> None:
-    aside = await storage.start_new_file(clock.now())
+async def _set_aside(storage: StateStore, clock: Clock, error: DamagedError) -> None:
+    aside = await storage.set_aside(clock.now())
     if aside is not None:
         line(ERROR, "state is damaged; counters restart at zero", error=error, set_aside=aside)
