@@ -23,6 +23,8 @@ from exporter.observers.watchdog import Watchdog
 
 GAUGES_STAY_SECONDS: Final = 300.0
 
+_LOST: Final = "the lock was lost: the connection broke, or this process was suspended"
+
 
 class Mandate(Protocol):
     """The right to be active."""
@@ -74,7 +76,7 @@ class Standing:
 
 
 class Activity:
-    """The standing of this process. `current` is `None` with a state file, where there is nothing to tell."""
+    """The standing of this process, and what follows from it for all that shows something."""
 
     def __init__(self, metrics: Metrics, statuses: AccountStatuses, watchdog: Watchdog, clock: Clock) -> None:
         self._metrics = metrics
@@ -82,12 +84,12 @@ class Activity:
         self._watchdog = watchdog
         self._clock = clock
         self._mandate: Mandate | None = ALWAYS
-        self.current: Standing | None = None
+        self._current: Standing | None = None
 
     def await_database(self) -> None:
         """Call this at the start if the state is in a database: nobody knows yet who is active."""
         self._stop()
-        self.current = Standing(Role.CUT_OFF, self._clock.now())
+        self._current = Standing(Role.CUT_OFF, self._clock.now())
 
     def begin(self, mandate: Mandate) -> None:
         """Be active, with nothing known; what the state holds is to be shown next, without a pause."""
@@ -95,35 +97,42 @@ class Activity:
         self._statuses.reset()
         self._watchdog.start()
         self._metrics.activate()
-        if self.current is not None:
-            self.current = Standing(Role.ACTIVE, mandate.since)
+        if self._current is not None:
+            self._current = Standing(Role.ACTIVE, mandate.since)
             line(INFO, "active: this process polls")
 
     def stand_by(self, holder: str, since: float) -> None:
         """Another process is active. Call it as often as that is seen."""
         standing = Standing(Role.STANDBY, since, holder)
-        if self.current != standing:
+        if self._current != standing:
             self._stop()
             self._hide_gauges()
-            self.current = standing
+            self._current = standing
             line(INFO, "standing by: another process is active", active=holder, since=time_text(since))
 
     def cut_off(self, problem: str) -> None:
         """The database cannot be reached. Call it after each attempt."""
-        if self.current is None or self.current.role is not Role.CUT_OFF or not self.current.problem:
+        if self._current is None or self._current.role is not Role.CUT_OFF or not self._current.problem:
             self._stop()
-            self.current = Standing(Role.CUT_OFF, self._clock.now(), problem=problem)
+            self._current = Standing(Role.CUT_OFF, self._clock.now(), problem=problem)
             line(ERROR, "no connection to the database of the state; nothing is polled", error=problem)
 
     def term(self) -> int:
         """A number that changes whenever this process begins or ceases to be active, or to show gauges."""
         now = self._clock.now()
-        standing = self.current
+        standing = self._current
         if self._mandate is not None and not self._mandate.is_held:
-            self.cut_off("the lock was lost: the connection broke, or this process was suspended")
+            self.cut_off(_LOST)
         elif standing and standing.role is Role.CUT_OFF and now - standing.since > GAUGES_STAY_SECONDS:
             self._hide_gauges()
         return self._metrics.term
+
+    @property
+    def standing(self) -> Standing | None:
+        """`None` with a state file, where there is nothing to tell. Safe in another thread."""
+        if self._mandate is not None and not self._mandate.is_held:
+            return Standing(Role.CUT_OFF, self._clock.now(), problem=_LOST)
+        return self._current
 
     @property
     def is_active(self) -> bool:

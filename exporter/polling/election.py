@@ -83,7 +83,8 @@ class Election:
     async def _wait_for_lock(self, session: LockSession) -> Lease:
         while (lease := await session.try_lock(self._name)) is None:
             self._was_reached = True
-            if (last := await session.last_grant()) is not None:  # its first holder may be creating the tables
+            last = await session.last_grant()
+            if last is not None:  # the first holder may still be creating the tables
                 self._activity.stand_by(last.holder, last.since)
                 self._on_ready()
             await self._clock.sleep(self._timing.attempt)

@@ -85,6 +85,7 @@ class WebService:
                 lookback=self._settings.poll.lookback,
                 rate_limits=self._hub.rate_limits(),
                 query=query,
+                standing=self._hub.activity.standing,
             )
         )
 

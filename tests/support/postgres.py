@@ -72,11 +72,11 @@ def postgres() -> Iterator[Postgres]:
         options = ["-U", "owner", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"]
         _run(folder, "initdb", "-D", str(folder / "data"), *options)
         (folder / "data/pg_hba.conf").write_text(
-            "local all owner trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "local all owner trust\nhost all all 127.0.0.0/8 scram-sha-256\n"
         )
         with (folder / "data/postgresql.conf").open("a") as file:
             file.write(
-                f"port = {server.port}\nlisten_addresses = '127.0.0.1'\n"
+                f"port = {server.port}\nlisten_addresses = '127.0.0.1,127.0.0.2'\n"
                 f"unix_socket_directories = '{folder}'\n"
                 "fsync = off\nautovacuum = off\n"  # a process is killed, not the machine
             )
