@@ -27,7 +27,7 @@ from exporter.events import PollFinished, RequestFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
-from exporter.metrics.registry import Metrics
+from exporter.metrics.registry import Metrics, Scrape
 from exporter.operation import STATS, Operation, Stats
 from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
@@ -166,7 +166,7 @@ def web_service(exposition: Exposition) -> Served:
         exposition,
         Health(dead=lambda: None, loaded=True),
         {},
-        Scrapes(lambda: 0, lambda _: None),
+        Scrapes(lambda: Scrape(0, {}), lambda _: None),
         "/metrics",
         Authenticator(None, CLOCK),
         connections,

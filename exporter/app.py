@@ -39,8 +39,11 @@ async def run(
     on_start: Callable[[], object] = lambda: None,
     on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None,
     changed_settings: Callable[[], Sequence[str]] = tuple,
+    lease_seconds: float = 10.0,
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; returns the exit code.
+
+    `lease_seconds`: with a database, another process is active within this time after the last one was silent.
 
     `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
     reads the settings again and names those that differ.
@@ -99,7 +102,13 @@ async def run(
                 from exporter.polling.election import Election
 
                 election = Election(
-                    settings, settings.database, hub.statuses.accounts, hub.activity, clock, be_ready
+                    settings,
+                    settings.database,
+                    hub.statuses.accounts,
+                    hub.activity,
+                    clock,
+                    be_ready,
+                    lease_seconds,
                 )
                 listen()
                 await election.run(term, stop)

@@ -10,14 +10,16 @@ Rule 3: the mandate is looked at whenever something is shown, because a suspende
 end.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from logging import ERROR, INFO
 from typing import Final, Protocol
 
 from exporter.clock import Clock
+from exporter.ledger.counters import Counts
 from exporter.logs import line, time_text
-from exporter.metrics.registry import Metrics
+from exporter.metrics.registry import Metrics, Scrape
 from exporter.observers.status import AccountStatuses
 from exporter.observers.watchdog import Watchdog
 
@@ -117,15 +119,31 @@ class Activity:
             self._current = Standing(Role.CUT_OFF, self._clock.now(), problem=problem)
             line(ERROR, "no connection to the database of the state; nothing is polled", error=problem)
 
-    def term(self) -> int:
-        """A number that changes whenever this process begins or ceases to be active, or to show gauges."""
+    def scrape(self) -> Scrape:
+        """What a page that is rendered now shows. Its term changes together with the standing."""
+        self._look()
+        return self._metrics.scrape()
+
+    @property
+    def seen(self) -> Mapping[str, Counts]:
+        """What scrapes have seen of each account's counters in this term."""
+        return dict(self._metrics.seen)
+
+    def on_seen(self, call: Callable[[], object]) -> None:
+        """Call `call` whenever a scrape has seen more."""
+        self._metrics.on_seen = call
+
+    def retire(self) -> None:
+        """Show no counters any more: this process is about to let another one be active."""
+        self._stop()
+
+    def _look(self) -> None:
         now = self._clock.now()
         standing = self._current
         if self._mandate is not None and not self._mandate.is_held:
             self.cut_off(_LOST)
         elif standing and standing.role is Role.CUT_OFF and now - standing.since > GAUGES_STAY_SECONDS:
             self._hide_gauges()
-        return self._metrics.term
 
     @property
     def standing(self) -> Standing | None:
@@ -136,7 +154,7 @@ class Activity:
 
     @property
     def is_active(self) -> bool:
-        self.term()
+        self._look()
         return self._mandate is not None
 
     def _stop(self) -> None:

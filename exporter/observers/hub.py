@@ -12,6 +12,7 @@ from exporter.breakdown import Breakdown
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.events import Event, Observer
+from exporter.ledger.counters import Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.registry import Metrics
 from exporter.observers.activity import Activity
@@ -72,9 +73,9 @@ class Hub:
             self.metrics.publish_breakdown(account, breakdown)
             self.statuses.publish_breakdown(account, breakdown)
 
-    def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show the snapshot that an earlier process saved."""
-        self.metrics.restore(account, snapshot)
+    def restore(self, account: str, snapshot: Snapshot, seen: Counts | None = None) -> None:
+        """Show the snapshot that an earlier process saved; `seen`: what scrapes have seen of its counters."""
+        self.metrics.restore(account, snapshot, seen)
         self.statuses.publish(account, snapshot)
         self.verdicts.judge(account, self._clock.now())
 

@@ -11,8 +11,8 @@ as an outage is, because the process still shows its own metrics.
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -21,7 +21,7 @@ from exporter.config.database import Database, read_password
 from exporter.config.settings import Settings
 from exporter.errors import RefusedError, StateError
 from exporter.observers.activity import Activity, Mandate
-from exporter.storage.postgresql.connection import connected, connector
+from exporter.storage.postgresql.connection import closing, connector
 from exporter.storage.postgresql.lease import Lease, LockSession, Timing
 from exporter.storage.postgresql.store import PostgresStore
 from exporter.storage.store import StateStore
@@ -43,13 +43,13 @@ class Election:
         activity: Activity,
         clock: Clock,
         on_ready: Callable[[], object],
-        timing: Timing | None = None,
+        lease_seconds: float,
     ) -> None:
         self._database = database
         self._activity = activity
         self._clock = clock
         self._on_ready = on_ready
-        self._timing = timing or Timing()
+        self._timing = Timing(lease_seconds)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         password = partial(read_password, database, settings.state.password_file)
         self._connect = connector(database, password, self._timing.server)
@@ -57,10 +57,10 @@ class Election:
             PostgresStore, database, self._connect, keep=tuple(accounts), window=settings.poll.lookback
         )
         self._was_reached = False
+        activity.await_database()
 
     async def run(self, term: Term, stop: asyncio.Event) -> None:
         """Take part until `stop` is set. Raises `RefusedError` at the start."""
-        self._activity.await_database()
         while not stop.is_set():
             try:
                 await self._campaign(term, stop)
@@ -74,7 +74,10 @@ class Election:
 
     async def _campaign(self, term: Term, stop: asyncio.Event) -> None:
         """One session. Raises `StateError` when it is lost, and `RefusedError`."""
-        async with connected(self._connect) as connection:
+        connection = await _unless(stop, self._connect())
+        if connection is None:
+            return
+        async with closing(connection):
             session = LockSession(connection, self._database, self._clock, self._timing)
             lease = await _unless(stop, self._wait_for_lock(session))
             if lease is not None:
@@ -113,9 +116,32 @@ class Election:
             await asyncio.gather(keeping, acting, stopping, return_exceptions=True)
 
     async def _run_term(self, lease: Lease, term: Term, leave: asyncio.Event) -> None:
-        async with aclosing(self._open(lease)) as store, term(store, lease):
-            self._on_ready()
-            await leave.wait()
+        async with aclosing(self._open(lease)) as store:
+            async with term(store, lease), self._recording(store):
+                self._on_ready()
+                await leave.wait()
+            self._activity.retire()
+            await store.note_shown(self._activity.seen)
+
+    @asynccontextmanager
+    async def _recording(self, store: PostgresStore) -> AsyncIterator[None]:
+        """Keep what scrapes have seen of the counters, after each scrape that has seen more."""
+        more = asyncio.Event()
+        self._activity.on_seen(more.set)
+
+        async def record() -> None:
+            while True:
+                await more.wait()
+                more.clear()
+                with suppress(StateError):  # then the next scrape is the next attempt
+                    await store.note_shown(self._activity.seen)
+
+        recording = asyncio.create_task(record())
+        try:
+            yield
+        finally:
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

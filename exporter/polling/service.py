@@ -141,13 +141,11 @@ class Polling:
             alerts=settings.alerts_of(client.account),
         )
 
-    def _show(
-        self, known: Sequence[tuple[str, Snapshot]], storage: StateStore | None, mandate: Mandate
-    ) -> None:
+    def _show(self, known: Sequence[resume.Known], storage: StateStore | None, mandate: Mandate) -> None:
         """Be active, with what the state holds; between two scrapes, or counters would fall to zero."""
         self._hub.activity.begin(mandate)
-        for account, snapshot in known:
-            self._hub.restore(account, snapshot)
+        for each in known:
+            self._hub.restore(*each)
         if storage is not None:
             self._hub.watch_state(storage.bytes_on_disk)
 

@@ -88,6 +88,9 @@ class Storage:
     async def accounts(self) -> list[AccountRow]:
         return await self._run(lambda: list(self._accounts.values()))
 
+    async def shown(self, account: str) -> None:
+        """The file belongs to one process: it shows the counters as they are."""
+
     async def set_aside(self, now: float) -> str | None:
         """Rename a damaged file and open a new one; returns the new name of the damaged one.
 

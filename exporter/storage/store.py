@@ -6,6 +6,7 @@ Must not know files, databases or what is counted.
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from exporter.ledger.counters import Counts
 from exporter.ledger.saved import Changes, Progress, Saved
 from exporter.storage.codec import AccountRow
 
@@ -28,6 +29,13 @@ class StateStore(Protocol):
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
         """Save everything or nothing. Raises `StateError`."""
+        ...
+
+    async def shown(self, account: str) -> Counts | None:
+        """The counters of an account as last scraped from any process; `None` if no other process shows them.
+
+        For an account that has a state.
+        """
         ...
 
     async def set_aside(self, now: float) -> str | None:

@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aioht
 
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format
+from exporter.metrics.registry import Scrape
 from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.listener import is_of_this_machine
@@ -44,10 +45,10 @@ class Health:
 class Scrapes:
     """What a scrape depends on, besides the page."""
 
-    term: Callable[[], int]
-    """Changes whenever the process begins or ceases to be active: a page must not mix both."""
-    seen: Callable[[int], object]
-    """Called after a page of this term was sent."""
+    begin: Callable[[], Scrape]
+    """Its term changes whenever the process begins or ceases to be active: a page must not mix both."""
+    seen: Callable[[Scrape], object]
+    """Called after the page was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,27 +146,28 @@ def _metrics(exposition: Exposition, health: Health, scrapes: Scrapes, connectio
         under_way += 1
         try:
             # Sent here, not by aiohttp after the return, so that a slow reader counts as a scrape under way.
-            response, term = await _send_page(exposition, request, scrapes.term)
+            response, scrape = await _send_page(exposition, request, scrapes.begin)
         finally:
             under_way -= 1
         connections.mark_scraper(request)
         if request.method == "GET":
-            scrapes.seen(term)
+            scrapes.seen(scrape)
         return response
 
     return handle
 
 
 async def _send_page(
-    exposition: Exposition, request: web.Request, term: Callable[[], int]
-) -> tuple[web.StreamResponse, int]:
-    """Send the page; returns the term that it is of."""
+    exposition: Exposition, request: web.Request, begin: Callable[[], Scrape]
+) -> tuple[web.StreamResponse, Scrape]:
+    """Send the page; returns what it shows."""
     format_ = choose_format(request.headers.get("Accept"))
     is_gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
-    written = None
-    while written != (now := term()):  # also if the lock has been lost while the page was rendered
-        written = now
+    while True:
+        scrape = begin()
         pieces = [await exposition.gzipped_page(format_)] if is_gzipped else await exposition.pieces(format_)
+        if begin().term == scrape.term:  # the lock may have been lost while the page was rendered
+            break
     headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
     response: web.StreamResponse
     if is_gzipped:
@@ -179,7 +181,7 @@ async def _send_page(
     for piece in pieces if request.method != "HEAD" else ():
         await response.write(piece)
     await response.write_eof()
-    return response, now
+    return response, scrape
 
 
 def _healthy(health: Health) -> _Handler:

@@ -61,7 +61,7 @@ class WebService:
             self.exposition,
             self.health,
             {"/": self.status_page, "/status.css": lambda _: Page(style_sheet(), "text/css")},
-            Scrapes(hub.activity.term, hub.metrics.release_counters),
+            Scrapes(hub.activity.scrape, hub.metrics.note_seen),
             settings.web.telemetry_path,
             self._authenticator,
             self._connections,

@@ -59,7 +59,8 @@ def status_page(
     views = accounts_table.sorted_by(sort, views)
     shown = [view for view in views if view.name == query.get("account")] or views
     return _TEMPLATES.get_template("status.html").render(
-        headline=_INACTIVE.get(standing and standing.role) or _headline(shown, now, named=len(views) > 1),
+        headline=(_INACTIVE.get(standing.role) if standing else None)
+        or _headline(shown, now, named=len(views) > 1),
         color=_color(shown) if standing is None or standing.role is Role.ACTIVE else "wait",
         standing=standing,
         version=version,
@@ -78,7 +79,7 @@ def status_page(
     )
 
 
-_INACTIVE: Final[Mapping[Role | None, str]] = {
+_INACTIVE: Final[Mapping[Role, str]] = {
     Role.STANDBY: "Standing by: another exporter is active",
     Role.CUT_OFF: "Nothing is polled: no connection to the database",
 }

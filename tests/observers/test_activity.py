@@ -48,10 +48,10 @@ class Shown:
         self.state.refresh("shop", BREAKDOWN)
 
     def scrape(self) -> Scrape:
-        term = self.activity.term()
+        scrape = self.activity.scrape()
         metrics = self.state.metrics
         text = b"".join(generate_latest(each) for each in (metrics.polled, metrics.own, metrics.live))
-        metrics.release_counters(term)
+        metrics.note_seen(scrape)
         return Scrape(text.decode())
 
     def shows(self) -> tuple[float, bool, bool]:
@@ -163,14 +163,51 @@ def test_new_term_is_a_new_first_scrape(shown: Shown) -> None:
     assert shown.scrape().value("twilio_email_outcomes_total", **FAILED) == 95
 
 
+def test_counters_of_one_of_several_start_at_zero(shown: Shown) -> None:
+    """After the first scrape they show what was counted since a scrape last saw them, in whatever process."""
+    shown.begin()
+    saved = snapshot_of([operation(failed=90)])
+    shown.state.metrics.restore("shop", saved, {**saved.counts, ("stat", "failed"): 84})
+    assert shown.scrape().value("twilio_email_outcomes_total", **FAILED) == 0
+    assert shown.activity.seen["shop"]["stat", "failed"] == 84
+    assert shown.scrape().value("twilio_email_outcomes_total", **FAILED) == 6
+    assert shown.activity.seen["shop"]["stat", "failed"] == 90
+    shown.state.publish("shop", snapshot_of([operation(failed=95)]))
+    assert shown.activity.seen["shop"]["stat", "failed"] == 90, "no scrape has seen it"
+    assert shown.scrape().value("twilio_email_outcomes_total", **FAILED) == 11
+
+
+def test_each_scrape_that_has_seen_more_is_told(shown: Shown) -> None:
+    """It is kept for the next process."""
+    told: list[float] = []
+    shown.begin()
+    shown.activity.on_seen(lambda: told.append(shown.activity.seen["shop"]["stat", "failed"]))
+    shown.scrape()
+    shown.poll()
+    shown.scrape()
+    shown.scrape()
+    assert told == [0, 20]
+
+
+def test_process_that_retires_shows_nothing_any_more(shown: Shown) -> None:
+    """Before it lets another one be active; what was seen of it is kept."""
+    shown.begin()
+    shown.poll()
+    shown.scrape()
+    shown.scrape()
+    shown.activity.retire()
+    assert shown.shows() == (0, False, True)
+    assert shown.activity.seen["shop"]["stat", "failed"] == 20
+
+
 def test_scrape_of_a_former_term_is_not_the_first_of_this_one(shown: Shown) -> None:
     """Its page was written before."""
     shown.begin()
-    before = shown.activity.term()
+    before = shown.activity.scrape()
     shown.activity.cut_off("gone")
     shown.begin()
     shown.poll()
-    assert not shown.state.metrics.release_counters(before)
+    shown.state.metrics.note_seen(before)
     assert shown.scrape().value("twilio_email_outcomes_total", **FAILED) == 0
 
 

@@ -12,7 +12,7 @@ from exporter.config.database import Database, read_password
 from exporter.ledger.packing import LAYOUT
 from exporter.storage import schema
 from exporter.storage.codec import AccountRow, Digest
-from exporter.storage.postgresql.connection import Connect, connected, connector
+from exporter.storage.postgresql.connection import Connect, closing, connector
 from exporter.storage.postgresql.lease import Lease, LockSession, Timing
 from exporter.storage.postgresql.store import PostgresStore
 from exporter.storage.sqlite import Storage
@@ -20,7 +20,7 @@ from exporter.storage.store import StateStore
 from tests.storage.samples import WEEK
 from tests.support.postgres import Postgres
 
-TIMING = Timing()
+TIMING = Timing(10.0)
 
 
 class Backend(Protocol):
@@ -114,7 +114,7 @@ def connect_to(database: Database, timing: Timing = TIMING) -> Connect:
 async def lock_session(
     database: Database, timing: Timing = TIMING, clock: Clock | None = None
 ) -> AsyncIterator[LockSession]:
-    async with connected(connect_to(database, timing)) as connection:
+    async with closing(await connect_to(database, timing)()) as connection:
         yield LockSession(connection, database, clock or SystemClock(), timing)
 
 

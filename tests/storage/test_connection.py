@@ -12,7 +12,7 @@ import pytest
 
 from exporter.config.database import Database, parse_database, read_password
 from exporter.errors import RefusedError, StateError
-from exporter.storage.postgresql.connection import connected, connector
+from exporter.storage.postgresql.connection import closing, connector
 from tests.storage.backends import connect_to
 from tests.support.certificates import make_certificates
 from tests.support.postgres import PASSWORD, Postgres
@@ -24,7 +24,7 @@ WRONG = "0ther-pa55word"
 
 
 async def ask(database: Database, query: str) -> object:
-    async with connected(connect_to(database)) as connection:
+    async with closing(await connect_to(database)()) as connection:
         return await connection.fetchval(query)
 
 
@@ -154,7 +154,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def serving_tls(server: Postgres, certificates: Path) -> Iterator[None]:
     for name in ("server.pem", "server.key"):
-        copy = shutil.copy(certificates / name, server.folder / name)
+        copy = Path(shutil.copy(certificates / name, server.folder / name))
         owner = server.folder.stat()
         os.chown(copy, owner.st_uid, owner.st_gid)
         copy.chmod(0o600)

@@ -10,7 +10,7 @@ from exporter.clock import SystemClock
 from exporter.config.database import Database
 from exporter.errors import StateError
 from exporter.ledger.saved import Progress
-from exporter.storage.postgresql.lease import LEASE_SECONDS, Grant, Lease, LockSession, Timing
+from exporter.storage.postgresql.lease import Grant, Lease, LockSession, Timing
 from exporter.storage.postgresql.store import PostgresStore
 from tests.storage.backends import connect_to, leading, lock_session, store_of
 from tests.storage.samples import PROGRESS, ROWS, changes, whole
@@ -33,8 +33,7 @@ def lease_at(clock: ManualClock) -> Lease:
 
 def test_holder_gives_up_before_the_server_does_and_before_another_may_begin() -> None:
     """And asks several times before."""
-    timing = Timing()
-    assert timing.lease == LEASE_SECONDS == 10
+    timing = Timing(10.0)
     assert 3 * timing.renewal < timing.holder < timing.server
     assert timing.server + timing.attempt < timing.lease
 
@@ -184,7 +183,7 @@ async def late_store(database: Database) -> PostgresStore:
     async with lock_session(database) as session:
         lease = await session.try_lock("late")
         assert lease is not None
-    return store_of(database, Mistaken(lease.grant, SystemClock(), Timing(), 0.0))
+    return store_of(database, Mistaken(lease.grant, SystemClock(), Timing(10.0), 0.0))
 
 
 @needs_postgres

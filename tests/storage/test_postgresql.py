@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import DamagedError, RefusedError, StateError
+from exporter.ledger.counters import ZERO
 from exporter.ledger.packing import LAYOUT, Layout, repacker
 from exporter.ledger.saved import Row
 from exporter.storage.codec import layout_text
@@ -203,6 +204,19 @@ async def test_save_whose_commit_is_unknown_can_be_repeated(backend: PostgresBac
     loaded: Any = await store.load("a", whole)
     assert loaded[3] == ROWS[1:]
     await again.aclose()
+    await backend.close()
+
+
+async def test_what_scrapes_have_seen_is_kept_for_the_next_holder(backend: PostgresBackend) -> None:
+    """Of an account whose first poll no scrape has seen, that is nothing."""
+    store = await backend.open()
+    assert await store.shown("a") is None
+    await store.save("a", changes(), PROGRESS)
+    assert await store.shown("a") == ZERO
+    seen = {**ZERO, ("stat", "failed"): 2, ("delay_sum", ""): 0.5}
+    await store.note_shown({"a": seen, "b": ZERO})
+    await store.save("a", changes(), PROGRESS)
+    assert await (await backend.open()).shown("a") == {key: seen[key] for key in ZERO}
     await backend.close()
 
 

@@ -68,7 +68,7 @@ async def opened(
         web_service.exposition,
         web_service.health,
         pages_of(state),
-        Scrapes(lambda: state.metrics.term, state.metrics.release_counters),
+        Scrapes(state.metrics.scrape, state.metrics.note_seen),
         "/metrics",
         web_service.authenticator,
         web_service.connections,

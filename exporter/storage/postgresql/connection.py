@@ -7,10 +7,10 @@ Rule 3: the server ends a session that falls silent, so that no lock outlives it
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg  # noqa: TID251 - home of asyncpg
 
@@ -26,7 +26,7 @@ STATEMENT_SECONDS: Final = 60.0
 CLOSE_SECONDS: Final = 1.0
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connect: TypeAlias = Callable[[], Awaitable[Connection]]
+Connect: TypeAlias = Callable[[], Coroutine[Any, Any, Connection]]
 """Raises `StateError` while the database cannot be reached, and `RefusedError`."""
 
 _REFUSED: Final = (
@@ -168,9 +168,8 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def connected(connect: Connect) -> AsyncIterator[Connection]:
-    """A session that is closed politely after success, and at once after an error."""
-    connection = await connect()
+async def closing(connection: Connection) -> AsyncIterator[Connection]:
+    """Close it politely after success, and at once after an error."""
     try:
         yield connection
     except BaseException:

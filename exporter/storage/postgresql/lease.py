@@ -15,7 +15,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg  # noqa: TID251 - home of asyncpg
 
@@ -25,15 +25,13 @@ from exporter.errors import StateError
 from exporter.storage.postgresql import schema
 from exporter.storage.postgresql.connection import Connection, transaction, translated
 
-LEASE_SECONDS: Final = 10.0
-"""Within this time after the holder has fallen silent another process has the lock."""
-
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """All times of a lease follow from one; seconds."""
 
-    lease: float = LEASE_SECONDS
+    lease: float
+    """Within this time after the holder has fallen silent another process has the lock."""
 
     @property
     def server(self) -> float:

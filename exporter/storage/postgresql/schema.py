@@ -46,6 +46,7 @@ _TABLES: Final = (
         crc bigint NOT NULL,
         PRIMARY KEY (account, id)
     )""",
+    "CREATE TABLE shown (account text PRIMARY KEY, counts text NOT NULL)",
 )
 
 _STEPS: Final[Mapping[int, Sequence[str]]] = {}

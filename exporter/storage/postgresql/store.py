@@ -6,10 +6,11 @@ Rule 2: a save begins only while the lease is held, and writes nothing if there 
 Rule 3: after a failed save nothing is assumed: it may have been committed. The connection is given up, and
 the next save reads from the database what it has to replace.
 Rule 4: only rows that were saved together are loaded, as from the state file (`codec`).
+Rule 5: it is kept what scrapes have seen of the counters, because the next holder begins to show them there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,9 +21,18 @@ from typing import TypeVar
 import asyncpg  # noqa: TID251 - home of asyncpg
 
 from exporter.config.database import Database
-from exporter.errors import RefusedError, StateError
+from exporter.errors import DamagedError, RefusedError, StateError
+from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.saved import Changes, Progress, Saved
-from exporter.storage.codec import AccountRow, Digest, StoredRow, encode_account, unsealed
+from exporter.storage.codec import (
+    AccountRow,
+    Digest,
+    StoredRow,
+    counts_text,
+    encode_account,
+    read_counts,
+    unsealed,
+)
 from exporter.storage.loading import built
 from exporter.storage.postgresql import schema
 from exporter.storage.postgresql.connection import (
@@ -49,6 +59,7 @@ class PostgresStore:
         self._keep = frozenset(keep)
         self._window = window
         self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
         self._bytes = 0
 
     @property
@@ -74,17 +85,30 @@ class PostgresStore:
             return await asyncio.to_thread(built, row, build, rows)
 
     async def save(self, account: str, changes: Changes, progress: Progress) -> None:
-        await self._lease.confirm()
         try:
-            async with self._session() as connection, transaction(connection):
-                if await self._is_holder(connection):
-                    await self._write(connection, account, changes, progress)
-                    self._bytes = await _size(connection)
-                    return
+            async with self._change() as connection:
+                await self._write(connection, account, changes, progress)
+                self._bytes = await _size(connection)
         except ValueError as error:
             raise StateError(f"{self._database}: {error}") from error
-        self._lease.end()
-        await self._lease.confirm()
+
+    async def shown(self, account: str) -> Counts | None:
+        async with self._session() as connection:
+            text = await connection.fetchval("SELECT counts FROM shown WHERE account = $1", account)
+            row = (await schema.read_accounts(connection)).get(account)
+        try:
+            return read_counts(text) if text else row.decoded()[2] if row else None
+        except ValueError as error:
+            raise DamagedError(f"account {account}: {error}") from error
+
+    async def note_shown(self, counts: Mapping[str, Counts]) -> None:
+        """A scrape has seen these counters, by account. Raises `StateError`."""
+        async with self._change() as connection:
+            await connection.executemany(
+                "INSERT INTO shown VALUES ($1, $2)"
+                " ON CONFLICT (account) DO UPDATE SET counts = excluded.counts",
+                [(account, counts_text(each)) for account, each in counts.items()],
+            )
 
     async def set_aside(self, now: float) -> str:
         aside = f"{self._database.schema}_damaged_{datetime.fromtimestamp(now, UTC):%Y%m%dt%H%M%Sz}"
@@ -114,16 +138,31 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
-        """The connection, a new one after an error. Raises `StateError`, and what its user raises."""
-        with translated(str(self._database)):
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await self._connect()
-            try:
-                yield self._connection
-            except BaseException:  # a cancellation, too: a statement may be under way
-                self._connection.terminate()
-                self._connection = None
-                raise
+        """The connection, for one user at a time; a new one after an error.
+
+        Raises `StateError`, and what its user raises.
+        """
+        async with self._turn:
+            with translated(str(self._database)):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                try:
+                    yield self._connection
+                except BaseException:  # a cancellation, too: a statement may be under way
+                    self._connection.terminate()
+                    self._connection = None
+                    raise
+
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[Connection]:
+        """One transaction of the holder; if there is another one, it waits until its task is cancelled."""
+        await self._lease.confirm()
+        async with self._session() as connection, transaction(connection):
+            if await self._is_holder(connection):
+                yield connection
+                return
+        self._lease.end()
+        await self._lease.confirm()
 
     async def _is_holder(self, connection: Connection) -> bool:
         """Whether nobody else has held the lock; nobody can take it before this transaction has ended."""
@@ -138,6 +177,12 @@ class PostgresStore:
         operations = await _write_rows(connection, account, changes, before)
         row = encode_account(account, changes.coverage, changes.counts, progress, operations)
         await schema.write_account(connection, row)
+        if account not in accounts:
+            await connection.execute(
+                "INSERT INTO shown VALUES ($1, $2) ON CONFLICT (account) DO NOTHING",
+                account,
+                counts_text(ZERO),
+            )
         await self._prune(connection, accounts.values(), progress.last_success_at - self._window)
 
     async def _prune(self, connection: Connection, accounts: Collection[AccountRow], before: float) -> None:
@@ -145,6 +190,7 @@ class PostgresStore:
         for row in accounts:
             if row.name not in self._keep and row.saved_at < before:
                 await connection.execute("DELETE FROM operations WHERE account = $1", row.name)
+                await connection.execute("DELETE FROM shown WHERE account = $1", row.name)
                 await connection.execute("DELETE FROM accounts WHERE name = $1", row.name)
 
 
