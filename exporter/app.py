@@ -43,7 +43,7 @@ async def run(
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; returns the exit code.
 
-    `lease_seconds`: with a database, another process is active within this time after the last one was silent.
+    `lease_seconds`: with a database, another process is active within this time after this one falls silent.
 
     `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
     reads the settings again and names those that differ.
