@@ -87,7 +87,6 @@ def render_scenario(name: str) -> Rendered:
 
 @cache
 def _chart() -> helm.Chart:
-    helm.disable_logging()  # Helm logs a line for every symbolic link
     return helm.Chart.load(CHART)
 
 
