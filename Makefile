@@ -90,11 +90,13 @@ format: $(VENV)/dev.stamp ## fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards and rules
+docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards, rules, licenses and versions
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tests.metrics.golden
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.packaging.chart.reference
+	$(BIN)/python -m tools.licenses
+	$(BIN)/python -m tools.version
 
 .PHONY: alert-tables
 alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes half an hour
