@@ -1,13 +1,13 @@
-"""Compares Twilio's published specification of its Email API with the stored copy and with the exporter.
+"""Compares Twilio's published specification of its Email API with the stored one and with the exporter.
 
 `make specification` downloads it; `ARGS=FILE` reads a file instead. Exit code 1 if it differs.
 
-Two comparisons: `changes` lists the facts about the exporter's calls that differ from the stored copy, and
+Two comparisons: `changes` lists the facts about the exporter's calls that differ from the stored ones, and
 `problems` asks the exporter's own code. Its requests must name published parameters only, and it must read
 sample replies that are made from the published schemas.
 
-The stored copy is shortened from the same file, which its authors license under Apache-2.0. After a change,
-first make the exporter and the simulator agree with it, then edit the copy.
+The stored one is our own text: what the exporter was written for, from the published reference. After a
+change, first make the exporter and the simulator agree with it, then edit the stored one.
 """
 
 import json

@@ -159,7 +159,7 @@ KINDS: Final = (
             (BOUNCING, 12, 2, 1),
             (SLOW, 16, 2, 1),
             (HELD, 20, 2, 1),
-            (LISTED, 24, 1.5, 1.5),  # the whole batch: of a part, the share of the day would be below the threshold
+            (LISTED, 24, 1.5, 1.5),  # the whole batch: a part of it is too little
         ),
     ),
     Kind(
