@@ -8,7 +8,6 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from grafana.thresholds import STATE_WINDOW
 from tests.packaging.chart.rendering import Manifest, render, render_scenario, scenario
 from tests.support.program import ROOT
 
@@ -208,17 +207,6 @@ def test_dashboards_link_to_the_runbook_of_the_base_url() -> None:
 
 
 # -- notes --------------------------------------------------------------------------------------------------
-
-
-def test_notes_mention_the_interval_that_the_rules_support() -> None:
-    """The notes state the limit of docs/alerts.md if rules are enabled and an interval is set."""
-    seconds = STATE_WINDOW // 4  # the shortest range of the rules must contain four polls
-    limit = f"a config.poll.interval of up to {seconds} seconds; it is set to 2m"
-    config = {"poll": {"interval": "2m"}}
-    rules = {"prometheusRule": {"enabled": True}}
-    assert limit in render({"config": config, **rules}).notes
-    assert "docs/alerts.md" not in render({"config": config}).notes
-    assert "docs/alerts.md" not in render(rules).notes
 
 
 TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
