@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -99,32 +99,40 @@ def test_helm_test_connects_to_every_shard() -> None:
     assert (port, pods) == ("10587", [f"{name}-0.{service}", f"{name}-1.{service}"])
 
 
+def claimed(**persistence: Any) -> Manifest:
+    """The volume claim of each pod."""
+    (claim,) = render({"persistence": persistence}).one("StatefulSet")["spec"]["volumeClaimTemplates"]
+    found: Manifest = claim
+    return found
+
+
 def test_state_is_on_a_volume_of_each_pod() -> None:
-    """Each pod has a volume claim, or an emptyDir if persistence is off."""
+    """Each pod has a claim, which the values describe."""
     spec = render_scenario("shards").one("StatefulSet")["spec"]
-    (claim,) = spec["volumeClaimTemplates"]
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
+    claim = claimed(storageClass="fast", accessModes=["ReadWriteOncePod"], annotations={"backup": "weekly"})
     assert claim["metadata"]["annotations"] == {"backup": "weekly"}
     assert claim["spec"] == {
         "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "fast",
         "resources": {"requests": {"storage": "1Gi"}},
     }
-    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
-    fast = render({"persistence": {"storageClass": "fast"}}).one("StatefulSet")["spec"][
-        "volumeClaimTemplates"
-    ]
-    assert fast[0]["spec"]["storageClassName"] == "fast"
-    existing = render({"persistence": {"existingClaim": "mail"}})
-    assert "volumeClaimTemplates" not in existing.one("StatefulSet")["spec"]
-    assert {"name": "state", "persistentVolumeClaim": {"claimName": "mail"}} in existing.pod["spec"][
-        "volumes"
-    ]
-    without = render({"persistence": {"enabled": False}})
-    assert "volumeClaimTemplates" not in without.one("StatefulSet")["spec"]
-    assert {"name": "state", "emptyDir": {}} in without.pod["spec"]["volumes"]
-    none = render({"persistence": {"storageClass": "-"}}).one("StatefulSet")["spec"]["volumeClaimTemplates"][
-        0
-    ]
-    assert none["spec"]["storageClassName"] == ""
+    assert claimed(storageClass="-")["spec"]["storageClassName"] == ""
+    assert "storageClassName" not in claimed()["spec"]
+
+
+@pytest.mark.parametrize(
+    ("persistence", "volume"),
+    [
+        ({"enabled": False}, {"emptyDir": {}}),
+        ({"existingClaim": "mail"}, {"persistentVolumeClaim": {"claimName": "mail"}}),
+    ],
+)
+def test_state_can_be_on_another_volume(persistence: Manifest, volume: Manifest) -> None:
+    """Without a claim for each pod, it is on an emptyDir or on an existing claim."""
+    rendered = render({"persistence": persistence})
+    assert "volumeClaimTemplates" not in rendered.one("StatefulSet")["spec"]
+    assert {"name": "state", **volume} in rendered.pod["spec"]["volumes"]
 
 
 @each_scenario
