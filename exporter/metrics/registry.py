@@ -105,6 +105,8 @@ class Metrics:
     def activate(self) -> None:
         """Show the counters at zero, for `restore`, and wait for the first scrape again."""
         self.hide_gauges()
+        self.term += 1
+        self.publishes += 1
         self._shown.update(dict.fromkeys(self._names, ZERO))
         self._bases.clear()
         self.seen.clear()
@@ -118,11 +120,15 @@ class Metrics:
         self.publishes += 1
         self._own.show_active(is_active=False)
 
-    def hide_gauges(self) -> None:
+    def hide_gauges(self) -> bool:
+        """Returns whether there were any."""
+        if not self._snapshots:
+            return False
         self._snapshots.clear()
         self._breakdowns.update(dict.fromkeys(self._breakdowns))
         self.term += 1
         self.publishes += 1
+        return True
 
     def restore(self, account: str, snapshot: Snapshot, seen: Counts | None = None) -> None:
         """Show a restored snapshot. The account's counters start from its values.

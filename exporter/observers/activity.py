@@ -108,7 +108,8 @@ class Activity:
         standing = Standing(Role.STANDBY, since, holder)
         if self._current != standing:
             self._stop()
-            self._hide_gauges()
+            self._metrics.hide_gauges()
+            self._statuses.reset()
             self._current = standing
             line(INFO, "standing by: another process is active", active=holder, since=time_text(since))
 
@@ -163,5 +164,5 @@ class Activity:
         self._metrics.deactivate()
 
     def _hide_gauges(self) -> None:
-        self._metrics.hide_gauges()
-        self._statuses.reset()
+        if self._metrics.hide_gauges():
+            self._statuses.reset()

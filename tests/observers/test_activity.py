@@ -136,6 +136,18 @@ def test_lost_database_hides_counters_at_once_and_gauges_later(shown: Shown, log
     assert "no answer in time" in line
 
 
+def test_page_of_a_long_outage_is_rendered_once(shown: Shown) -> None:
+    """Its term changes when the gauges go, and not with each look."""
+    shown.begin()
+    shown.poll()
+    before = shown.activity.scrape().term
+    shown.activity.cut_off("no answer in time")
+    shown.clock.advance(GAUGES_STAY_SECONDS + 1)
+    terms = {shown.activity.scrape().term for _ in range(5)}
+    assert len(terms) == 1
+    assert terms != {before}
+
+
 def test_mandate_is_looked_at_before_anything_is_shown(shown: Shown) -> None:
     """A process that was suspended finds out by itself, whatever it does first."""
     shown.begin()
