@@ -116,12 +116,14 @@ class Election:
             await asyncio.gather(keeping, acting, stopping, return_exceptions=True)
 
     async def _run_term(self, lease: Lease, term: Term, leave: asyncio.Event) -> None:
-        async with aclosing(self._open(lease)) as store:
-            async with term(store, lease), self._recording(store):
+        # What a scrape has seen is noted at once, by a connection that never waits for a save: the next process
+        # would show it again if this one died before.
+        async with aclosing(self._open(lease)) as store, aclosing(self._open(lease)) as notes:
+            async with term(store, lease), self._recording(notes):
                 self._on_ready()
                 await leave.wait()
             self._activity.retire()
-            await store.note_shown(self._activity.seen)
+            await notes.note_shown(self._activity.seen)
 
     @asynccontextmanager
     async def _recording(self, store: PostgresStore) -> AsyncIterator[None]:
