@@ -116,8 +116,8 @@ class Election:
             await asyncio.gather(keeping, acting, stopping, return_exceptions=True)
 
     async def _run_term(self, lease: Lease, term: Term, leave: asyncio.Event) -> None:
-        # What a scrape has seen is noted at once, by a connection that never waits for a save: the next process
-        # would show it again if this one died before.
+        # What a scrape has seen is noted at once, by a connection that never waits for a save: the next
+        # process would show it again if this one died before.
         async with aclosing(self._open(lease)) as store, aclosing(self._open(lease)) as notes:
             async with term(store, lease), self._recording(notes):
                 self._on_ready()
