@@ -18,7 +18,7 @@ WHOLE: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "steady": lambda: listing.steady((10_000, 100_000, 1_000_000), polls=15),
     "everyday": lambda: listing.everyday(1_000_000, polls=10),
     "state": lambda: state.measure(1_000_000, changed=5_000, pairs=2),
-    "serving": lambda: serving.measure(accounts=100, scrapes=1600, storm_seconds=30.0, interval=60.0),
+    "serving": lambda: serving.measure(accounts=100, rounds=1000, storm_seconds=20.0),
     "starting": lambda: starting.measure(repeats=5, accounts=(1, 100)),
     "week": lambda: week.measure(operations_an_hour=3_000, days=7),
 }
@@ -29,7 +29,7 @@ QUICK: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "steady": lambda: listing.steady((6_000, 7_000), polls=2),
     "everyday": lambda: listing.everyday(3_000, polls=2),
     "state": lambda: state.measure(2_000, changed=100, pairs=1),
-    "serving": lambda: serving.measure(accounts=3, scrapes=160, storm_seconds=0.3, interval=0.3),
+    "serving": lambda: serving.measure(accounts=3, rounds=5, storm_seconds=0.3),
     "starting": lambda: starting.measure(repeats=1, accounts=(1,)),
     "week": lambda: week.measure(operations_an_hour=20, days=2, polls_a_day=2),
 }
