@@ -11,7 +11,7 @@ import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from itertools import cycle
 from multiprocessing.pool import Pool
 from typing import Any, Final, TypeVar
@@ -151,7 +151,14 @@ def p99(values: Sequence[float]) -> float:
 
 
 @asynccontextmanager
-async def static(content: bytes) -> AsyncIterator[str]:
+async def application_served(application: web.Application) -> AsyncIterator[str]:
+    """The URL of its metrics."""
+    connections = Connections(limits_for(None, 0), CLOCK)
+    async with serving(application, LOOPBACK, connections, CLOCK) as bound:
+        yield f"http://127.0.0.1:{bound[0][1]}/metrics"
+
+
+def static(content: bytes) -> AbstractAsyncContextManager[str]:
     """The URL of a page that never changes."""
 
     async def handle(_: web.Request) -> web.Response:
@@ -159,8 +166,7 @@ async def static(content: bytes) -> AsyncIterator[str]:
 
     application = web.Application()
     application.add_routes([web.get("/metrics", handle)])
-    async with serving(application, LOOPBACK, Connections(limits_for(None, 0), CLOCK), CLOCK) as bound:
-        yield f"http://127.0.0.1:{bound[0][1]}/metrics"
+    return application_served(application)
 
 
 class Exporter:
@@ -182,12 +188,11 @@ class Exporter:
     @asynccontextmanager
     async def polled(self) -> AsyncIterator[str]:
         """The URL of the metrics, while polls go on."""
-        connections = Connections(limits_for(None, 0), CLOCK)
         async with (
-            serving(self.web_service.application, LOOPBACK, connections, CLOCK) as bound,
+            application_served(self.web_service.application) as url,
             running(self.polls.run(), self.web_service.render_ahead()),
         ):
-            yield f"http://127.0.0.1:{bound[0][1]}/metrics"
+            yield url
 
     async def page(self, format_: Format, headers: dict[str, str]) -> bytes:
         exposition = self.web_service.exposition
