@@ -19,10 +19,10 @@ WHOLE: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "steady": lambda: listing.steady((10_000, 100_000, 1_000_000), polls=15),
     "everyday": lambda: listing.everyday(1_000_000, polls=10),
     "state": lambda: state.measure(1_000_000, changed=5_000, pairs=2),
-    "serving": lambda: serving.measure(accounts=100, rounds=1000, storm_seconds=20.0),
+    "serving": lambda: serving.measure(accounts=100, rounds=600, storm_seconds=15.0),
     "starting": lambda: starting.measure(repeats=5, accounts=(1, 100)),
-    "growth": lambda: growth.measure((100, 1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 300), polls=5),
-    "peers": lambda: peers.measure(accounts=100, operations=1_000, rounds=100),
+    "growth": lambda: growth.measure((100, 1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 300), polls=3),
+    "peers": lambda: peers.measure(accounts=100, operations=1_000, rounds=40),
     "week": lambda: week.measure(operations_an_hour=3_000, days=7),
 }
 

@@ -43,7 +43,7 @@ OPERATIONS: Final = 8
 PUBLISHES_PER_SECOND: Final = 8.0
 SCRAPE_INTERVAL: Final = 15.0
 STORM: Final = 50
-PAUSE_SECONDS: Final = 0.06
+PAUSE_SECONDS: Final = 0.05
 """Longest pause before a scrape."""
 
 CLOCK: Final = SystemClock()
