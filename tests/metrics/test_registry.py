@@ -1,5 +1,8 @@
 """The metrics: snapshots and events in, series out."""
 
+import asyncio
+import re
+
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
@@ -228,6 +231,30 @@ def test_restored_counters_are_what_the_first_scrape_sees() -> None:
     assert own(started).get_sample_value(last_success, {"account": "a"}) == SATURDAY
     started.release_counters()
     assert failed(started) == 9
+
+
+async def test_page_that_is_rendered_during_publishes_waits_too() -> None:
+    """The first scrape sees where the counters of all accounts start, however long its page takes."""
+    names = [f"account-{number}" for number in range(30)]
+    started = metrics(*names)
+    exposition = exposition_of(started)
+    rendering = asyncio.create_task(exposition.page(TEXT))
+    publishes = 0
+    while not rendering.done():
+        for name in names:
+            started.publish(name, snapshot_of(operation(failed=3)))
+        publishes += 1
+        await asyncio.sleep(0)
+    assert publishes > 3
+    assert failed_shown(await rendering) == dict.fromkeys(names, "0.0")
+    assert failed_shown(await exposition.page(TEXT)) == dict.fromkeys(names, "0.0")
+    started.release_counters()
+    assert failed_shown(await exposition.page(TEXT)) == dict.fromkeys(names, "3.0")
+
+
+def failed_shown(page: bytes) -> dict[str, str]:
+    pattern = r'^twilio_email_outcomes_total{account="(.*)",status="failed"} (.*)$'
+    return dict(re.findall(pattern, page.decode(), re.MULTILINE))
 
 
 def test_histogram_of_durations_is_cumulative() -> None:
