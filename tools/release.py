@@ -181,12 +181,14 @@ def packaged_chart(out: Path, image: str) -> Path:
         raise ReleaseError(f"{image} is no repository, such as registry.example.com/{NAME}")
     with tempfile.TemporaryDirectory() as name:
         chart = shutil.copytree(CHART, Path(name) / NAME)
-        values = chart / "values.yaml"
-        text = values.read_text(encoding="utf-8")
-        line = f"\n  repository: {NAME}\n"
-        if text.count(line) != 1:
-            raise ReleaseError("values.yaml has no image.repository to put another one in the place of")
-        values.write_text(text.replace(line, f"\n  repository: {image}\n"), encoding="utf-8")
+        registry, _, repository = image.partition("/")
+        for file in (chart / "values.yaml", chart / "files" / "defaults.yaml"):
+            text = file.read_text(encoding="utf-8")
+            for key, value in (("registry", registry), ("repository", repository)):
+                text, count = re.subn(rf"(?m)^(  |image\.){key}: .*$", rf"\g<1>{key}: {value}", text)
+                if count != 1:
+                    raise ReleaseError(f"{file.name} has no image.{key} to put another one in the place of")
+            file.write_text(text, encoding="utf-8")
         return Path(helm_python.package(chart, destination=out))
 
 

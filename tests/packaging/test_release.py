@@ -1,6 +1,7 @@
 """The rules of the changelog, and the packaged chart. `make release-check` covers the rest of a release."""
 
 from pathlib import Path
+from typing import Any
 
 import helm_python as helm
 import pytest
@@ -91,15 +92,20 @@ def test_chart_has_the_version_of_the_program(file: Path) -> None:
     assert "9.8.7" in with_version(text, "9.8.7")
 
 
-def rendered(package: Path) -> Rendered:
+def rendered(package: Path, **values: Any) -> Rendered:
     with helm.Chart.load(package) as chart:
-        return read_rendered(chart.render(scenario("operator"), name="demo", namespace=NAMESPACE))
+        values = {**scenario("operator"), **values}
+        return read_rendered(chart.render(values, name="demo", namespace=NAMESPACE))
 
 
 def test_published_chart_names_the_published_image(tmp_path: Path) -> None:
     """The default image is the published one; everything else is as in the source tree."""
-    there = rendered(packaged_chart(tmp_path, "ghcr.io/example/exporter"))
+    package = packaged_chart(tmp_path, "ghcr.io/example/exporter")
+    there = rendered(package)
     assert there.container["image"] == f"ghcr.io/example/exporter:{__version__}"
+    assert rendered(package, image=None) == there  # the default of an empty section
+    mirrored = rendered(package, **{"global": {"imageRegistry": "mirror.example.com"}})
+    assert mirrored.container["image"] == f"mirror.example.com/example/exporter:{__version__}"
     here = render_scenario("operator")
     there.container["image"] = there.one("Pod")["spec"]["containers"][0]["image"] = here.container["image"]
     assert there == here
