@@ -8,13 +8,14 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from logging import ERROR, INFO
-from typing import Final, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
 from exporter.events import Event, RequestFinished
+from exporter.exit_codes import FAILED, SUCCESS
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.activity import ALWAYS, Mandate
@@ -27,10 +28,7 @@ from exporter.storage.store import StateStore
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
 from exporter.web.routes import Health
 from exporter.web.service import WebService, exposition_of
-from exporter.web.status_page import table
-
-SUCCESS: Final = 0
-FAILED: Final = 1
+from exporter.web.text_table import table
 
 
 async def run(
@@ -86,7 +84,12 @@ async def run(
     try:
         async with (
             web_service.opened() as bound,
-            supervisor.running({"maintenance of files and connections": web_service.maintain()}),
+            supervisor.running(
+                {
+                    "rendering of metrics": web_service.render_ahead(),
+                    "maintenance of files and connections": web_service.maintain(),
+                }
+            ),
             _announced(stop, health),
         ):
             if settings.database is None:
@@ -168,7 +171,7 @@ async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) 
         snapshots = {each.account: each.snapshot for each in statuses if each.snapshot}
         out.write(table(snapshots, hub.verdicts.current(clock.now())) + "\n")
     else:
-        page = exposition_of(hub.metrics, clock, with_process=False)
+        page = exposition_of(hub.metrics, clock, with_python=False)
         out.write((await page.page(TEXT)).decode())
     return SUCCESS if all(results) else FAILED
 

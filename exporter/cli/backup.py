@@ -4,27 +4,28 @@ import argparse
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from exporter import app
-from exporter.cli.command import Command, Flag, WrongUsage, load_settings
-from exporter.cli.states import run
+from exporter.cli.command import WrongUsage
+from exporter.cli.starting import load_settings
+from exporter.cli.states import copied
 from exporter.clock import SystemClock
 from exporter.config.database import read_password
 from exporter.config.settings import Settings
+from exporter.exit_codes import FAILED, SUCCESS
 from exporter.output import OUTPUT
 from exporter.storage.backup import back_up
 from exporter.storage.codec import AccountRow
 
 
-def _backup(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load_settings(flags, unrecognized, accounts_required=False)
     if "output" not in flags:
         raise WrongUsage("backup needs --output=FILE")
-    if not run(_copying(settings, flags.output)):
-        return app.FAILED
+    if not copied(_copying(settings, flags.output)):
+        return FAILED
     OUTPUT.write(f"{flags.output}: {flags.output.stat().st_size} bytes, checked\n")
-    return app.SUCCESS
+    return SUCCESS
 
 
 def _copying(settings: Settings, output: Path) -> Coroutine[Any, Any, list[AccountRow]]:
@@ -37,20 +38,3 @@ def _copying(settings: Settings, output: Path) -> Coroutine[Any, Any, list[Accou
     if settings.state.path is None:
         raise WrongUsage("state.path: is not set; there is no state to back up")
     return back_up(settings.state.path, output, SystemClock())
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if not path.name:
-        raise ValueError(f'"{text}" is not a file')
-    return path
-
-
-COMMAND: Final = Command(
-    _backup,
-    "copy the state to a new file, also while the exporter runs",
-    "Needs the same state.path or state.url as the exporter.\nExit code 1: there is no new file.",
-    flags=(Flag("output", "file to create; it must not exist", metavar="FILE", read=_file),),
-    settings=r"state\..*|log\..*|shard",
-    needs_account=False,
-)

@@ -3,17 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Final
 
-from exporter import app
-from exporter.cli.command import Command, Flag, WrongUsage, load_settings
-from exporter.cli.states import run
+from exporter.cli.command import WrongUsage
+from exporter.cli.starting import load_settings
+from exporter.cli.states import copied
 from exporter.clock import SystemClock
 from exporter.config.database import read_password
+from exporter.exit_codes import FAILED, SUCCESS
 
 
-def _restore(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load_settings(flags, unrecognized, accounts_required=False)
     if "input" not in flags:
         raise WrongUsage("restore needs --input=FILE")
@@ -23,15 +22,4 @@ def _restore(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
 
     password = partial(read_password, settings.database, settings.state.password_file)
     copying = from_file(flags.input, settings.database, password, SystemClock())
-    return app.SUCCESS if run(copying) else app.FAILED
-
-
-COMMAND: Final = Command(
-    _restore,
-    "write a state file to the database of state.url",
-    "The database must not have a state yet, and no exporter may use it.\n"
-    "Exit code 1: nothing, or not everything, was written.",
-    flags=(Flag("input", "state file, such as a backup", metavar="FILE", read=Path),),
-    settings=r"state\..*|log\..*|shard",
-    needs_account=False,
-)
+    return SUCCESS if copied(copying) else FAILED

@@ -10,7 +10,7 @@ from exporter.output import OUTPUT, complain
 from exporter.storage.codec import AccountRow
 
 
-def run(copying: Coroutine[Any, Any, list[AccountRow]]) -> bool:
+def copied(copying: Coroutine[Any, Any, list[AccountRow]]) -> bool:
     """Copy a state, and tell what was copied or why not; returns whether it was."""
     try:
         accounts = asyncio.run(copying)

@@ -50,7 +50,8 @@ class Shown:
     def scrape(self) -> Scrape:
         scrape = self.activity.scrape()
         metrics = self.state.metrics
-        text = b"".join(generate_latest(each) for each in (metrics.polled, metrics.own, metrics.live))
+        parts = (*metrics.polled, *metrics.own, metrics.live)
+        text = b"".join(generate_latest(each) for each in parts)
         metrics.note_seen(scrape)
         return Scrape(text.decode())
 
@@ -83,7 +84,7 @@ def test_with_a_state_file_a_process_is_active() -> None:
     )
     assert activity.is_active
     assert activity.standing is None
-    assert state.metrics.own.get_sample_value("twilio_email_exporter_active") == 1
+    assert activity.scrape().term == 0
 
 
 def test_before_the_database_answers_nothing_of_accounts_is_shown(shown: Shown) -> None:

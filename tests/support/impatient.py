@@ -7,7 +7,7 @@ import os
 import sys
 
 from exporter import app, logs
-from exporter.cli.command import serve
+from exporter.cli.starting import serve
 from exporter.config.loading import load
 
 
