@@ -518,7 +518,10 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
 
 UP: Final = OwnGauge(
     "twilio_email_up",
-    "1 if the account's last poll succeeded, 0 if it failed or no poll has finished yet.",
+    (
+        "1 if the account's last poll succeeded, 0 if it failed, if no poll has finished yet or if this process "
+        "is not active."
+    ),
 )
 BUILD_INFO: Final = OwnGauge(
     "twilio_email_exporter_build_info",

@@ -75,6 +75,11 @@ class AccountMetrics:
         for reading in READINGS:
             self.stats_reading.labels(self._account, reading).set(reading == snapshot.evidence.reading)
 
+    def stop_polling(self) -> None:
+        """Another process polls, or none: the last success of this one must not hide that polls fail."""
+        self.part.changes += 1
+        self.up.labels(self._account).set(0)
+
     def watch_rate_limiter(
         self, requests_per_second: Callable[[], float], next_request_at: Callable[[], float]
     ) -> None:

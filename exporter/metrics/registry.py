@@ -109,6 +109,8 @@ class Metrics:
     def deactivate(self) -> None:
         """Hide the counters. The gauges stay until `hide_gauges`."""
         self._change_activity(is_active=False)
+        for each in self._own.values():
+            each.stop_polling()
 
     def _change_activity(self, *, is_active: bool) -> None:
         self.term += 1

@@ -246,6 +246,15 @@ def test_watchdog_expects_polls_of_the_active_process_only(shown: Shown) -> None
     assert shown.watchdog.reason() is None
 
 
+def test_process_that_does_not_poll_is_not_up(shown: Shown) -> None:
+    """Its last success must not hide that polls of the active process fail."""
+    shown.begin()
+    shown.poll()
+    assert shown.scrape().value("twilio_email_up") == 1
+    shown.activity.cut_off("gone")
+    assert shown.scrape().value("twilio_email_up") == 0
+
+
 def test_thresholds_stay(shown: Shown) -> None:
     """The rules read them from a standby as well."""
     shown.activity.stand_by("pod-2/1", SATURDAY)
