@@ -519,8 +519,8 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
 UP: Final = OwnGauge(
     "twilio_email_up",
     (
-        "1 if the account's last poll succeeded, 0 if it failed, if no poll has finished yet or if this process "
-        "is not active."
+        "1 if the account's last poll succeeded, 0 if it failed, if no poll has finished yet or if this "
+        "process is not active."
     ),
 )
 BUILD_INFO: Final = OwnGauge(
