@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.ledger.counters import Marks
 from exporter.ledger.packing import created_at, pack_marks
-from exporter.ledger.saved import Row
+from exporter.ledger.saved import Row, rows_of
 
 _BUCKET_SECONDS: Final = 60
 
@@ -114,11 +114,8 @@ class _Rows(Collection[Row]):
         return len(self._ids)
 
     def __iter__(self) -> Iterator[Row]:
-        for operation_id, packed in zip(self._ids, self._packed, strict=True):
-            marks = self._marks.get(operation_id)
-            yield Row(
-                operation_id, packed, pack_marks(marks) if marks else None, self._began.get(operation_id)
-            )
+        marks = {operation_id: pack_marks(each) for operation_id, each in self._marks.items()}
+        return rows_of(self._ids, self._packed, map(marks.get, self._ids), map(self._began.get, self._ids))
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)
