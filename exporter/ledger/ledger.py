@@ -232,25 +232,27 @@ class Ledger:
         packed: dict[str, bytes] = {}
         minutes: defaultdict[float, list[str]] = defaultdict(list)
         alike: defaultdict[tuple[float, bytes], list[str]] = defaultdict(list)
-        for row, created in zip(rows, creations([row.packed for row in rows]), strict=True):
-            if created < self._window.start:  # the window was longer then
-                self._expire(unpack(row.id, row.packed))
-                self._store.forget(row.id)
+        start = self._window.start
+        created = creations([row.packed for row in rows])
+        for (operation_id, each, marks, began), at_creation in zip(rows, created, strict=True):
+            if at_creation < start:  # the window was longer then
+                self._expire(unpack(operation_id, each))
+                self._store.forget(operation_id)
                 continue
-            packed[row.id] = row.packed
-            minutes[created // MINUTE_SECONDS].append(row.id)
-            alike[created // HOUR_SECONDS, packed_stats(row.packed)].append(row.id)
-            if row.began is not None:
-                self._store.began[row.id] = row.began
-            if row.marks is not None:
-                self._store.marks[row.id] = unpack_marks(row.marks)
+            packed[operation_id] = each
+            minutes[at_creation // MINUTE_SECONDS].append(operation_id)
+            alike[at_creation // HOUR_SECONDS, packed_stats(each)].append(operation_id)
+            if marks is not None:
+                self._store.marks[operation_id] = unpack_marks(marks)
+            if began is not None:
+                self._store.began[operation_id] = began
         self._store.add(packed, minutes)
-        for ids in alike.values():
-            entry = unpack(ids[0], packed[ids[0]])
+        for some in alike.values():
+            entry = unpack(some[0], packed[some[0]])
             if entry.not_found:
-                self._not_found.update(ids)
+                self._not_found.update(some)
             else:
-                self._enter(entry.operation, ids, at)
+                self._enter(entry.operation, some, at)
 
     def _add(self, new: Mapping[str, Operation], at: float) -> None:
         """Add unknown operations: each is a baseline, or counts from zero."""

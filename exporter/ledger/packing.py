@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
 from math import isfinite
+from operator import itemgetter
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, whatever its name
 from typing import Final, NamedTuple
@@ -20,6 +21,9 @@ from exporter.ledger.counters import COUNTED, Marks
 from exporter.operation import STATS, STATUSES, Operation, Stats
 
 _TIMES: Final = Struct("<dd")
+packed_stats: Final[Callable[[bytes], bytes]] = itemgetter(slice(_TIMES.size, None))
+"""Everything but the times of a packed operation; the same for many of them."""
+
 _SMALL_ABSENT: Final = 255
 _LARGE_ABSENT: Final = -1
 _CACHED: Final = 4096
@@ -137,11 +141,6 @@ def creations(packed: Collection[bytes]) -> list[float]:
         raise ValueError(str(error)) from None
     _refuse_infinite(sum(chain.from_iterable(times)))
     return [created_at for created_at, _ in times]
-
-
-def packed_stats(packed: bytes) -> bytes:
-    """Everything but the times; the same for many operations."""
-    return packed[_TIMES.size :]
 
 
 def _times(packed: bytes) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 Pure. Must not know what is counted, or why an operation changes.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Final
 
@@ -81,13 +81,16 @@ class OperationStore:
 
     def take_changes(self) -> tuple[Collection[Row], Collection[str]]:
         """Rows to save and ids to delete; both are empty in the store afterwards."""
-        ids = {each: None for each in chain(*self._unsaved, self.changed) if each in self.packed}
-        packed = [self.packed[each] for each in ids]
-        marks = {each: self.marks[each] for each in self.marks.keys() & ids.keys()}
-        began = {each: self.began[each] for each in self.began.keys() & ids.keys()}
-        forgotten = self._forgotten.keys() - ids.keys()
+        if sum(map(len, self._unsaved)) >= len(self.packed):  # the first save
+            packed = self.packed.copy()
+        else:
+            unsaved = chain(*self._unsaved, self.changed)
+            packed = {each: self.packed[each] for each in unsaved if each in self.packed}
+        marks = {each: pack_marks(self.marks[each]) for each in self.marks.keys() & packed.keys()}
+        began = {each: self.began[each] for each in self.began.keys() & packed.keys()}
+        forgotten = self._forgotten.keys() - packed.keys()
         self.discard_changes()
-        return _Rows(ids, packed, marks, began), forgotten
+        return _Rows(packed, marks, began), forgotten
 
     def discard_changes(self) -> None:
         """Nothing is to be saved any more."""
@@ -113,23 +116,18 @@ class _Rows(Collection[Row]):
     """Builds each row when it is iterated: a first poll may have a million."""
 
     def __init__(
-        self,
-        ids: Mapping[str, None],
-        packed: Sequence[bytes],
-        marks: Mapping[str, Marks],
-        began: Mapping[str, float],
+        self, packed: Mapping[str, bytes], marks: Mapping[str, bytes], began: Mapping[str, float]
     ) -> None:
-        self._ids = ids
         self._packed = packed
         self._marks = marks
         self._began = began
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._packed)
 
     def __iter__(self) -> Iterator[Row]:
-        marks = {operation_id: pack_marks(each) for operation_id, each in self._marks.items()}
-        return rows_of(self._ids, self._packed, map(marks.get, self._ids), map(self._began.get, self._ids))
+        ids = self._packed.keys()
+        return rows_of(ids, self._packed.values(), map(self._marks.get, ids), map(self._began.get, ids))
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)

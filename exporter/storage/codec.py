@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from operator import add
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, whatever its name
@@ -117,9 +117,14 @@ def unsealed(account: str, rows: Iterable[StoredRow], expected: Digest | None) -
 
     Raises `ValueError` at a mismatch. A damaged SQLite file may contain a value of any type.
     """
+    return chain.from_iterable(_unsealed_chunks(account, iter(rows), expected))
+
+
+def _unsealed_chunks(
+    account: str, rows: Iterator[StoredRow], expected: Digest | None
+) -> Iterator[Iterable[Row]]:
     found = Digest()
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
+    while chunk := list(islice(rows, _CHUNK_ROWS)):
         *columns, checksums = zip(*chunk, strict=True)
         try:
             right = _checksums(account, *columns) == list(checksums)
@@ -129,7 +134,7 @@ def unsealed(account: str, rows: Iterable[StoredRow], expected: Digest | None) -
             raise ValueError("the checksum of an operation is wrong")
         found = found.plus(Digest(len(chunk), sum(checksums)))
         ids, *others = columns
-        yield from rows_of(map(bytes.decode, ids), *others)
+        yield rows_of(map(bytes.decode, ids), *others)
     if expected is not None and found != expected:
         raise ValueError(f"{found.rows} operations are not those that were saved ({expected.rows})")
 
@@ -144,9 +149,8 @@ def _checksums(
     """The checksums of rows. Columns, because a start with a million rows would take twice the time."""
     checksums = list(map(crc32, map(add, ids, packed), repeat(crc32(account.encode()))))
     for index, (some_marks, since) in enumerate(zip(marks, began, strict=True)):
-        if (
-            some_marks is not None
-        ):  # not `if some_marks`: a flipped bit turns SQLite's NULL into the integer 0
+        # Not `if some_marks`: a flipped bit turns SQLite's NULL into the integer 0.
+        if some_marks is not None:
             checksums[index] = crc32(some_marks, checksums[index])
         if since is not None:
             checksums[index] = crc32(_BEGAN.pack(since), checksums[index])
