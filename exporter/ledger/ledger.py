@@ -40,8 +40,8 @@ from exporter.ledger.totals import RollingTotals, Totals
 from exporter.ledger.waiting import WaitingEmails, waiting_emails
 from exporter.operation import Operation, Stats
 
-_CHUNK_ROWS: Final = 1000
-"""Saved operations that are added together."""
+_CHUNK_ROWS: Final = 200
+"""Saved operations that are added together: few, or Python's garbage collector would scan their rows."""
 
 _NO_MARKS: Final[Marks] = (None,) * len(COUNTED)
 

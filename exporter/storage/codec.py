@@ -26,8 +26,8 @@ StoredRow: TypeAlias = tuple[bytes, bytes, bytes | None, float | None, int]
 SealedRow: TypeAlias = tuple[str, str, bytes, bytes | None, float | None, int]
 """A row of an operation to be stored: account, id, packed, marks, began and checksum."""
 
-_CHUNK_ROWS: Final = 1000
-"""Rows whose checksums are checked together."""
+_CHUNK_ROWS: Final = 200
+"""Rows whose checksums are checked together: few, or Python's garbage collector would scan them."""
 
 _BEGAN: Final = Struct("<d")
 _LATEST: Final = 4e9  # the year 2096: no poll has succeeded after it
