@@ -35,8 +35,9 @@ LABEL org.opencontainers.image.title="twilio-email-exporter" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
 
-# A volume mounted at /state inherits this owner. Nothing is installed after this, so pip is removed.
-RUN install --directory --owner=65532 --group=65532 /state \
+# A volume mounted at /state inherits this owner. OpenShift runs images with an arbitrary user of group 0, which
+# therefore may write too. Nothing is installed after this, so pip is removed.
+RUN install --directory --owner=65532 --group=0 --mode=0770 /state \
     && python -c 'import ensurepip, shutil; shutil.rmtree(ensurepip.__path__[0])' \
     && python -m pip uninstall --yes --root-user-action=ignore pip
 

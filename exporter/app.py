@@ -7,13 +7,14 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from logging import ERROR, INFO
-from typing import Final, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from exporter.clock import SystemClock
 from exporter.config.parsers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.errors import ListenError, RefusedError
 from exporter.events import Event, RequestFinished
+from exporter.exit_codes import FAILED, SUCCESS
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
 from exporter.observers.hub import Hub
@@ -23,10 +24,7 @@ from exporter.polling.check import clock_text
 from exporter.polling.service import Polling
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
 from exporter.web.service import WebService, exposition_of
-from exporter.web.status_page import table
-
-SUCCESS: Final = 0
-FAILED: Final = 1
+from exporter.web.text_table import table
 
 
 async def run(
@@ -58,6 +56,7 @@ async def run(
                 {
                     **{f"polling of account {each.account}": each.run() for each in schedulers},
                     **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
+                    "rendering of metrics": web_service.render_ahead(),
                     "maintenance of files and connections": web_service.maintain(),
                 }
             ),
@@ -101,7 +100,7 @@ async def once(settings: Settings, *, as_table: bool, out: Output, err: TextIO) 
         snapshots = {each.account: each.snapshot for each in statuses if each.snapshot}
         out.write(table(snapshots, hub.verdicts.current(clock.now())) + "\n")
     else:
-        page = exposition_of(hub.metrics, clock, with_process=False)
+        page = exposition_of(hub.metrics, clock, with_python=False)
         out.write((await page.page(TEXT)).decode())
     return SUCCESS if all(results) else FAILED
 

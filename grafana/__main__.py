@@ -1,6 +1,7 @@
 """`python -m grafana` writes all generated files."""
 
-from grafana.files import FOLDER, files
+from grafana.files import FOLDERS, files
 
 for path, text in files().items():
-    (FOLDER / path).write_text(text, encoding="utf-8")
+    for folder in FOLDERS:
+        (folder / path).write_text(text, encoding="utf-8")

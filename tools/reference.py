@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from exporter.cli.demo import DEFAULTS
+from exporter.cli.commands import COMMANDS
 from exporter.config.alerts import Alerts
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import ACCOUNT_VARIABLES
@@ -129,7 +129,7 @@ def settings_reference() -> str:
 
 
 def _demo_defaults() -> str:
-    return ", ".join(f"`{path}` is {value}" for path, value in DEFAULTS.items())
+    return ", ".join(f"`{path}` is {value}" for path, value in COMMANDS["demo"].defaults.items())
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:

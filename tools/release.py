@@ -2,7 +2,7 @@
 
 Rule of the changelog: while the first heading is `Unreleased`, the version in `exporter/__init__.py` is the
 next one, and must be above the newest released one. A release replaces that word by version and date.
-`--tag=v1.2.3` checks a release whose version must match the tag.
+`--tag=v1.2.3` checks a release whose version must match the tag. Its section is the text of the release.
 """
 
 import argparse
@@ -36,7 +36,9 @@ class ReleaseError(Exception):
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Checks what would be released.")
     parser.add_argument("--tag", default="", help="the tag of the release, such as v1.2.3")
-    parser.add_argument("--out", type=Path, help="where sdist, wheel and chart are left; nowhere by default")
+    parser.add_argument(
+        "--out", type=Path, help="where sdist, wheel, chart and text are left; nowhere by default"
+    )
     parser.add_argument("--image", default="", help="what the packaged chart names as image.repository")
     flags = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
@@ -51,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
             }
             held["label of the image"] = image_version()
             installed_and_run(wheel, folder)
-            wrong = [*disagreements(held), *wrong_changelog((ROOT / "CHANGELOG.md").read_text(), flags.tag)]
+            changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+            (out / "notes.md").write_text(release_notes(changelog), encoding="utf-8")
+            wrong = [*disagreements(held), *wrong_changelog(changelog, flags.tag)]
         except ReleaseError as error:
             print(error, file=sys.stderr)
             return 1
@@ -89,6 +93,19 @@ def wrong_changelog(text: str, tag: str, version: str = __version__) -> list[str
     if newest != version or not date:
         return [f"CHANGELOG.md has no heading [{version}] with a date on top"]
     return []
+
+
+def release_notes(changelog: str) -> str:
+    """The first section as the text of a release on GitHub. Raises `ReleaseError` if it is missing or empty.
+
+    GitHub shows every line break of the source there, and has no file that a relative link could name.
+    """
+    section = re.search(r"^## \[[^\n]*\n(.*?)(?=^## \[|\Z)", changelog, re.MULTILINE | re.DOTALL)
+    text = section[1].strip() if section else ""
+    if not text:
+        raise ReleaseError("CHANGELOG.md has no text for the release")
+    text = re.sub(r"(?<=\S)\n *(?![-*#] |\n)(?=\S)", " ", text)
+    return re.sub(r"\[([^]]+)\]\((?!\w+:)[^)]*\)", r"\1", text) + "\n"
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -164,12 +181,14 @@ def packaged_chart(out: Path, image: str) -> Path:
         raise ReleaseError(f"{image} is no repository, such as registry.example.com/{NAME}")
     with tempfile.TemporaryDirectory() as name:
         chart = shutil.copytree(CHART, Path(name) / NAME)
-        values = chart / "values.yaml"
-        text = values.read_text(encoding="utf-8")
-        line = f"\n  repository: {NAME}\n"
-        if text.count(line) != 1:
-            raise ReleaseError("values.yaml has no image.repository to put another one in the place of")
-        values.write_text(text.replace(line, f"\n  repository: {image}\n"), encoding="utf-8")
+        registry, _, repository = image.partition("/")
+        for file in (chart / "values.yaml", chart / "files" / "defaults.yaml"):
+            text = file.read_text(encoding="utf-8")
+            for key, value in (("registry", registry), ("repository", repository)):
+                text, count = re.subn(rf"(?m)^(  |image\.){key}: .*$", rf"\g<1>{key}: {value}", text)
+                if count != 1:
+                    raise ReleaseError(f"{file.name} has no image.{key} to put another one in the place of")
+            file.write_text(text, encoding="utf-8")
         return Path(helm_python.package(chart, destination=out))
 
 

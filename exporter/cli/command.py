@@ -1,18 +1,8 @@
-"""A command as a record, and what several commands do: load the settings, run until a signal."""
+"""A command and its flags as records. They import nothing of what commands need to run."""
 
-import argparse
-import asyncio
-import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
-
-from exporter import logs
-from exporter.config.loading import load
-from exporter.config.settings import Settings
-from exporter.supervisor import ignore_signals
-
-INVALID_CONFIGURATION: Final = 2
+from typing import Any, NamedTuple
 
 
 class WrongUsage(Exception):
@@ -37,8 +27,6 @@ class Flag(NamedTuple):
 
 
 class Command(NamedTuple):
-    run: Callable[[argparse.Namespace, Sequence[str]], int]
-    """Takes the parsed flags and the unrecognized arguments; returns the exit code."""
     summary: str
     """One line of at most 62 characters."""
     details: str = ""
@@ -50,18 +38,3 @@ class Command(NamedTuple):
     defaults: Mapping[str, str] = MappingProxyType({})
     """Defaults of settings that differ from those of `run`, by path."""
     needs_account: bool = True
-
-
-def load_settings(flags: argparse.Namespace, unrecognized: Sequence[str], **options: Any) -> Settings:
-    """The settings; the log is set up with them. Raises `SettingsError`."""
-    settings = load(flags, os.environ, unrecognized=unrecognized, **options)
-    logs.configure(settings.log.level, settings.log.format)
-    return settings
-
-
-def serve(command: Coroutine[None, None, int]) -> int:
-    """Run until a signal; further signals do not change the exit code."""
-    try:
-        return asyncio.run(command)
-    finally:
-        ignore_signals()

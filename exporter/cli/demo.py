@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Final
 
 from exporter import app
-from exporter.cli.command import Command, load_settings, serve
-from exporter.cli.simulator import SCENARIO
+from exporter.cli.commands import COMMANDS
+from exporter.cli.flags import DEFAULT_SCENARIO
+from exporter.cli.starting import load_settings, serve
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
 from exporter.config.parsers import ListenAddress
@@ -16,22 +16,10 @@ from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 
-DEFAULTS: Final = {
-    "poll.interval": "5s",
-    "api.requests_per_second": "50",
-    "breakdown.by": "recipient_domain,sender_domain,tag:campaign",
-    "breakdown.interval": "60s",
-    "breakdown.lookback": "1h",
-    "breakdown.errors": "true",
-    "breakdown.max_requests": "60",
-    "web.listen_address": "127.0.0.1:10587",
-}
-"""Fast enough to show changes at once: the simulated Twilio has no rate limit. For this machine only."""
 
-
-def _demo(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
-    settings = load_settings(flags, unrecognized, accounts_required=False, defaults=DEFAULTS)
-    return serve(_run_demo(settings, getattr(flags, "scenario", "steady")))
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+    settings = load_settings(flags, unrecognized, accounts_required=False, defaults=COMMANDS["demo"].defaults)
+    return serve(_run_demo(settings, getattr(flags, "scenario", DEFAULT_SCENARIO)))
 
 
 async def _run_demo(settings: Settings, scenario: str) -> int:
@@ -57,14 +45,3 @@ def _url(host: str, port: int) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - the wildcard address
         host = "localhost"
     return f"http://{ListenAddress(host, port)}"
-
-
-COMMAND: Final = Command(
-    _demo,
-    "run against a simulated Twilio; needs no account",
-    "Prints the URLs to open.",
-    flags=(SCENARIO,),
-    settings=r"(poll|state|breakdown|alerts|metrics|web|log)\..*|api\.(timeout|requests_per_second|concurrency)",
-    defaults=DEFAULTS,
-    needs_account=False,
-)

@@ -4,27 +4,23 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, TextIO
+from typing import TextIO
 
-from exporter import app
-from exporter.cli.command import INVALID_CONFIGURATION, Command, Flag, load_settings
 from exporter.cli.explanation import as_json, as_table
+from exporter.cli.flags import DEFAULT_LAST, DEFAULT_REQUESTS
+from exporter.cli.starting import load_settings
 from exporter.clock import SystemClock
-from exporter.config.parsers import parse_duration
 from exporter.config.settings import Settings
 from exporter.config.values import MAX_LOOKBACK
+from exporter.exit_codes import FAILED, INVALID_CONFIGURATION, SUCCESS
 from exporter.observers.hub import Hub
 from exporter.operation import ID_PATTERN
 from exporter.output import OUTPUT, complain
 from exporter.polling.explain import Explanation, Question
 from exporter.polling.service import Polling
 
-DEFAULT_LAST: Final = 3600.0
-DEFAULT_REQUESTS: Final = 20
-MAX_REQUESTS: Final = 500
 
-
-def _explain(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     # A word after an unknown flag may be the value of the flag, and a secret.
     has_operand = unrecognized and not unrecognized[0].startswith("-")
     operation_id = unrecognized[0] if has_operand else None
@@ -67,9 +63,9 @@ async def _answer(
     found = [answer for answer in answers if answer.breakdown is not None]
     if question.operation_id is not None and not found and not failed:
         complain("no account has this operation; Twilio keeps operations for 7 days")
-        return app.FAILED
+        return FAILED
     OUTPUT.write(write(found))
-    return app.FAILED if failed else app.SUCCESS
+    return FAILED if failed else SUCCESS
 
 
 class _Progress:
@@ -90,37 +86,3 @@ class _Progress:
             self._err.write(f"\r{text:<{self._shown}}" if text else f"\r{' ' * self._shown}\r")
             self._err.flush()
             self._shown = len(text)
-
-
-def _last(text: str) -> float:
-    seconds = parse_duration(text)
-    if not 0 < seconds <= MAX_LOOKBACK:
-        raise ValueError("is not between 1s and 7d, for which Twilio keeps emails")
-    return seconds
-
-
-def _requests(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_REQUESTS):
-        raise ValueError(f"is not a whole number from 1 to {MAX_REQUESTS}")
-    return int(text)
-
-
-COMMAND: Final = Command(
-    _explain,
-    "count the emails that fail now, by domain and by tag",
-    "Explains one operation if its id is given, otherwise the last hour.\n"
-    "No address is printed.\n"
-    "Exit code 1: emails could not be listed, or no account has the operation.",
-    operand="[OPERATION_ID]",
-    flags=(
-        Flag("last", "emails created within this time (default: 1h)", metavar="DURATION", read=_last),
-        Flag(
-            "max_requests",
-            f"maximum number of requests per account (default: {DEFAULT_REQUESTS})",
-            metavar="COUNT",
-            read=_requests,
-        ),
-        Flag("format", "a table to read, or JSON (default: table)", ("table", "json")),
-    ),
-    settings=r"(api|log)\..*|breakdown\.(by|top)|shard",
-)

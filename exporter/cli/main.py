@@ -8,11 +8,12 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from exporter import __version__, app
-from exporter.cli.command import INVALID_CONFIGURATION, WrongUsage
-from exporter.cli.commands import COMMANDS
+from exporter import __version__
+from exporter.cli.command import WrongUsage
+from exporter.cli.commands import COMMANDS, run
 from exporter.cli.parsing import PROGRAM, help_text, parser, read_flag
 from exporter.config.problems import SettingsError
+from exporter.exit_codes import FAILED, INVALID_CONFIGURATION, SUCCESS
 from exporter.output import OUTPUT, OutputError, complain
 
 
@@ -26,20 +27,20 @@ def main(argv: Sequence[str]) -> int:
         if flags.help and name != "healthcheck":
             return _print(help_text(COMMANDS, name))
         _read_own_flags(flags, name or "run")
-        return COMMANDS[name or "run"].run(flags, unrecognized)
+        return run(name or "run", flags, unrecognized)
     except (SettingsError, WrongUsage) as error:
         complain(str(error))
         return INVALID_CONFIGURATION
     except OutputError as error:
         complain(str(error))
-        return app.FAILED
+        return FAILED
     except KeyboardInterrupt:
-        return app.FAILED
+        return FAILED
 
 
 def _print(text: str) -> int:
     OUTPUT.write(text)
-    return app.SUCCESS
+    return SUCCESS
 
 
 def _command_name(word: str | None, unrecognized: Sequence[str]) -> str | None:

@@ -4,26 +4,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from exporter.cli.command import Command, Flag, load_settings, serve
+from exporter.cli.flags import DEFAULT_WATCH
+from exporter.cli.starting import load_settings, serve
 from exporter.clock import SystemClock
 from exporter.config.accounts import Account
-from exporter.config.parsers import duration_text, parse_duration
 from exporter.config.problems import Problem, SettingsError
 from exporter.config.settings import Settings
 from exporter.observation.service import observe
 from exporter.output import OUTPUT
 from exporter.supervisor import stop_on_signals
 
-DEFAULT_SECONDS: Final = 600.0
-BOUNDS: Final = (60.0, 86400.0)
 
-
-def _observe(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load_settings(flags, unrecognized)
     account = _chosen(settings, getattr(flags, "account", None))
-    seconds, output = getattr(flags, "for", DEFAULT_SECONDS), getattr(flags, "output", None)
+    seconds, output = getattr(flags, "for", DEFAULT_WATCH), getattr(flags, "output", None)
     return serve(_until_stopped(settings, account, seconds, output))
 
 
@@ -43,26 +39,3 @@ def _chosen(settings: Settings, name: str | None) -> Account:
     names = ", ".join(account.name for account in accounts)
     message = f"write one of {names}" if name is not None else f"choose one of {names}"
     raise SettingsError([Problem("account", "--account:", message)])
-
-
-def _duration(text: str) -> float:
-    """Raises `ValueError`."""
-    seconds = parse_duration(text)
-    shortest, longest = BOUNDS
-    if not shortest <= seconds <= longest:
-        raise ValueError(f"is not between {duration_text(shortest)} and {duration_text(longest)}")
-    return seconds
-
-
-COMMAND: Final = Command(
-    _observe,
-    "watch an account, and answer open questions about the API",
-    "Prints how many requests it will send. Ctrl-C ends it, with what was seen.\n"
-    "Exit code 1: the account cannot be read, or the report cannot be written.",
-    flags=(
-        Flag("for", "how long to watch, 1m to 1d (default: 10m)", metavar="DURATION", read=_duration),
-        Flag("output", "write a JSON report without identifying values", metavar="FILE", read=Path),
-        Flag("account", "the account to watch, if several are configured", metavar="NAME"),
-    ),
-    settings=r"api\.(?!concurrency)\w+|log\..*",
-)

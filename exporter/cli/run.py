@@ -5,10 +5,9 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from logging import INFO, WARNING
-from typing import Final
 
 from exporter import __version__, app
-from exporter.cli.command import Command, load_settings, serve
+from exporter.cli.starting import load_settings, serve
 from exporter.config.changes import changed_settings
 from exporter.config.loading import load
 from exporter.config.parsers import duration_text
@@ -16,7 +15,7 @@ from exporter.config.settings import Settings
 from exporter.logs import line
 
 
-def _run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
+def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     settings = load_settings(flags, unrecognized)
 
     def changed() -> list[str]:
@@ -42,11 +41,3 @@ def _log_start(settings: Settings) -> None:
             "no state: counters start at zero with each process, and alerts miss what happens in between;"
             " set state.path",
         )
-
-
-COMMAND: Final = Command(
-    _run,
-    "poll and serve metrics until SIGTERM or SIGINT (default)",
-    "SIGHUP reloads the secret files and the file of web.config_file, and reports\n"
-    "which other changes need a restart.",
-)

@@ -1,15 +1,16 @@
-"""Writes families as exposition text, one slice at a time: text 0.0.4 and OpenMetrics 1.0.
+"""Writes families as exposition text: text 0.0.4 and OpenMetrics 1.0.
 
 prometheus_client's `generate_latest` writes a whole page at once, which blocks the event loop for 0.2 s at
-25,000 series. This module yields slices, so that other tasks run in between. A test checks that both write
-the same bytes.
+25,000 series. This module writes a family in slices, so that other tasks run in between. A test checks that
+both write the same bytes.
 
-Rule 1: consecutive families of the same name are one family, so that it can be collected account by account.
+Rule 1: the formats differ in the heads of the families only, so the lines are written once for both.
 Rule 2: timestamps, exemplars, native histograms and `_created` are not supported: our families have none.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from prometheus_client import Metric  # noqa: TID251 - home of prometheus_client
@@ -17,27 +18,23 @@ from prometheus_client.samples import Sample  # noqa: TID251 - home of prometheu
 from prometheus_client.utils import floatToGoString  # noqa: TID251 - home of prometheus_client
 
 SLICE_LINES: Final = 500
-"""Lines per slice: about 2 ms of work."""
+"""Lines per slice: about 4 ms of work."""
 
 EOF: Final = b"# EOF\n"
 
 _TEXT_TYPES: Final = {"unknown": "untyped"}
 
 
-def slices(families: Iterable[Metric], *, openmetrics: bool) -> Iterator[bytes]:
-    """Yields the page without OpenMetrics' `# EOF`, so that pages can be joined."""
-    lines: list[str] = []
-    previous = ""
-    for family in families:
-        if family.name != previous:
-            lines.append(_head_openmetrics(family) if openmetrics else _head_text(family))
-            previous = family.name
-        for sample in family.samples:
-            lines.append(_line(sample))
-            if len(lines) >= SLICE_LINES:
-                yield "".join(lines).encode()
-                lines.clear()
-    yield "".join(lines).encode()
+def head(family: Metric, *, openmetrics: bool) -> bytes:
+    """The lines before the samples."""
+    return (_head_openmetrics(family) if openmetrics else _head_text(family)).encode()
+
+
+def slices(family: Metric) -> Iterator[bytes]:
+    """The lines of the samples; nothing if there are none."""
+    samples = iter(family.samples)
+    while some := list(islice(samples, SLICE_LINES)):
+        yield "".join(map(_line, some)).encode()
 
 
 def _head_text(family: Metric) -> str:

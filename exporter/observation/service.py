@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from exporter.clock import Clock
 from exporter.config.accounts import Account
 from exporter.config.settings import Api, Settings
 from exporter.errors import TwilioError
 from exporter.events import Event, RequestFinished
+from exporter.exit_codes import FAILED, SUCCESS
 from exporter.observation.asking import Asking
 from exporter.observation.evidence import Evidence
 from exporter.observation.report import Course, report, table
@@ -26,9 +27,6 @@ from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
 from exporter.twilio.transport import open_transport
-
-SUCCESS: Final = 0
-FAILED: Final = 1
 
 
 class Output(Protocol):

@@ -84,7 +84,7 @@ def email_json(email: Email) -> dict[str, Any]:
         "from": {"address": email.sender, "name": "The shop"},
         "to": [{"address": email.recipient, "name": "A customer"}],
         "status": email.status.upper(),
-        "related": [{"name": "operation", "id": email.operation_id, "uri": uri}],
+        "related": [{"name": "OPERATION", "id": email.operation_id, "uri": uri}],
         **({} if email.tags is None else {"tags": dict(email.tags)}),
         "scheduledFor": None,
         "createdAt": rfc3339(email.created_at),

@@ -6,8 +6,9 @@ is kept, and of the tags only those that were asked for. Must not know counts, p
 Rule 1: names, subjects and contents are not decoded. Addresses are not kept, not even in an error.
 Rule 2: a body without the documented form raises `Unreadable`, with the JSON path and never the value. A
 single wrong row refuses the page, because a share of the bad mail would be missing from every sum.
-Rule 3: `to` may be a list or one object, `tags` may be absent, and the reply may be wrapped in `data`:
-Twilio's reference and guide show all of these. https://www.twilio.com/docs/email
+Rule 3: `to` may be a list or one object, `tags` may be absent, the reply may be wrapped in `data`, and the
+name of a related resource may be in capitals: Twilio's specification, reference and guide show all of these.
+https://www.twilio.com/docs/email
 """
 
 from collections.abc import Collection
@@ -123,7 +124,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def _email(row: _Email, tag_keys: Collection[str] | None) -> Email:
-    related = (each.id for each in row.related or () if each.name == "operation")
+    related = (each.id for each in row.related or () if (each.name or "").upper() == "OPERATION")
     recipients = row.to if isinstance(row.to, list) else [row.to]
     return Email(
         id=row.id,

@@ -16,8 +16,8 @@ from exporter.config.problems import SettingsError
 from exporter.config.settings import Settings
 from exporter.errors import CredentialError
 from exporter.logs import LOG, line
-from exporter.metrics.exposition import Exposition, Part
-from exporter.metrics.registry import Metrics
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.registry import ORDER, Metrics
 from exporter.observers.hub import Hub
 from exporter.supervisor import Supervisor
 from exporter.web.auth import Authenticator
@@ -26,10 +26,12 @@ from exporter.web.limits import allowed_files, limits_for
 from exporter.web.listener import serving
 from exporter.web.reloads import Reloaded, SpacedReloads
 from exporter.web.routes import Health, Page, build
-from exporter.web.status_page import status_page, style_sheet
 
 MAINTENANCE_SECONDS: Final = 5.0
 """Interval of the checks for changed files and for slow connections."""
+
+RENDERING_SECONDS: Final = 0.1
+"""Least time between two renderings ahead of scrapes; publishes in between are rendered together."""
 
 
 class WebService:
@@ -56,11 +58,13 @@ class WebService:
         self._changed_settings = changed_settings
         self._reloads = [self._authenticator.reload, *reloads]
         self.exposition = exposition_of(hub.metrics, clock)
+        self._published = asyncio.Event()
+        hub.snapshot_observers.append(lambda *_: self._published.set())
         self.health = Health(dead=lambda: supervisor.dead() or hub.watchdog.reason())
         self.application = build(
             self.exposition,
             self.health,
-            {"/": self.status_page, "/status.css": lambda _: Page(style_sheet(), "text/css")},
+            {"/": self.status_page, "/status.css": _style_sheet},
             hub.metrics.release_counters,
             settings.web.telemetry_path,
             self._authenticator,
@@ -74,6 +78,8 @@ class WebService:
         return serving(self.application, addresses, self._connections, self._clock, self._authenticator.tls)
 
     def status_page(self, query: Mapping[str, str] = MappingProxyType({})) -> Page:
+        from exporter.web.status_page import status_page  # jinja2: 2 MB, and nobody may ever look
+
         now = self._clock.now()
         return Page(
             status_page(
@@ -128,6 +134,17 @@ class WebService:
             except Exception:  # noqa: BLE001 - later runs must still happen
                 LOG.exception("periodic maintenance of the web service failed")
 
+    async def render_ahead(self) -> None:
+        """Render what is published before it is scraped, until cancelled. Internal errors are logged."""
+        while True:
+            await self._published.wait()
+            self._published.clear()
+            try:
+                await self.exposition.render_ahead()
+            except Exception:  # noqa: BLE001 - a scrape will try again
+                LOG.exception("rendering the metrics failed")
+            await self._clock.sleep(RENDERING_SECONDS)
+
     @asynccontextmanager
     async def counters_released_in_time(self) -> AsyncIterator[None]:
         """Release the counters after `metrics.first_scrape_timeout`, even without a first scrape."""
@@ -143,18 +160,13 @@ class WebService:
             releasing.cancel()
 
 
-def exposition_of(metrics: Metrics, clock: Clock, *, with_process: bool = True) -> Exposition:
-    """The metrics page; each part is rendered again only when it has changed.
+def _style_sheet(_: Mapping[str, str]) -> Page:
+    from exporter.web.status_page import style_sheet  # as above
 
-    `with_process=False` leaves out the metrics of the process and its Python.
-    """
+    return Page(style_sheet(), "text/css")
 
-    def second() -> int:
-        return int(clock.monotonic())  # renders at most once a second, for any number of scrapers
 
-    parts = [
-        Part(metrics.polled, lambda: metrics.publishes),
-        Part(metrics.own, lambda: metrics.changes),
-        Part(metrics.live, second),
-    ]
-    return Exposition([*parts, Part(metrics.process, second)] if with_process else parts)
+def exposition_of(metrics: Metrics, clock: Clock, *, with_python: bool = True) -> Exposition:
+    """The metrics page. `with_python=False` leaves out the metrics of the process and its Python."""
+    parts = [*metrics.polled, *metrics.own, metrics.live, *([metrics.python] if with_python else [])]
+    return Exposition(parts, ORDER, clock.monotonic)

@@ -1,4 +1,4 @@
-"""Renders the status page and the table of `once`: values in, text out. The home of jinja2.
+"""Renders the status page: values in, text out. The home of jinja2.
 
 Must not know HTTP or Prometheus. Rule: every value is escaped, whatever its source, and no account's state is
 shown by colour alone. A query parameter is compared with the known values and never shown.
@@ -12,7 +12,6 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 - home of jinja2
 
 from exporter.config.parsers import duration_text
-from exporter.ledger.snapshot import Snapshot
 from exporter.observers.finding import Mail
 from exporter.observers.shares import percent
 from exporter.observers.status import AccountStatus, RateLimitStatus
@@ -110,31 +109,6 @@ def _capitalized(text: str) -> str:
 def style_sheet() -> str:
     """CSS; served as a separate file, because the Content-Security-Policy forbids inline styles."""
     return _TEMPLATES.get_template("status.css").render()
-
-
-def table(snapshots: Mapping[str, Snapshot], verdicts: Mapping[str, Verdict]) -> str:
-    """Plain text: the verdict of each account, and a row for each account and operation status in use."""
-    said = [
-        f"{account}: {finding}" + (f" (threshold {finding.threshold})" if finding.threshold else "")
-        for account, verdict in verdicts.items()
-        for finding in verdict.findings
-    ]
-    head = ("account", "status", "operations", *COLUMNS)
-    rows = [
-        (account, status, str(sums.operations), *(str(sums.stat(stat)) for stat in COLUMNS))
-        for account, snapshot in snapshots.items()
-        for status, sums in snapshot.window.items()
-        if sums.operations
-    ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    )
-    return "\n".join([*said, "", *lines])
 
 
 def _utc(at: float) -> str:

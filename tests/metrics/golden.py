@@ -5,11 +5,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
-from exporter.metrics.exposition import Exposition, Part
+from exporter.metrics.exposition import SCRAPE_SECONDS, Exposition
 from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
-from exporter.metrics.registry import Metrics
+from exporter.metrics.registry import ORDER, Metrics
 from tests.support.states import STATES
 
 FOLDER = Path(__file__).parent / "golden"
@@ -18,10 +19,8 @@ CASES = [(name, format_) for name in STATES for format_ in SUFFIXES]
 
 
 def exposition_of(metrics: Metrics) -> Exposition:
-    """Without the process's own numbers, which are never the same twice."""
-    return Exposition(
-        [Part(metrics.polled, lambda: metrics.publishes), Part(metrics.own, lambda: metrics.changes)]
-    )
+    """Without the process's own numbers, which are never the same twice; later each time it is asked."""
+    return Exposition([*metrics.polled, *metrics.own], ORDER, count(step=SCRAPE_SECONDS).__next__)
 
 
 async def page(name: str, format_: Format) -> bytes:

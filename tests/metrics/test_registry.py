@@ -1,5 +1,8 @@
 """The metrics: snapshots and events in, series out."""
 
+import asyncio
+import re
+
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
@@ -14,6 +17,7 @@ from exporter.metrics.negotiation import TEXT
 from exporter.metrics.registry import Metrics
 from exporter.operation import EMAIL_STATUSES, STATUSES, Operation
 from tests.metrics.golden import exposition_of
+from tests.metrics.registries import own, polled, registry_of
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
 from tools.reference import DOCS, LABELS, metrics_reference
@@ -48,24 +52,24 @@ def families(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
 def test_own_metrics_are_there_from_the_first_scrape() -> None:
     """With every known label value, and at 0; polled data is not."""
     fresh = metrics()
-    assert families(fresh.own).keys() | families(fresh.live).keys() >= OWN_NAMES
-    assert families(fresh.polled).keys() == COUNTERS, "counters are there, polled gauges are not"
+    assert families(own(fresh)).keys() | families(registry_of(fresh.live)).keys() >= OWN_NAMES
+    assert families(polled(fresh)).keys() == COUNTERS, "counters are there, polled gauges are not"
     for outcome in OUTCOMES:
         labels = {"account": "a", "outcome": outcome}
-        assert fresh.own.get_sample_value("twilio_email_exporter_polls_total", labels) == 0
-    assert fresh.own.get_sample_value("twilio_email_up", {"account": "a"}) == 0
+        assert own(fresh).get_sample_value("twilio_email_exporter_polls_total", labels) == 0
+    assert own(fresh).get_sample_value("twilio_email_up", {"account": "a"}) == 0
     last_success = "twilio_email_exporter_last_success_timestamp_seconds"
-    assert fresh.own.get_sample_value(last_success, {"account": "a"}) == 0
+    assert own(fresh).get_sample_value(last_success, {"account": "a"}) == 0
 
 
 def test_thresholds_of_each_account_are_there_from_the_first_scrape() -> None:
     """Every setting of `alerts` has its value: ratios as they are, durations in seconds."""
     tuned = {"a": Alerts(), "b": Alerts(failed_ratio=0.25, stuck_after=21600)}
-    own = Metrics(tuned, version="1", interval=60.0, alerts_of=tuned.__getitem__).own
+    tuned_own = own(Metrics(tuned, version="1", interval=60.0, alerts_of=tuned.__getitem__))
     for account, alerts in tuned.items():
         for setting in Alerts.model_fields:
             labels = {"account": account, "setting": setting}
-            value = own.get_sample_value("twilio_email_exporter_alert_threshold", labels)
+            value = tuned_own.get_sample_value("twilio_email_exporter_alert_threshold", labels)
             assert value == getattr(alerts, setting)
 
 
@@ -73,7 +77,7 @@ def test_polled_data_appears_with_every_known_label_value() -> None:
     """For the account that was published, and no other."""
     published = metrics("a", "b")
     published.publish("a", snapshot_of())
-    found = families(published.polled)
+    found = families(polled(published))
     assert found.keys() == POLLED | COUNTERS
     emails = found["twilio_email_window_emails"]
     assert {(each["operation_status"], each["status"]) for each in emails} == {
@@ -89,7 +93,7 @@ def test_values_are_those_of_the_snapshot() -> None:
     published = metrics()
     top_failing = operation(0, status="processing", total=9, recipients=8, attempts=7, failed=2, age=5000)
     published.publish("a", snapshot_of(top_failing, operation(1, delivered=4)))
-    value = published.polled.get_sample_value
+    value = polled(published).get_sample_value
     processing = {"account": "a", "operation_status": "processing"}
     assert value("twilio_email_window_operations", processing) == 1
     assert value("twilio_email_window_emails", processing | {"status": "failed"}) == 2
@@ -107,7 +111,7 @@ def test_values_are_those_of_the_snapshot() -> None:
     assert value("twilio_email_top_operation_emails", top | {"status": "failed"}) == 2
     missing = value("twilio_email_top_operation_emails", top | {"status": "delivered"})
     assert missing is None, "a stat that no reply named is absent, not zero"
-    tracked = published.own.get_sample_value("twilio_email_exporter_tracked_operations", {"account": "a"})
+    tracked = own(published).get_sample_value("twilio_email_exporter_tracked_operations", {"account": "a"})
     assert tracked == 2
 
 
@@ -116,7 +120,7 @@ def test_age_of_the_numbers_is_that_of_the_snapshot() -> None:
     seen = metrics()
     seen.publish("a", snapshot_of())
     last_success = "twilio_email_exporter_last_success_timestamp_seconds"
-    assert seen.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
+    assert own(seen).get_sample_value(last_success, {"account": "a"}) == SATURDAY
 
 
 def test_events_are_counted() -> None:
@@ -129,7 +133,7 @@ def test_events_are_counted() -> None:
     seen.observe(PollFinished("a", SATURDAY + 60, 0.1, Throttled("429")))
 
     def value(name: str, **labels: str) -> float | None:
-        return seen.own.get_sample_value(f"twilio_email_{name}", {"account": "a", **labels})
+        return own(seen).get_sample_value(f"twilio_email_{name}", {"account": "a", **labels})
 
     assert value("exporter_requests_total", call="list", code="200") == 1
     assert value("exporter_requests_total", call="fetch", code="timeout") == 1
@@ -150,16 +154,14 @@ def test_breakdown_appears_with_its_first_refresh() -> None:
         metrics(),
         Metrics(("a", "b"), version="1", interval=60.0, alerts_of=lambda _: Alerts(), has_breakdown=True),
     )
-    assert not BREAKDOWN & families(off.polled).keys()
+    assert not BREAKDOWN & families(polled(off)).keys()
     timestamp = "twilio_email_exporter_breakdown_last_success_timestamp_seconds"
-    assert {name for name in BREAKDOWN if families(on.polled)[name]} == {timestamp}
-    assert on.polled.get_sample_value(timestamp, {"account": "a"}) == 0
-    version = on.publishes
+    assert {name for name in BREAKDOWN if families(polled(on))[name]} == {timestamp}
+    assert polled(on).get_sample_value(timestamp, {"account": "a"}) == 0
     on.publish_breakdown("a", Breakdown(SATURDAY, 86400.0, complete=True, emails=Bad(), dimensions={}))
-    assert on.publishes > version
-    assert on.polled.get_sample_value(timestamp, {"account": "a"}) == SATURDAY
-    assert on.polled.get_sample_value(timestamp, {"account": "b"}) == 0
-    assert families(on.polled)["twilio_email_exporter_breakdown_complete"] == [{"account": "a"}]
+    assert polled(on).get_sample_value(timestamp, {"account": "a"}) == SATURDAY
+    assert polled(on).get_sample_value(timestamp, {"account": "b"}) == 0
+    assert families(polled(on))["twilio_email_exporter_breakdown_complete"] == [{"account": "a"}]
 
 
 def test_crashed_refresh_is_an_internal_error_and_no_failed_poll() -> None:
@@ -167,8 +169,8 @@ def test_crashed_refresh_is_an_internal_error_and_no_failed_poll() -> None:
     seen = metrics()
     seen.observe(PollFinished("a", SATURDAY, 1.5, None))
     seen.observe(BreakdownCrashed("a", SATURDAY, KeyError("x")))
-    assert seen.own.get_sample_value("twilio_email_exporter_internal_errors_total", {"account": "a"}) == 1
-    assert seen.own.get_sample_value("twilio_email_up", {"account": "a"}) == 1
+    assert own(seen).get_sample_value("twilio_email_exporter_internal_errors_total", {"account": "a"}) == 1
+    assert own(seen).get_sample_value("twilio_email_up", {"account": "a"}) == 1
 
 
 def test_help_of_polled_data_says_as_of_when() -> None:
@@ -202,7 +204,7 @@ async def test_page_is_polled_data_and_own_metrics_in_one() -> None:
 
 def failed(shown: Metrics) -> float | None:
     labels = {"account": "a", "status": "failed"}
-    return shown.polled.get_sample_value("twilio_email_outcomes_total", labels)
+    return polled(shown).get_sample_value("twilio_email_outcomes_total", labels)
 
 
 def test_counters_wait_for_the_first_scrape() -> None:
@@ -211,7 +213,7 @@ def test_counters_wait_for_the_first_scrape() -> None:
     started.publish("a", snapshot_of(operation(failed=3)))
     assert failed(started) == 0
     gauge = {"account": "a", "operation_status": "completed", "status": "failed"}
-    assert started.polled.get_sample_value("twilio_email_window_emails", gauge) == 3
+    assert polled(started).get_sample_value("twilio_email_window_emails", gauge) == 3
     assert started.release_counters()
     assert failed(started) == 3
     assert not started.release_counters(), "once is enough"
@@ -226,9 +228,33 @@ def test_restored_counters_are_what_the_first_scrape_sees() -> None:
     started.publish("a", snapshot_of(operation(failed=9)))
     assert failed(started) == 7
     last_success = "twilio_email_exporter_last_success_timestamp_seconds"
-    assert started.own.get_sample_value(last_success, {"account": "a"}) == SATURDAY
+    assert own(started).get_sample_value(last_success, {"account": "a"}) == SATURDAY
     started.release_counters()
     assert failed(started) == 9
+
+
+async def test_page_that_is_rendered_during_publishes_waits_too() -> None:
+    """The first scrape sees where the counters of all accounts start, however long its page takes."""
+    names = [f"account-{number}" for number in range(30)]
+    started = metrics(*names)
+    exposition = exposition_of(started)
+    rendering = asyncio.create_task(exposition.page(TEXT))
+    publishes = 0
+    while not rendering.done():
+        for name in names:
+            started.publish(name, snapshot_of(operation(failed=3)))
+        publishes += 1
+        await asyncio.sleep(0)
+    assert publishes > 3
+    assert failed_shown(await rendering) == dict.fromkeys(names, "0.0")
+    assert failed_shown(await exposition.page(TEXT)) == dict.fromkeys(names, "0.0")
+    started.release_counters()
+    assert failed_shown(await exposition.page(TEXT)) == dict.fromkeys(names, "3.0")
+
+
+def failed_shown(page: bytes) -> dict[str, str]:
+    pattern = r'^twilio_email_outcomes_total{account="(.*)",status="failed"} (.*)$'
+    return dict(re.findall(pattern, page.decode(), re.MULTILINE))
 
 
 def test_histogram_of_durations_is_cumulative() -> None:
@@ -236,7 +262,7 @@ def test_histogram_of_durations_is_cumulative() -> None:
     shown = metrics()
     shown.publish("a", snapshot_of(operation(0, updated_after=20), operation(1, updated_after=4000)))
     shown.release_counters()
-    value = shown.polled.get_sample_value
+    value = polled(shown).get_sample_value
     name = "twilio_email_operation_duration_seconds"
     assert value(f"{name}_bucket", {"account": "a", "le": "15.0"}) == 0
     assert value(f"{name}_bucket", {"account": "a", "le": "30.0"}) == 1

@@ -26,7 +26,7 @@ from exporter.simulator.server import CREDENTIAL, Simulator
 from exporter.simulator.world import World
 from grafana import thresholds
 from grafana.chosen import EACH, NAME, of_chosen, of_process
-from grafana.files import FOLDER, encoded, files
+from grafana.files import FOLDER, FOLDERS, encoded, files
 from grafana.panels import COLOURS
 from grafana.thresholds import duration
 from tests.support.monitoring import CONFIG, prometheus, query
@@ -71,11 +71,13 @@ def words(value: object) -> Iterator[str]:
             yield from itertools.chain.from_iterable(map(words, value))
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("path", files())
-def test_committed_files_are_what_the_sources_say(path: str) -> None:
-    """`make docs` writes the same again; and there is no other file."""
-    assert (FOLDER / path).read_text(encoding="utf-8") == files()[path]
-    assert {str(each.relative_to(FOLDER)) for each in (FOLDER / "dashboards").iterdir()} == set(DASHBOARDS)
+def test_committed_files_are_what_the_sources_say(path: str, folder: Path) -> None:
+    """`make docs` writes the same again; there is no other dashboard, and the chart's copies are no links."""
+    assert (folder / path).read_text(encoding="utf-8") == files()[path]
+    assert not (folder / path).is_symlink()
+    assert {str(each.relative_to(folder)) for each in (folder / "dashboards").iterdir()} == set(DASHBOARDS)
 
 
 @each_board

@@ -11,7 +11,8 @@ from exporter.ledger.snapshot import RECENT_AGES, Snapshot, summarise
 from exporter.observers.finding import Finding, Mail
 from exporter.observers.status import AccountStatuses, Edge
 from exporter.observers.verdicts import Verdict, Verdicts
-from exporter.web.status_page import status_page, table
+from exporter.web.status_page import status_page
+from exporter.web.text_table import table
 from tests.support.clock import SATURDAY
 from tests.support.operations import operation
 

@@ -42,7 +42,7 @@ def test_service_is_hardened(service: str) -> None:
     assert definition["read_only"] is True
     assert definition["cap_drop"] == ["ALL"]
     assert definition["security_opt"] == ["no-new-privileges:true"]
-    assert all(port.startswith("127.0.0.1:") for port in definition["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in definition.get("ports", ()))
     assert "build" in definition or definition["image"].rpartition(":")[2][:1] in set("v123456789")
     assert "build" in definition or "healthcheck" in definition
 
@@ -89,22 +89,57 @@ def test_docker_compose_accepts_it(secret: str) -> None:
     [
         ("", "demo"),
         ("TWILIO_ACCOUNT_NAME", "demo"),
+        ("POSTGRES_PASSWORD", "demo"),
         *((f"TWILIO_{name}", "run") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY", "API_KEY_SECRET")),
     ],
 )
 def test_exporter_runs_the_demo_without_a_credential(tmp_path: Path, variable: str, command: str) -> None:
     """An incomplete credential starts `run`, which reports what is missing, instead of the demo."""
-    program = tmp_path / "twilio-email-exporter"
-    program.write_text('#!/bin/sh\necho "$@"\n')
+    arguments, _ = command_of_exporter(tmp_path, **({variable: "something"} if variable else {}))
+    assert arguments[0] == command
+    assert (command == "demo") == ("--web.listen_address=:10587" in arguments)
+
+
+def command_of_exporter(folder: Path, **variables: str) -> tuple[list[str], dict[str, str]]:
+    """Run the service's script with /tmp in `folder`. Returns the arguments and the `EXPORTER_` variables."""
+    program = folder / "twilio-email-exporter"
+    program.write_text('#!/bin/sh\necho "$@"\nenv\n')
     program.chmod(0o755)
     exporter = SERVICES["exporter"]
-    variables = {name: "something" if name == variable else "" for name in exporter["environment"]}
-    script = exporter["command"][0].replace("$$", "$")
-    arguments = subprocess.check_output(
-        [*exporter["entrypoint"], script], env={**variables, "PATH": f"{tmp_path}:/bin"}, text=True
+    assert variables.keys() <= exporter["environment"].keys()
+    script = exporter["command"][0].replace("$$", "$").replace("/tmp/", f"{folder}/")
+    output = subprocess.check_output(
+        [*exporter["entrypoint"], script], env={**variables, "PATH": f"{folder}:/bin:/usr/bin"}, text=True
     )
-    assert arguments.split()[0] == command
-    assert (command == "demo") == ("--web.listen_address=:10587" in arguments)
+    arguments, *environment = output.splitlines()
+    settings = dict(line.split("=", 1) for line in environment if line.startswith("EXPORTER_"))
+    return arguments.split(), settings
+
+
+def test_state_is_a_file_or_a_database(tmp_path: Path) -> None:
+    """With a password, the exporter uses the database of the profile, and the password is in a file."""
+    arguments, settings = command_of_exporter(tmp_path, TWILIO_AUTH_TOKEN="something")
+    assert (arguments, settings) == (["run", "--state.path=/state/state.sqlite"], {})
+    arguments, settings = command_of_exporter(
+        tmp_path, TWILIO_AUTH_TOKEN="something", POSTGRES_PASSWORD="p%s $1"
+    )
+    file = Path(settings.pop("EXPORTER_STATE__PASSWORD_FILE"))
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("p%s $1", 0o600)
+    service = SERVICES["postgresql"]["environment"]
+    address = f"postgresql://{service['POSTGRES_USER']}@postgresql:5432/{service['POSTGRES_DB']}"
+    assert (arguments, settings) == (["run"], {"EXPORTER_STATE__URL": f"{address}?sslmode=disable"})
+    assert {SERVICES[name]["environment"]["POSTGRES_PASSWORD"] for name in ("exporter", "postgresql")} == {
+        "${POSTGRES_PASSWORD:-}"
+    }
+
+
+def test_database_starts_with_its_profile_only() -> None:
+    """The database has a profile; the exporter waits for it, and starts without it."""
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "postgresql": ["postgresql"]
+    }
+    wait = {"condition": "service_healthy", "required": False}
+    assert SERVICES["exporter"]["depends_on"] == {"postgresql": wait}
 
 
 # -- Prometheus and Alertmanager ----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ NAME: Final = "localhost/twilio-email-exporter"
 EPOCH: Final = "1735689600"
 MEBIBYTE: Final = 2**20
 MEMORY_LIMIT: Final = 128 * MEBIBYTE
+LOCK: Final = ROOT / "requirements.lock"
 PYTHON: Final = "/opt/venv/bin/python"
 PROGRAM: Final = "twilio-email-exporter"
 ULIMITS: Final = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
@@ -202,8 +203,34 @@ def test_labels_and_configuration(builder: Builder, image: str) -> None:
     assert [*config["ExposedPorts"]] == ["10587/tcp"]
 
 
+def run_in(builder: Builder, image: str, code: str, python: str = PYTHON) -> list[str]:
+    """The command that runs Python code in a new container without a network."""
+    flags = ["--rm", "--network=none", *ULIMITS, f"--entrypoint={python}"]
+    return [*builder.podman, "run", *flags, image, "-c", code]
+
+
 def base_size(builder: Builder) -> float:
     return float(inspected(builder, BASE)["Size"]) / 1e6
+
+
+def test_packages_are_the_locked_ones(builder: Builder, image: str) -> None:
+    """The image contains exactly the packages of requirements.lock, and the bill of materials lists them."""
+    look = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
+    )
+    packages = json.loads(output_of(run_in(builder, image, look)))
+    locked = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)(.*)", LOCK.read_text(), re.MULTILINE)
+    assert packages.items() <= {(name, version) for name, version, _ in locked}
+    assert {name for name, _, marker in locked if ";" not in marker} <= packages.keys()
+
+    output_of(["make", "sbom", f"VENV={builder.folder / 'venv'}"])
+    components = json.loads((ROOT / "dist" / "sbom.cdx.json").read_text())["components"]
+    listed = {each["name"].lower().replace("_", "-"): each["version"] for each in components}
+    assert listed.pop(PROGRAM) == __version__
+    assert listed == packages
+    assert all(each.get("licenses") for each in components)
+    print(f"bill of materials: {len(components)} components, as in the image")
 
 
 def test_image_has_no_build_tools(builder: Builder, image: str) -> None:
@@ -214,8 +241,7 @@ def test_image_has_no_build_tools(builder: Builder, image: str) -> None:
         "[n for n in ('pip', 'gcc', 'cc', 'g++', 'ld', 'make') if s.which(n)])"
     )
     for python in (PYTHON, "/usr/local/bin/python"):
-        inside = ["run", "--rm", "--network=none", *ULIMITS, f"--entrypoint={python}", image, "-c", look]
-        assert output_of([*builder.podman, *inside]) == "[] []"
+        assert output_of(run_in(builder, image, look, python)) == "[] []"
 
 
 def test_two_builds_give_the_same_files(builder: Builder, image: str) -> None:
@@ -231,19 +257,7 @@ def contents(builder: Builder, image: str) -> str:
         "[print(hashlib.sha256(p.read_bytes()).hexdigest(), p)"
         " for p in sorted(pathlib.Path('/opt/venv').rglob('*')) if p.is_file()]"
     )
-    return output_of(
-        [
-            *builder.podman,
-            "run",
-            "--rm",
-            "--network=none",
-            *ULIMITS,
-            f"--entrypoint={PYTHON}",
-            image,
-            "-c",
-            look,
-        ]
-    )
+    return output_of(run_in(builder, image, look))
 
 
 # -- behaviour --------------------------------------------------------------------------------------------
@@ -265,6 +279,24 @@ def test_demo_runs_read_only_without_capabilities(builder: Builder, image: str) 
         assert facts["NoNewPrivs"] == "1"
         written = within(builder, container, "touch", "/tmp/file", "/opt/venv/file", "/file")
         assert written.stderr.count("Read-only file system") == 3
+
+
+@pytest.mark.parametrize("user", ["1000770000:0", "65532:65532"])
+def test_state_can_be_written(builder: Builder, image: str, user: str) -> None:
+    """The image's user can write to a new volume, and any user of group 0, as OpenShift starts it."""
+    address = f"127.0.0.1:{free_port()}"
+    volume = f"--volume=of-{user.partition(':')[0]}:/state"
+    settings = {"WEB__LISTEN_ADDRESS": address, "STATE__PATH": "/state/state.sqlite"}
+    variables = [f"--env=EXPORTER_{name}={value}" for name, value in settings.items()]
+    with running(builder, image, "demo", flags=[f"--user={user}", volume, *variables]) as container:
+        page = eventually(lambda: polled(address), "the first poll")
+        assert sample(page, "twilio_email_exporter_state_bytes") > 0
+        assert within(builder, container, PROGRAM, "healthcheck").returncode == 0
+        status = within(builder, container, "cat", "/proc/1/status").stdout
+        ids = [re.findall(rf"^{kind}:\s+(\d+)", status, re.MULTILINE)[0] for kind in ("Uid", "Gid")]
+        assert ":".join(ids) == user
+        owner = within(builder, container, "stat", "--format=%u %a", "/state/state.sqlite").stdout.split()
+        assert owner == [ids[0], "600"]
 
 
 def polled(address: str) -> str | None:

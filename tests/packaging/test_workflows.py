@@ -18,11 +18,17 @@ WORKFLOWS: Final[dict[str, dict[str, Any]]] = {
     file.stem: yaml.load(file.read_text(), yaml.BaseLoader) for file in FILES
 }
 JOBS: Final = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+PUBLISHES: Final = {
+    "rehearsal": {"id-token"},
+    "draft": {"attestations", "contents", "id-token"},
+    "image-and-chart": {"id-token", "packages"},
+    "pypi": {"id-token"},
+    "publish": {"contents"},
+}
 MAY_WRITE: Final = {
-    ("release", "image"): {"id-token", "packages"},
-    ("release", "chart"): {"id-token", "packages"},
-    ("release", "pypi"): {"id-token"},
-    ("release", "announce"): {"contents"},
+    **{("release", job): rights for job, rights in PUBLISHES.items()},
+    ("security", "codeql"): {"security-events"},
+    ("security", "scorecard"): {"id-token", "security-events"},
 }
 
 
@@ -40,15 +46,36 @@ def needed(workflow: str, job: str) -> set[str]:
 
 def test_nothing_untested_is_published() -> None:
     """Jobs that publish wait for the jobs that run on every commit: the gate and the image test."""
-    (tests,) = [
-        name
-        for name, job in WORKFLOWS["release"]["jobs"].items()
-        if job.get("uses") == "./.github/workflows/ci.yaml"
-    ]
+    jobs = WORKFLOWS["release"]["jobs"]
+    (tests,) = [name for name, job in jobs.items() if job.get("uses") == "./.github/workflows/ci.yaml"]
     assert {"gate", "image"} <= WORKFLOWS["ci"]["jobs"].keys()
-    for workflow, job in MAY_WRITE:
-        assert {tests, "check"} <= needed(workflow, job)
-        assert "if" not in WORKFLOWS[workflow]["jobs"][job]  # always() would start the job after a failure
+    for job in PUBLISHES:
+        assert {tests, "check"} <= needed("release", job)
+    # always() would start a job after a failure
+    conditions = {name: job["if"] for name, job in jobs.items() if "if" in job}
+    assert conditions == {"rehearsal": "github.ref_type != 'tag'", "draft": "github.ref_type == 'tag'"}
+
+
+def test_release_is_a_draft_until_everything_is_published() -> None:
+    """The last job publishes the draft, whose text is the section of the changelog; a rehearsal has none."""
+    assert {"draft", "image-and-chart", "pypi"} <= needed("release", "publish")
+    commands = {job: " ".join(step.get("run", "") for step in steps("release", job)) for job in PUBLISHES}
+    assert "--draft --" in commands["draft"]
+    assert "--notes-file notes/notes.md" in commands["draft"]
+    assert "--draft=false" in commands["publish"]
+    attested = [step["with"] for step in steps("release", "draft") if "attest@" in step.get("uses", "")]
+    assert [each["subject-path"].split() for each in attested] == [["python/*", "chart-and-sbom/*"]]
+
+
+def test_only_a_rehearsal_publishes_to_the_test_index() -> None:
+    """The rehearsal uploads the same files, in the same way, to another index."""
+    (rehearsal,), (release,) = (
+        [step for step in steps("release", job) if "pypi-publish@" in step["uses"]]
+        for job in ("rehearsal", "pypi")
+    )
+    assert rehearsal["uses"] == release["uses"]
+    assert rehearsal["with"]["repository-url"] == "https://test.pypi.org/legacy/"
+    assert "with" not in release
 
 
 def test_release_does_not_share_a_concurrency_group_with_its_tests() -> None:
@@ -93,7 +120,7 @@ def test_actions_are_pinned(file: Any) -> None:
     used = re.findall(r"uses: (?!\./)(\S+)(.*)", file.read_text())
     assert used
     for action, comment in used:
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r"[\w.-]+(/[\w.-]+)+@[0-9a-f]{40}", action), action
         assert re.match(r" # v\d", comment), action
 
 
@@ -110,7 +137,19 @@ def test_docs_verify_what_is_published() -> None:
 
 
 def test_every_supported_python_is_tested() -> None:
-    """The versions of the CI matrix are those of the classifiers in pyproject.toml."""
+    """The versions of the CI matrix are those of the classifiers in pyproject.toml, and the next one."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     claimed = [each.rpartition(" :: ")[2] for each in classifiers if re.search(r"Python :: 3\.\d+$", each)]
-    assert WORKFLOWS["ci"]["jobs"]["gate"]["strategy"]["matrix"]["python"] == claimed
+    gate = WORKFLOWS["ci"]["jobs"]["gate"]
+    assert gate["strategy"]["matrix"]["python"] == claimed
+    after = f"3.{int(claimed[-1].removeprefix('3.')) + 1}"
+    assert gate["strategy"]["matrix"]["include"] == [{"python": after, "preview": "true"}]
+    assert gate["continue-on-error"] == "${{ matrix.preview == true }}"
+
+
+def test_newest_dependencies_pass_the_same_checks() -> None:
+    """The scheduled workflow runs CI after the lock files were regenerated."""
+    (job,) = [job for job in WORKFLOWS["scheduled"]["jobs"].values() if "uses" in job]
+    assert (job["uses"], job["with"]) == ("./.github/workflows/ci.yaml", {"newest": "true"})
+    commands = [(step.get("if"), step.get("run")) for step in steps("ci", "gate") if "run" in step]
+    assert commands == [("inputs.newest", "make lock"), (None, ".ci/run")]

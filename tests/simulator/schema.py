@@ -36,7 +36,7 @@ _TAG: Final = {"type": "string", "maxLength": 256}
 _RELATED: Final = {
     "type": "object",
     "required": ["name", "id", "uri"],
-    "properties": {"name": {"const": "operation"}, "id": OPERATION["properties"]["id"]},
+    "properties": {"name": {"const": "OPERATION"}, "id": OPERATION["properties"]["id"]},
 }
 
 EMAIL: Final[dict[str, Any]] = {

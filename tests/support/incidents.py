@@ -67,6 +67,7 @@ class Incident:
     """Seconds after the calm; those of the scenario's episode."""
     strike: Callable[[Whole], Awaitable[None]] = nothing
     lasts: float = HOUR
+    poll_interval: float = 60.0
     answers: bool = True
     alerts: tuple[str, ...] = ()
 
@@ -198,8 +199,9 @@ async def recorded(incident: Incident, folder: Path) -> tuple[Recording, World]:
     clock = ManualClock(begins - CALM, settle_turns=40)
     recording = Recording(60.0, clock.now() + 30.0)
     world = World(incident.scenario, started=begins)
+    poll = {"lookback": "6h", "interval": incident.poll_interval}
     async with (
-        whole([world], clock=clock, poll={"lookback": "6h"}, state=folder / "state.sqlite") as exporter,
+        whole([world], clock=clock, poll=poll, state=folder / "state.sqlite") as exporter,
         exporter.running(),
     ):
         await scrape_for(CALM, exporter, recording)

@@ -60,7 +60,11 @@ BOUNCING: Final = Harm(
     (_SPIKE_UNDELIVERED, _BOUNCES, _BACKLOG),
     replace(_AT_ONCE, undelivered_share=0.7),
 )
-LISTED: Final = Harm("7 % of the mail bounces", (_BOUNCES,), replace(_AT_ONCE, undelivered_share=0.07))
+LISTED: Final = Harm(
+    "7 % of the mail bounces",
+    (_BOUNCES, _BACKLOG),  # mail that bounces waits for up to three hours
+    replace(_AT_ONCE, undelivered_share=0.07),
+)
 SLOW: Final = Harm("deliveries take 40 minutes longer", (_SLOW,), _AT_ONCE, delay_seconds=40 * MINUTE)
 SLOWER: Final = Harm("deliveries take 5 hours longer", (_SLOW, _BACKLOG), _AT_ONCE, delay_seconds=5 * HOUR)
 HELD: Final = Harm("mail waits for 12 hours", (_BACKLOG, _SLOW), _AT_ONCE, delay_seconds=12 * HOUR)
@@ -151,7 +155,11 @@ KINDS: Final = (
         "nightly batch",
         _nightly,
         _days(
-            (FAILING, 9, 2, 1), (BOUNCING, 12, 2, 1), (SLOW, 16, 2, 1), (HELD, 20, 2, 1), (LISTED, 24, 2, 1)
+            (FAILING, 9, 2, 1),
+            (BOUNCING, 12, 2, 1),
+            (SLOW, 16, 2, 1),
+            (HELD, 20, 2, 1),
+            (LISTED, 24, 1.5, 1.5),  # the whole batch: a part of it is too little
         ),
     ),
     Kind(

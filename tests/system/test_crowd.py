@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.events import PollCrashed, PollFinished, PollStarted
 from exporter.ledger.snapshot import Snapshot
+from exporter.metrics.exposition import Exposition
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.ids import new_id
@@ -17,9 +18,10 @@ from exporter.simulator.readings import Readings
 from exporter.simulator.server import Simulator
 from exporter.twilio.protocol import MAX_REPLY_BYTES
 from exporter.web.auth import Authenticator
-from exporter.web.service import MAINTENANCE_SECONDS
+from exporter.web.service import MAINTENANCE_SECONDS, RENDERING_SECONDS
 from tests.simulator.ask import a_world, an_operation
 from tests.support.clock import SATURDAY
+from tests.support.states import snapshot_of
 from tests.support.whole import Whole, whole
 
 INTERVAL = 60.0
@@ -170,6 +172,35 @@ async def test_watch_over_files_survives_a_mistake(monkeypatch: pytest.MonkeyPat
         watching.cancel()
     assert next(looks, None) is None
     assert len(exporter.logged("periodic maintenance of the web service failed")) == 1
+
+
+class FailingOnce(Exposition):
+    """Counts how often it renders ahead; the first time fails."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.ahead = 0
+
+    async def render_ahead(self) -> None:
+        self.ahead += 1
+        if self.ahead == 1:
+            raise ZeroDivisionError
+
+
+async def test_each_publish_is_rendered_ahead() -> None:
+    """Those that come together are rendered together; a mistake is told, and the next one is rendered."""
+    async with whole([a_world(), a_world()]) as exporter:
+        exporter.web_service.exposition = exposition = FailingOnce()
+        rendering = asyncio.create_task(exporter.web_service.render_ahead())
+        for expected in (1, 2, 3):
+            exporter.hub.publish("a0", snapshot_of([]))
+            exporter.hub.publish("a1", snapshot_of([]))
+            await exporter.clock.sleep(RENDERING_SECONDS)
+            assert exposition.ahead == expected
+        await exporter.clock.sleep(60 * RENDERING_SECONDS)
+        assert exposition.ahead == 3
+        rendering.cancel()
+    assert len(exporter.logged("rendering the metrics failed")) == 1
 
 
 async def test_shard_without_accounts_lives_and_says_so() -> None:

@@ -87,6 +87,10 @@ TOLERATED: Mapping[str, tuple[bytes, Mapping[str, Any]]] = {
     "tags are null": (page(row(tags=None)), {"tags": {}}),
     "another tag": (page(row(tags={"category": SECRET})), {"tags": {}}),
     "related is absent": (page(without("related")), {"operation_id": None}),
+    "related in capitals": (
+        page(row(related=[{"name": "OPERATION", "id": IDS[1]}])),
+        {"operation_id": IDS[1]},
+    ),
     "related to another": (page(row(related=[{"name": "x", "id": IDS[1]}])), {"operation_id": None}),
     "related to no id": (page(row(related=[{"name": "operation", "id": SECRET}])), {"operation_id": None}),
     "unknown status": (page(row(status="BOUNCED")), {"status": "unknown"}),

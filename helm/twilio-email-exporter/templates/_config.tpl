@@ -1,23 +1,23 @@
 {{/* The settings file of the program, and what probes, ports and monitors derive from the same values. */}}
 
-{{- define "exporter.folder" -}}
+{{- define "twilio-email-exporter.folder" -}}
 /etc/twilio-email-exporter
 {{- end }}
 
 {{/* File name of an account's secret. The prefix is needed: account names may start with "..", names of mounted files may not. */}}
-{{- define "exporter.secretFile" -}}
+{{- define "twilio-email-exporter.secretFile" -}}
 account-{{ .name }}
 {{- end }}
 
 {{/* The settings file. It contains no secrets, only the paths of the files in which they are mounted. */}}
-{{- define "exporter.settings" -}}
-{{- $folder := include "exporter.folder" . }}
+{{- define "twilio-email-exporter.settings" -}}
+{{- $folder := include "twilio-email-exporter.folder" . }}
 {{- $settings := deepCopy .Values.config }}
 {{- if or .Values.ca.configMap .Values.ca.secret }}
 {{- $_ := set $settings "api" (merge (dict "ca_file" (printf "%s/ca/ca.crt" $folder)) (default dict $settings.api)) }}
 {{- end }}
 {{- $_ := set $settings "state" (dict "path" "/var/lib/twilio-email-exporter/state.sqlite") }}
-{{- if include "exporter.guarded" . }}
+{{- if include "twilio-email-exporter.guarded" . }}
 {{- $_ := set $settings "web" (merge (dict "config_file" (printf "%s/web/web-config.yaml" $folder)) (default dict $settings.web)) }}
 {{- end }}
 {{- $accounts := list }}
@@ -25,7 +25,7 @@ account-{{ .name }}
 {{- $account := omit . "existingSecret" "auth_token" "api_key_secret" }}
 {{- if not (or .auth_token_file .api_key_secret_file) }}
 {{- $key := ternary "api_key_secret_file" "auth_token_file" (hasKey . "api_key") }}
-{{- $_ := set $account $key (printf "%s/credentials/%s" $folder (include "exporter.secretFile" .)) }}
+{{- $_ := set $account $key (printf "%s/credentials/%s" $folder (include "twilio-email-exporter.secretFile" .)) }}
 {{- end }}
 {{- $accounts = append $accounts $account }}
 {{- end }}
@@ -34,69 +34,37 @@ account-{{ .name }}
 {{- end }}
 
 {{/* Not empty if the values contain the secret of an account. */}}
-{{- define "exporter.hasInlineSecrets" -}}
+{{- define "twilio-email-exporter.hasInlineSecrets" -}}
 {{- range .Values.accounts }}
 {{- if or .auth_token .api_key_secret }}true{{ end }}
 {{- end }}
 {{- end }}
 
 {{/* Not empty if there is a web config. It may require TLS or a password, which the kubelet's HTTP probes do not have. */}}
-{{- define "exporter.guarded" -}}
+{{- define "twilio-email-exporter.guarded" -}}
 {{- if or .Values.webConfig.content .Values.webConfig.existingSecret }}true{{ end }}
 {{- end }}
 
-{{- define "exporter.scheme" -}}
+{{- define "twilio-email-exporter.scheme" -}}
 {{- if or .Values.webConfig.tlsSecret (dig "tls_server_config" "" .Values.webConfig.content) }}https{{ else }}http{{ end }}
 {{- end }}
 
 {{/* The first listen address, to which probes and Prometheus connect. The setting is a list, or text separated by commas. */}}
-{{- define "exporter.address" -}}
+{{- define "twilio-email-exporter.address" -}}
 {{- $addresses := dig "web" "listen_address" ":10587" .Values.config }}
 {{- kindIs "slice" $addresses | ternary (join "," $addresses) $addresses | splitList "," | first | trim }}
 {{- end }}
 
-{{- define "exporter.port" -}}
-{{- include "exporter.address" . | regexFind "[0-9]+$" }}
+{{- define "twilio-email-exporter.port" -}}
+{{- include "twilio-email-exporter.address" . | regexFind "[0-9]+$" }}
 {{- end }}
 
 {{/* Port of a URL, also where the scheme implies it. */}}
-{{- define "exporter.urlPort" -}}
+{{- define "twilio-email-exporter.urlPort" -}}
 {{- $written := regexFind "^[^/]*//[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" }}
 {{- default (lower . | hasPrefix "https:" | ternary 443 80) $written }}
 {{- end }}
 
-{{- define "exporter.telemetryPath" -}}
+{{- define "twilio-email-exporter.telemetryPath" -}}
 {{- dig "web" "telemetry_path" "/metrics" .Values.config }}
-{{- end }}
-
-{{/* A probe's handler: HTTP, or with a web config the program's own health check, which needs no certificate and no password. */}}
-{{- define "exporter.probe" -}}
-{{- if include "exporter.guarded" .root }}
-exec:
-  command: {{ concat (list "/opt/venv/bin/twilio-email-exporter" "healthcheck") .flags | toJson }}
-{{- else }}
-httpGet:
-  path: {{ .path }}
-  port: metrics
-{{- end }}
-{{- end }}
-
-{{/* The endpoint of a ServiceMonitor or PodMonitor. */}}
-{{- define "exporter.endpoint" -}}
-- port: metrics
-  path: {{ include "exporter.telemetryPath" .root }}
-  scheme: {{ default (include "exporter.scheme" .root) .monitor.scheme }}
-  honorLabels: {{ .monitor.honorLabels }}
-  {{- with .monitor.interval }}
-  interval: {{ . }}
-  {{- end }}
-  {{- with .monitor.scrapeTimeout }}
-  scrapeTimeout: {{ . }}
-  {{- end }}
-  {{- range $key := list "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
-  {{- with get $.monitor $key }}
-  {{ $key }}:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- end }}
 {{- end }}

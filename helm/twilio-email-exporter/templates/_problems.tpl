@@ -1,21 +1,73 @@
 {{/*
 Mistakes that only the chart can see: contradictions between values, names and ports of Kubernetes objects, and what would fail
 silently in the cluster. All of them are reported at once. Not checked here is what the program refuses when it starts, with a line
-in the pod's log for each problem: durations, URLs, paths, the web config.
+in the pod's log for each problem: everything in `config`, credentials and the web config.
 */}}
 
-{{- define "exporter.refuseProblems" -}}
+{{- define "twilio-email-exporter.refuseProblems" -}}
+{{- $problems := concat
+  (include "twilio-email-exporter.contradictions" . | fromYamlArray)
+  (include "twilio-email-exporter.labelProblems" . | fromYamlArray)
+  (include "twilio-email-exporter.accountProblems" . | fromYamlArray)
+  (include "twilio-email-exporter.ruleProblems" . | fromYamlArray) }}
+{{- if $problems }}
+{{- fail (printf "\n\nInvalid values:\n  %s\n" (join "\n  " $problems)) }}
+{{- end }}
+{{- end }}
+
+{{- define "twilio-email-exporter.contradictions" -}}
+{{- $fullname := include "twilio-email-exporter.fullname" . }}
+{{- $address := include "twilio-email-exporter.address" . }}
+{{- $port := include "twilio-email-exporter.port" . | int }}
+{{- $sharded := gt (int .Values.shards) 1 }}
 {{- $problems := list }}
-{{- if gt (int .Values.replicaCount) 1 }}
-{{- $problems = append $problems (printf "replicaCount: %v pods would poll the same accounts and count everything twice; write 1, and divide the accounts among pods with shards" .Values.replicaCount) }}
+{{- range $problem, $found := dict
+  (printf "replicaCount: %v pods would poll the same accounts and count everything twice; write 1, and divide the accounts among pods with shards" .Values.replicaCount)
+  (gt (int .Values.replicaCount) 1)
+  (printf "fullnameOverride: %q cannot be the name of a Service; write lower-case letters, digits and dashes, starting with a letter" $fullname)
+  (not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $fullname))
+  (printf "nameOverride: %q cannot be the value of a label; write letters, digits and dashes" (include "twilio-email-exporter.name" .))
+  (not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" (include "twilio-email-exporter.name" .)))
+  "config.state: the chart sets it; use persistence"
+  .Values.config.state
+  "config.shard: the chart sets it; use shards"
+  .Values.config.shard
+  "config.web.config_file: the chart sets it; use webConfig"
+  (dig "web" "config_file" "" .Values.config)
+  (printf "config.web.listen_address: probes and Prometheus connect to the first address, but cannot reach %q; write :10587, or another address with a port from 1 to 65535 that is not a loopback address" $address)
+  (or (lt $port 1) (gt $port 65535) (regexMatch "(?i)^(localhost|127[.][0-9.]+|\\[[0:]*:0*1\\]):" $address))
+  "webConfig: both content and existingSecret are set; keep one of them"
+  (and .Values.webConfig.content .Values.webConfig.existingSecret)
+  "webConfig.tlsSecret: no web config uses this certificate; name its files in webConfig.content.tls_server_config, or in the file of webConfig.existingSecret"
+  (and .Values.webConfig.tlsSecret (not (include "twilio-email-exporter.guarded" .)))
+  "ca: both configMap and secret are set; keep one of them"
+  (and .Values.ca.configMap .Values.ca.secret)
+  "config.api.ca_file: ca is set as well; keep one of them"
+  (and (or .Values.ca.configMap .Values.ca.secret) (dig "api" "ca_file" "" .Values.config))
+  "proxy.https: everyone who can read the pod would see this user or password; put HTTPS_PROXY into a Secret and name that Secret in extraEnvFrom"
+  (contains "@" .Values.proxy.https)
+  "podMonitor.enabled: serviceMonitor is enabled as well, so each pod would be scraped twice; keep one of them"
+  (and .Values.serviceMonitor.enabled .Values.podMonitor.enabled)
+  "persistence.existingClaim: shards cannot share one volume; write shards: 1, or leave it empty"
+  (and $sharded .Values.persistence.enabled .Values.persistence.existingClaim)
+  "ingress.enabled: each shard has a status page of its own accounts, and every request would reach another one; write shards: 1"
+  (and $sharded .Values.ingress.enabled)
+  "httpRoute.enabled: each shard has a status page of its own accounts, and every request would reach another one; write shards: 1"
+  (and $sharded .Values.httpRoute.enabled)
+  "ingress.hosts: the list is empty; write a host, such as [{host: mail.example.com}]"
+  (and .Values.ingress.enabled (not .Values.ingress.hosts))
+  "httpRoute.parentRefs: the list is empty; name a Gateway, such as [{name: gateway, namespace: networks}]"
+  (and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs)) }}
+{{- if $found }}
+{{- $problems = append $problems $problem }}
 {{- end }}
-{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" (include "exporter.fullname" .)) }}
-{{- $problems = append $problems (printf "fullnameOverride: %q cannot be the name of a Service; write lower-case letters, digits and dashes, starting with a letter" (include "exporter.fullname" .)) }}
 {{- end }}
-{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" (include "exporter.name" .)) }}
-{{- $problems = append $problems (printf "nameOverride: %q cannot be the value of a label; write letters, digits and dashes" (include "exporter.name" .)) }}
+{{- toYaml $problems }}
 {{- end }}
-{{- $selected := include "exporter.selectorLabels" . | fromYaml }}
+
+{{- define "twilio-email-exporter.labelProblems" -}}
+{{- $problems := list }}
+{{- $selected := include "twilio-email-exporter.selectorLabels" . | fromYaml }}
 {{- range $path, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels }}
 {{- range $label, $_ := $labels }}
 {{- if hasKey $selected $label }}
@@ -23,12 +75,17 @@ in the pod's log for each problem: durations, URLs, paths, the web config.
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $volumes := set (include "exporter.volumes" . | fromYaml) "state" true }}
+{{- $volumes := set (include "twilio-email-exporter.volumes" . | fromYaml) "state" true }}
 {{- range $index, $volume := .Values.extraVolumes }}
 {{- if hasKey $volumes (toString .name) }}
 {{- $problems = append $problems (printf "extraVolumes[%d]: the chart already has a volume named %s; choose another name" $index .name) }}
 {{- end }}
 {{- end }}
+{{- toYaml $problems }}
+{{- end }}
+
+{{- define "twilio-email-exporter.accountProblems" -}}
+{{- $problems := list }}
 {{- if not .Values.accounts }}
 {{- $problems = append $problems "accounts: the list is empty; add an account, such as {name: shop, account_sid: AC…, existingSecret: {name: twilio}}" }}
 {{- end }}
@@ -46,38 +103,31 @@ in the pod's log for each problem: durations, URLs, paths, the web config.
 {{- $problems = append $problems (printf "accounts[%d] (%s): the credential is given as %s; write account_sid and one of auth_token, auth_token_file, existingSecret, or api_key and one of api_key_secret, api_key_secret_file, existingSecret" $index .name (join ", " $given | default "nothing")) }}
 {{- end }}
 {{- end }}
-{{- $port := include "exporter.port" . | int }}
-{{- if or (lt $port 1) (gt $port 65535) (regexMatch "(?i)^(localhost|127[.][0-9.]+|\\[[0:]*:0*1\\]):" (include "exporter.address" .)) }}
-{{- $problems = append $problems (printf "config.web.listen_address: probes and Prometheus connect to the first address, but cannot reach %q; write :10587, or another address with a port from 1 to 65535 that is not a loopback address" (include "exporter.address" .)) }}
+{{- toYaml $problems }}
 {{- end }}
-{{- if and .Values.webConfig.content .Values.webConfig.existingSecret }}
-{{- $problems = append $problems "webConfig: both content and existingSecret are set; keep one of them" }}
-{{- end }}
-{{- if and .Values.webConfig.tlsSecret (not (include "exporter.guarded" .)) }}
-{{- $problems = append $problems "webConfig.tlsSecret: no web config uses this certificate; name its files in webConfig.content.tls_server_config, or in the file of webConfig.existingSecret" }}
-{{- end }}
-{{- if and .Values.ca.configMap .Values.ca.secret }}
-{{- $problems = append $problems "ca: both configMap and secret are set; keep one of them" }}
-{{- end }}
-{{- if and (or .Values.ca.configMap .Values.ca.secret) (dig "api" "ca_file" "" .Values.config) }}
-{{- $problems = append $problems "config.api.ca_file: ca is set as well; keep one of them" }}
-{{- end }}
-{{- if contains "@" .Values.proxy.https }}
-{{- $problems = append $problems "proxy.https: everyone who can read the pod would see this user or password; put HTTPS_PROXY into a Secret and name that Secret in extraEnvFrom" }}
-{{- end }}
-{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
-{{- $problems = append $problems "podMonitor.enabled: serviceMonitor is enabled as well, so each pod would be scraped twice; keep one of them" }}
-{{- end }}
-{{- $groups := list }}
-{{- range (.Files.Get "files/alerts.yaml" | fromYaml).groups }}
-{{- $groups = append $groups .name }}
-{{- end }}
-{{- range .Values.prometheusRule.disabledGroups }}
-{{- if not (has . $groups) }}
-{{- $problems = append $problems (printf "prometheusRule.disabledGroups: there is no group %s; write %s" . (join " or " $groups)) }}
+
+{{- define "twilio-email-exporter.ruleProblems" -}}
+{{- $problems := list }}
+{{- with .Values.prometheusRule }}
+{{- if .enabled }}
+{{- $groups := (include "twilio-email-exporter.file" (list $ "files/alerts.yaml" "groups") | fromYaml).groups }}
+{{- $names := list }}
+{{- $alerts := list }}
+{{- range $groups }}
+{{- $names = append $names .name }}
+{{- range .rules }}
+{{- with .alert }}{{ $alerts = append $alerts . }}{{ end }}
 {{- end }}
 {{- end }}
-{{- if $problems }}
-{{- fail (printf "\n\nInvalid values:\n  %s\n" (join "\n  " $problems)) }}
+{{- range $path, $given := dict "disabledGroups" .disabledGroups "disabledAlerts" .disabledAlerts "alerts" (keys .alerts) }}
+{{- $known := eq $path "disabledGroups" | ternary $names $alerts }}
+{{- range $given }}
+{{- if not (has . $known) }}
+{{- $problems = append $problems (printf "prometheusRule.%s: the rules have no %s; write %s" $path . (join " or " $known)) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $problems }}
 {{- end }}

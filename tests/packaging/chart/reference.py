@@ -1,4 +1,4 @@
-"""Generates the golden manifests, and the table of values in the chart's README.
+"""Generates the golden manifests, the chart's file of defaults, and the table of values in its README.
 
 `python -m tests.packaging.chart.reference` writes them; tests check that the committed files are up to date.
 """
@@ -15,6 +15,7 @@ from tests.packaging.chart.rendering import CHART, SCENARIOS, Manifest, Rendered
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 README: Final = CHART / "README.md"
+DEFAULTS: Final = CHART / "files" / "defaults.yaml"
 _TABLE: Final = re.compile(r"(?<=<!-- values -->\n).*?(?=<!-- end of values -->)", flags=re.DOTALL)
 
 
@@ -32,7 +33,8 @@ _Dumper.add_representer(
 
 def golden(rendered: Rendered) -> str:
     """All manifests of a scenario with sorted keys, followed by the notes as comments."""
-    documents = [yaml.dump(_without_files(each), Dumper=_Dumper, width=120) for each in rendered.manifests]
+    manifests = (*rendered.manifests, *rendered.extra)
+    documents = [yaml.dump(_without_files(each), Dumper=_Dumper, width=120) for each in manifests]
     notes = "".join(f"# {line}".rstrip() + "\n" for line in rendered.notes.splitlines())
     return "---\n".join([*documents, notes])
 
@@ -43,7 +45,7 @@ def _without_files(manifest: Manifest) -> Manifest:
         case {"kind": "PrometheusRule", "spec": {"groups": groups}}:
             names = [group["name"] for group in groups]
             return {**manifest, "spec": {"groups": f"as in grafana/alerts.yaml: {', '.join(names)}"}}
-        case {"kind": "ConfigMap", "data": data} if "config.yaml" not in data:
+        case {"kind": "ConfigMap", "data": data} if all(name.endswith(".json") for name in data):
             return {**manifest, "data": {name: f"as in grafana/dashboards/{name}" for name in data}}
     return manifest
 
@@ -76,14 +78,24 @@ def defaults(
             yield from defaults(value, described, f"{path}.")
 
 
+def rows() -> dict[str, Any]:
+    """The default of each value that the README's table lists, by its path."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    return dict(defaults(values, described_values()))
+
+
 def values_table() -> str:
     described = described_values()
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    rows = [
-        f"| `{path}` | `{json.dumps(default)}` | {described[path]} |"
-        for path, default in defaults(values, described)
+    lines = [
+        f"| `{path}` | `{json.dumps(default)}` | {described[path]} |" for path, default in rows().items()
     ]
-    return "\n".join(["| value | default | |", "|---|---|---|", *rows, ""])
+    return "\n".join(["| value | default | |", "|---|---|---|", *lines, ""])
+
+
+def defaults_file() -> str:
+    """Templates cannot read values.yaml itself."""
+    lines = [f"{path}: {json.dumps(default)}\n" for path, default in rows().items()]
+    return "".join(["# Generated from values.yaml by `make docs`; templates/_values.tpl reads it.\n", *lines])
 
 
 def readme() -> str:
@@ -92,6 +104,7 @@ def readme() -> str:
 
 
 def main() -> None:
+    DEFAULTS.write_text(defaults_file(), encoding="utf-8")
     GOLDEN.mkdir(exist_ok=True)
     for name in SCENARIOS:
         (GOLDEN / f"{name}.yaml").write_text(golden(render_scenario(name)), encoding="utf-8")

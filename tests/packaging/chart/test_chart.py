@@ -1,4 +1,4 @@
-"""Checks the rendered chart against Kubernetes, the Prometheus operator, promtool and the program.
+"""Checks the rendered chart against Kubernetes, the schemas of operators and the program.
 
 Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 """
@@ -6,26 +6,20 @@ Must not need a cluster. Scheduling, volumes and DNS are therefore not tested.
 import base64
 import json
 import re
-import shutil
 import signal
-import subprocess
 import tarfile
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import helm_python as helm
-import kubernetes_validate  # type: ignore[import-untyped] # has types, but no py.typed
 import pytest
-import yaml
-from jsonschema import Draft202012Validator
 
 from exporter import __version__
 from exporter.config.alerts import Alerts
 from exporter.web.web_config import read_web_config
-from grafana.thresholds import STATE_WINDOW
-from tests.packaging.chart.reference import GOLDEN, README, golden
+from grafana.files import files
+from tests.packaging.chart.reference import DEFAULTS, GOLDEN, README, golden
 from tests.packaging.chart.rendering import (
     ACCOUNT,
     CHART,
@@ -38,14 +32,11 @@ from tests.packaging.chart.rendering import (
     render,
     render_scenario,
     scenario,
+    selects,
     settings_of,
 )
-from tests.support.program import ROOT, eventually, fetch, found_in, free_port, started
-
-METADATA: Final = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-ALERTS: Final = ROOT / "grafana" / "alerts.yaml"
-DASHBOARDS: Final = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
-OPERATORS: Final = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+from tests.packaging.chart.validity import METADATA, SCHEMAS, VERSIONS, operator_schema, validate
+from tests.support.program import eventually, fetch, found_in, free_port, started
 
 each_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
@@ -77,52 +68,63 @@ def test_defaults_need_an_account() -> None:
 
 # -- consumers of the manifests ------------------------------------------------------------------------------
 
-OLDEST: Final = re.sub(r".*?(\d+\.\d+).*", r"\1", METADATA["kubeVersion"])
-NEWEST: Final = kubernetes_validate.latest_version()
 
-
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("version", VERSIONS)
 @each_scenario
-def test_manifests_are_valid_for_kubernetes(name: str, version: str) -> None:
-    """Every manifest is valid; unknown keys, which Kubernetes drops silently, are errors."""
-    for manifest in render_scenario(name).manifests:
-        if manifest["kind"] not in OPERATORS:
-            kubernetes_validate.validate(manifest, version, strict=True)
+def test_manifests_are_valid(name: str, version: str) -> None:
+    """Every manifest has a schema, is valid and has no unknown keys."""
+    rendered = render_scenario(name)
+    for manifest in (*rendered.manifests, *rendered.extra):
+        validate(manifest, version)
 
 
-@cache
-def operator_schema(kind: str) -> Draft202012Validator:
-    file = Path(__file__).parent / "schemas" / f"{kind.lower()}.json"
-    return Draft202012Validator(json.loads(file.read_text(encoding="utf-8")))
-
-
-@each_scenario
-def test_manifests_are_valid_for_the_prometheus_operator(name: str) -> None:
-    """Every manifest of the operator is valid and has no unknown keys."""
-    for manifest in render_scenario(name).manifests:
-        if manifest["kind"] in OPERATORS:
-            operator_schema(manifest["kind"]).validate(manifest)
-
-
-@pytest.mark.parametrize("kind", sorted(OPERATORS))
-def test_operator_schema_is_strict(kind: str) -> None:
-    """The schema rejects unknown keys."""
-    name = {"PodMonitor": "web-config-secret"}.get(kind, "operator")
-    manifest = render_scenario(name).one(kind)
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_operator_schemas_are_strict(kind: str) -> None:
+    """A scenario contains a manifest of each kind, and the schema rejects an unknown key in it."""
+    manifest = next(
+        manifest
+        for name in SCENARIOS
+        for manifest in (*render_scenario(name).manifests, *render_scenario(name).extra)
+        if manifest["kind"].lower() == kind
+    )
     assert not operator_schema(kind).is_valid({**manifest, "spec": {**manifest["spec"], "tpyo": 1}})
 
 
-@pytest.mark.needs("promtool")
-def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
-    """promtool accepts all groups, with extra labels, base URLs and an extra group."""
-    values = scenario("operator")
-    values["prometheusRule"]["disabledGroups"] = []
-    file = tmp_path / "rules.yaml"
-    file.write_text(yaml.safe_dump(render(values).one("PrometheusRule")["spec"]))
-    done = subprocess.run(
-        ["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+REFERENCES: Final = {
+    ("tls", "Secret", "twilio-email-exporter-tls"),  # of cert-manager
+    ("external-secrets", "Secret", "twilio-shop"),  # of the secret store
+    ("pods", "PriorityClass", "system-cluster-critical"),  # of every cluster
+}
+"""What a scenario needs in its cluster, besides the operators that its first line names."""
+
+
+@each_scenario
+def test_scenario_can_be_installed(name: str) -> None:
+    """What the pods refer to is part of the release, so that `ct install` can wait for them."""
+    rendered = render_scenario(name)
+    found = {(each["kind"], each["metadata"]["name"]) for each in (*rendered.manifests, *rendered.extra)}
+    needed = set(referenced(rendered.pod["spec"])) - found
+    assert {(name, *each) for each in needed} == {each for each in REFERENCES if each[0] == name}
+
+
+def referenced(pod: Manifest) -> Iterator[tuple[str, str]]:
+    """Kind and name of what a pod cannot start without."""
+    for volume in pod["volumes"]:
+        match volume:
+            case {"secret": {"secretName": name}}:
+                yield "Secret", name
+            case {"configMap": {"name": name}}:
+                yield "ConfigMap", name
+            case {"persistentVolumeClaim": {"claimName": name}}:
+                yield "PersistentVolumeClaim", name
+            case {"projected": {"sources": sources}}:
+                yield from (("Secret", source["secret"]["name"]) for source in sources)
+    for container in pod["containers"]:
+        yield from (("Secret", source["secretRef"]["name"]) for source in container.get("envFrom", []))
+    if pod["serviceAccountName"] != "default":
+        yield "ServiceAccount", pod["serviceAccountName"]
+    if "priorityClassName" in pod:
+        yield "PriorityClass", pod["priorityClassName"]
 
 
 @each_scenario
@@ -230,140 +232,100 @@ def test_only_settings_restart_the_pods() -> None:
     )
 
 
-# -- security -----------------------------------------------------------------------------------------------
-
-
-@each_scenario
-def test_pods_have_minimal_privileges(name: str) -> None:
-    """The pods of the exporter and of `helm test` have the restricted security context."""
-    rendered = render_scenario(name)
-    for spec in (rendered.pod["spec"], rendered.one("Pod")["spec"]):
-        context = spec["securityContext"]
-        assert context["runAsNonRoot"] is True
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False
-        assert spec["enableServiceLinks"] is False
-        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
-        for container in spec["containers"]:
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }
-    assert all(account["automountServiceAccountToken"] is False for account in rendered.all("ServiceAccount"))
-
-
-def test_chart_and_image_agree() -> None:
-    """User, group, port and paths in the chart match the Dockerfile."""
-    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    rendered = render_scenario("tls")
-    context = rendered.pod["spec"]["securityContext"]
-    assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in dockerfile
-    assert context["fsGroup"] == context["runAsGroup"]
-    assert f"EXPOSE {rendered.container['ports'][0]['containerPort']}" in dockerfile
-    program = rendered.container["livenessProbe"]["exec"]["command"][0]
-    assert f'ENTRYPOINT ["{program}"]' in dockerfile
-    python = rendered.one("Pod")["spec"]["containers"][0]["command"][0]
-    assert Path(python).parent == Path(program).parent
-
-
-def test_platform_can_choose_the_user() -> None:
-    """A null in the values removes the default user and group."""
-    context = render_scenario("openshift").pod["spec"]["securityContext"]
-    assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys()
-
-
-def test_network_policy_allows_the_required_traffic() -> None:
-    """Egress to DNS, Twilio and the proxy, ingress from peers and `helm test`, and the extra rules."""
-    rendered = render_scenario("locked-down")
-    spec = rendered.one("NetworkPolicy")["spec"]
-    assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert [(port["port"], port["protocol"]) for port in spec["egress"][0]["ports"]] == [
-        (53, "UDP"),
-        (53, "TCP"),
-        (443, "TCP"),
-        (3128, "TCP"),
-    ]
-    behind_a_service = spec["egress"][1]
-    assert behind_a_service["to"] == [
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
-    ]
-    assert [(port["port"], port["protocol"]) for port in behind_a_service["ports"]] == [
-        (5353, "UDP"),
-        (5353, "TCP"),
-    ]
-    assert spec["egress"][2]["ports"] == [{"port": 8200, "protocol": "TCP"}]
-    assert spec["ingress"][0]["ports"] == [{"port": "metrics", "protocol": "TCP"}]
-    test_pod, prometheus = spec["ingress"][0]["from"]
-    assert selects(test_pod["podSelector"], rendered.one("Pod"))
-    assert "namespaceSelector" in prometheus
-    assert selects(spec["podSelector"], rendered.pod)
-
-
-@pytest.mark.parametrize(
-    ("base_url", "proxy", "ports"),
-    [
-        (None, "", {443}),
-        ("https://twilio.example.com/v1:1", "", {443}),
-        ("https://twilio.example.com:8443/v1", "", {8443}),
-        ("https://[2001:db8::8]:8443", "", {8443}),
-        ("https://[2001:db8::8]", "", {443}),
-        ("http://localhost/v1", "", {80}),
-        (None, "http://proxy.example.com:3128/", {443, 3128}),
-        (None, "http://proxy.example.com", {443, 80}),
-        (None, "https://proxy.example.com", {443}),
-    ],
-)
-def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, ports: set[int]) -> None:
-    """The policy allows the ports of the base URL and the proxy, each once."""
-    rendered = render(
-        {
-            "config": {"api": {"base_url": base_url}} if base_url else {},
-            "proxy": {"https": proxy},
-            "networkPolicy": {"enabled": True},
-        }
-    )
-    found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
-    assert found[:2] == [53, 53]
-    assert sorted(found[2:]) == sorted(ports)
-
-
 # -- names and selectors --------------------------------------------------------------------------
-
-
-def selects(selector: Manifest, manifest: Manifest) -> bool:
-    return bool(selector["matchLabels"].items() <= manifest["metadata"]["labels"].items())
 
 
 @each_scenario
 def test_selectors_match_the_exporter_only(name: str) -> None:
     """Selectors match the exporter's pods and Service, but not the pod of `helm test`."""
     rendered = render_scenario(name)
-    stateful_set, service = rendered.one("StatefulSet"), rendered.one("Service")
-    for selector in (stateful_set["spec"]["selector"], {"matchLabels": service["spec"]["selector"]}):
+    stateful_set, (service, headless) = rendered.one("StatefulSet"), rendered.all("Service")
+    budgets = [each["spec"]["selector"] for each in rendered.all("PodDisruptionBudget")]
+    services = [{"matchLabels": each["spec"]["selector"]} for each in (service, headless)]
+    for selector in (stateful_set["spec"]["selector"], *services, *budgets):
         assert selects(selector, rendered.pod)
         assert not selects(selector, rendered.one("Pod"))
-    assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"]
-    (port,), (container_port,) = service["spec"]["ports"], rendered.container["ports"]
-    assert port["targetPort"] == container_port["name"]
-    assert port["port"] == container_port["containerPort"]  # headless: clients connect to the pod itself
+    assert stateful_set["spec"]["serviceName"] == headless["metadata"]["name"]
+    assert headless["spec"]["clusterIP"] == "None"
+    (container_port,) = rendered.container["ports"]
+    assert headless["spec"]["ports"][0]["port"] == container_port["containerPort"]
+    for (port,) in (service["spec"]["ports"], headless["spec"]["ports"]):
+        assert port["targetPort"] == container_port["name"]
     for monitor in rendered.all("ServiceMonitor"):
         assert selects(monitor["spec"]["selector"], service)
+        assert not selects(monitor["spec"]["selector"], headless)
         assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
     for monitor in rendered.all("PodMonitor"):
         assert selects(monitor["spec"]["selector"], rendered.pod)
         assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == rendered.container["ports"][0]["name"]
-    (account,) = {manifest["metadata"]["name"] for manifest in rendered.all("ServiceAccount")} or {"mail"}
+    (account,) = {manifest["metadata"]["name"] for manifest in rendered.all("ServiceAccount")} or {"default"}
     assert rendered.pod["spec"]["serviceAccountName"] == account
 
 
 @each_scenario
 def test_resources_belong_to_the_release(name: str) -> None:
-    """All resources have the release's label, and all but dashboards are in its namespace."""
+    """All resources have the release's label, and are in its namespace unless the values say otherwise."""
     for manifest in render_scenario(name).manifests:
-        is_dashboard = "-dashboard-" in manifest["metadata"]["name"]
-        assert manifest["metadata"]["namespace"] == ("grafana" if is_dashboard else NAMESPACE)
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo"
+        monitoring = {"ServiceMonitor", "PrometheusRule", "GrafanaDashboard"} | (
+            {"ConfigMap"} if "-dashboard-" in manifest["metadata"]["name"] else set()
+        )
+        elsewhere = name == "operator" and manifest["kind"] in monitoring
+        expected = "mail-pods" if name == "pods" else "grafana" if elsewhere else NAMESPACE
+        assert manifest["metadata"]["namespace"] == expected
+
+
+def test_common_labels_and_annotations_are_everywhere() -> None:
+    """All resources have them and keep their own; pods have the labels only."""
+    rendered = render_scenario("operator")
+    for manifest in rendered.manifests:
+        assert manifest["metadata"]["labels"]["team"] == "mail"
+        assert manifest["metadata"]["annotations"]["example.com/cost-centre"] == "4711"
+    annotations = rendered.one("ServiceMonitor")["metadata"]["annotations"]
+    assert annotations["example.com/owner"] == "mail"
+    assert rendered.pod["metadata"]["labels"]["team"] == "mail"
+    assert rendered.pod["metadata"]["annotations"].keys() == {"checksum/config"}
+
+
+def test_own_labels_win_over_common_ones() -> None:
+    """A label of one resource replaces the label of all; `additionalLabels` is another name of `labels`."""
+    monitor = {"enabled": True, "labels": {"release": "a", "team": "x"}, "additionalLabels": {"release": "b"}}
+    values = {"commonLabels": {"team": "mail"}, "serviceMonitor": monitor}
+    labels = render(values).one("ServiceMonitor")["metadata"]["labels"]
+    assert (labels["team"], labels["release"]) == ("x", "b")
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ({}, f"twilio-email-exporter:{__version__}"),
+        ({"image": {"tag": "edge"}}, "twilio-email-exporter:edge"),
+        (
+            {"image": {"registry": "a.example.com", "digest": f"sha256:{'0' * 64}"}},
+            f"a.example.com/twilio-email-exporter@sha256:{'0' * 64}",
+        ),
+        (
+            {
+                "image": {"registry": "a.example.com", "tag": "1"},
+                "global": {"imageRegistry": "b.example.com"},
+            },
+            "b.example.com/twilio-email-exporter:1",
+        ),
+    ],
+)
+def test_image(values: Manifest, image: str) -> None:
+    """A parent's registry replaces that of the image, in all pods."""
+    rendered = render(values)
+    assert rendered.container["image"] == image
+    assert rendered.one("Pod")["spec"]["containers"][0]["image"] == image
+
+
+def test_pull_secrets_of_a_parent_are_added() -> None:
+    """Parents write them as names or as mappings."""
+    shared = {"imagePullSecrets": ["mirror", {"name": "other"}]}
+    rendered = render({"global": shared, "imagePullSecrets": [{"name": "registry"}]})
+    for spec in (rendered.pod["spec"], rendered.one("Pod")["spec"]):
+        assert spec["imagePullSecrets"] == [{"name": "mirror"}, {"name": "other"}, {"name": "registry"}]
 
 
 def test_names_stay_text() -> None:
@@ -387,10 +349,7 @@ def test_names_stay_text() -> None:
     ):
         rendered = render({**values, **more}, name="1234", namespace="5678")
         for manifest in rendered.manifests:
-            if manifest["kind"] in OPERATORS:
-                operator_schema(manifest["kind"]).validate(manifest)
-            else:
-                kubernetes_validate.validate(manifest, NEWEST, strict=True)
+            validate(manifest)
             metadata = manifest["metadata"]
             assert metadata["labels"]["app.kubernetes.io/instance"] == "1234"
             assert metadata["namespace"] == ("8" if "-dashboard-" in metadata["name"] else "5678")
@@ -407,222 +366,29 @@ def test_names_stay_text() -> None:
 def test_service_name_is_valid(release: str, values: Manifest, name: str) -> None:
     """Dots and capitals, which a Service name may not contain, are replaced."""
     rendered = render(values, name=release)
-    assert rendered.one("Service")["metadata"]["name"] == name
-    assert rendered.one("StatefulSet")["spec"]["serviceName"] == name
+    assert [each["metadata"]["name"] for each in rendered.all("Service")] == [name, f"{name}-headless"]
+    assert rendered.one("StatefulSet")["spec"]["serviceName"] == f"{name}-headless"
 
 
 def test_long_names_are_cut() -> None:
-    """The StatefulSet's name has at most 52 characters: controller-revision-hash adds 11, up to 63."""
+    """The StatefulSet's name has at most 52 characters: a label and the headless Service add up to 11."""
     rendered = render(name="a" * 53)
+    assert max(len(each["metadata"]["name"]) for each in rendered.all("Service")) <= 63
     assert len(rendered.one("StatefulSet")["metadata"]["name"]) == 52
-
-
-def test_replicas_are_the_shards() -> None:
-    """The StatefulSet has one replica for each shard."""
-    assert render().one("StatefulSet")["spec"]["replicas"] == 1
-    assert render({"shards": 5}).one("StatefulSet")["spec"]["replicas"] == 5
-
-
-def test_helm_test_connects_to_every_shard() -> None:
-    """The test pod connects to the DNS name of each pod of the StatefulSet."""
-    rendered = render({"shards": 2})
-    _, port, *pods = rendered.one("Pod")["spec"]["containers"][0]["args"]
-    name, service = (
-        rendered.one("StatefulSet")["metadata"]["name"],
-        rendered.one("Service")["metadata"]["name"],
-    )
-    assert (port, pods) == ("10587", [f"{name}-0.{service}", f"{name}-1.{service}"])
-
-
-def test_state_is_on_a_volume_of_each_pod() -> None:
-    """Each pod has a volume claim, or an emptyDir if persistence is off."""
-    spec = render_scenario("shards").one("StatefulSet")["spec"]
-    (claim,) = spec["volumeClaimTemplates"]
-    assert claim["metadata"]["annotations"] == {"backup": "weekly"}
-    assert claim["spec"] == {
-        "accessModes": ["ReadWriteOncePod"],
-        "storageClassName": "fast",
-        "resources": {"requests": {"storage": "1Gi"}},
-    }
-    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
-    without = render({"persistence": {"enabled": False}})
-    assert "volumeClaimTemplates" not in without.one("StatefulSet")["spec"]
-    assert {"name": "state", "emptyDir": {}} in without.pod["spec"]["volumes"]
-    none = render({"persistence": {"storageClass": "-"}}).one("StatefulSet")["spec"]["volumeClaimTemplates"][
-        0
-    ]
-    assert none["spec"]["storageClassName"] == ""
-
-
-@each_scenario
-def test_mounted_folders_follow_changes(name: str) -> None:
-    """No file is mounted by subPath, because such a file is not updated when its Secret changes."""
-    for each in render_scenario(name).container["volumeMounts"]:
-        assert "subPath" not in each
-
-
-# -- probes and monitors ------------------------------------------------------------------------------------
-
-
-def test_probes_use_http() -> None:
-    """Without a web config, the probes are HTTP requests."""
-    container = render_scenario("settings").container
-    assert container["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "metrics"}
-    assert container["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
-    assert container["ports"] == [{"name": "metrics", "containerPort": 9999, "protocol": "TCP"}]
-
-
-@pytest.mark.parametrize("name", ["tls", "web-config-secret"])
-def test_probes_run_the_health_check(name: str) -> None:
-    """With a web config, the probes run the program's health check, which needs no password."""
-    container = render_scenario(name).container
-    program = ["/opt/venv/bin/twilio-email-exporter", "healthcheck"]
-    assert container["livenessProbe"]["exec"]["command"] == program
-    assert container["readinessProbe"]["exec"]["command"] == [*program, "--ready"]
-
-
-@pytest.mark.parametrize(
-    ("name", "scheme", "path"),
-    [("shards", "http", "/metrics"), ("tls", "https", "/metrics"), ("operator", "http", "/metrics")],
-)
-def test_monitor_scrapes_as_the_program_serves(name: str, scheme: str, path: str) -> None:
-    """Scheme and path of the one monitor follow from the settings."""
-    (endpoint,) = render_scenario(name).one("ServiceMonitor")["spec"]["endpoints"]
-    assert (endpoint["scheme"], endpoint["path"]) == (scheme, path)
-
-
-def test_monitor_uses_the_telemetry_path() -> None:
-    """The monitor scrapes `config.web.telemetry_path`."""
-    values = {"config": {"web": {"telemetry_path": "/mail"}}, "podMonitor": {"enabled": True}}
-    (endpoint,) = render(values).one("PodMonitor")["spec"]["podMetricsEndpoints"]
-    assert endpoint["path"] == "/mail"
-
-
-def test_instance_is_the_pods_name() -> None:
-    """A restarted pod with another address continues its series."""
-    for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
-        rendered = render({f"{kind[0].lower()}{kind[1:]}": {"enabled": True}})
-        (endpoint,) = rendered.one(kind)["spec"][endpoints]
-        assert endpoint["relabelings"] == [
-            {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}
-        ]
-
-
-# -- rules and dashboards -----------------------------------------------------------------------------------
-
-
-def rule_groups(**values: Any) -> list[Manifest]:
-    groups: list[Manifest] = render({"prometheusRule": {"enabled": True, **values}}).one("PrometheusRule")[
-        "spec"
-    ]["groups"]
-    return groups
-
-
-def test_rules_are_those_of_the_rule_file() -> None:
-    """By default, the rules are those of grafana/alerts.yaml."""
-    assert rule_groups() == yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
-
-
-def test_groups_can_be_left_out_and_added() -> None:
-    """`disabledGroups` removes groups by name, and `extraGroups` adds groups."""
-    names = [group["name"] for group in rule_groups()]
-    own = {"name": "own", "rules": [{"alert": "Own", "expr": "up == 0"}]}
-    found = [group["name"] for group in rule_groups(disabledGroups=names[:1], extraGroups=[own])]
-    assert found == [*names[1:], "own"]
-
-
-def test_alerts_can_be_left_out_one_by_one() -> None:
-    """`disabledAlerts` removes alerts by name, and nothing else."""
-    left_out = {"TwilioEmailTrafficStopped", "TwilioEmailDataStale"}
-    for group, plain in zip(rule_groups(disabledAlerts=sorted(left_out)), rule_groups(), strict=True):
-        assert group["rules"] == [rule for rule in plain["rules"] if rule.get("alert") not in left_out]
-
-
-def test_chart_without_its_rule_file_does_not_render(tmp_path: Path) -> None:
-    """A chart packaged without the files of `grafana/` fails, instead of deploying no alerts."""
-    copy = tmp_path / CHART.name
-    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
-    values = scenario("operator")
-    with helm.Chart.load(copy) as chart, pytest.raises(Exception, match=r"alerts\.yaml is missing"):
-        chart.render(values, name="demo", namespace=NAMESPACE)
-
-
-@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
-def test_monitors_keep_the_labels_of_the_exporter(monitor: str) -> None:
-    """`honorLabels` is true unless the values say otherwise: a target label must not replace `account`."""
-    for values, honored in (({}, True), ({"honorLabels": False}, False)):
-        kind = monitor[0].upper() + monitor[1:]
-        spec = render({monitor: {"enabled": True, **values}}).one(kind)["spec"]
-        (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
-        assert endpoint["honorLabels"] is honored
-
-
-def test_base_urls_make_links_absolute() -> None:
-    """The relative links of the rule file are appended to the base URLs."""
-    options = {
-        "runbookBaseUrl": "https://git.example.com/docs-of-mail/",
-        "dashboardBaseUrl": "https://grafana.example.com",
-    }
-    for group, plain in zip(rule_groups(**options), rule_groups(), strict=True):
-        for rule, before in zip(group["rules"], plain["rules"], strict=True):
-            if "alert" in rule:
-                links, old = rule["annotations"], before["annotations"]
-                assert links["runbook_url"] == f"https://git.example.com/docs-of-mail/{old['runbook_url']}"
-                assert links["dashboard_url"] == f"https://grafana.example.com{old['dashboard_url']}"
-
-
-def test_alerts_get_labels_and_keep_their_own() -> None:
-    """Labels of the values are added to alerts, but do not replace their labels."""
-    for group, plain in zip(
-        rule_groups(ruleLabels={"team": "mail", "severity": "x"}), rule_groups(), strict=True
-    ):
-        for rule, before in zip(group["rules"], plain["rules"], strict=True):
-            if "alert" in rule:
-                assert rule["labels"] == {"team": "mail", **before["labels"]}
-            else:
-                assert rule == before
-
-
-def test_dashboards_are_the_files() -> None:
-    """Each dashboard file is a ConfigMap with the label of Grafana's sidecar."""
-    rendered = render({"dashboards": {"enabled": True}})
-    found: dict[str, str] = {}
-    for each in rendered.all("ConfigMap"):
-        if each["metadata"]["labels"].get("grafana_dashboard") == "1":
-            found |= each["data"]
-    assert {name: json.loads(text) for name, text in found.items()} == {
-        file.name: json.loads(file.read_text(encoding="utf-8")) for file in DASHBOARDS
-    }
-    assert found
-
-
-def test_dashboards_link_to_the_runbook_of_the_base_url() -> None:
-    """The base URL of the alerts' runbook is that of the dashboards."""
-    base = "https://git.example.com/docs-of-mail"
-    rendered = render({"dashboards": {"enabled": True}, "prometheusRule": {"runbookBaseUrl": f"{base}/"}})
-    boards = [
-        json.loads(text)
-        for each in rendered.all("ConfigMap")
-        for text in each["data"].values()
-        if text[0] == "{"
-    ]
-    assert len(boards) == len(DASHBOARDS)
-    for board in boards:
-        assert f"{base}/docs/runbook.md" in [link["url"] for link in board["links"]]
 
 
 # -- the package --------------------------------------------------------------------------------------------
 
 
 def test_package_is_complete(tmp_path: Path) -> None:
-    """The package contains the files of `grafana/` and no scenarios, and renders the same manifests."""
+    """The package contains rules, dashboards and defaults, no scenarios, and renders the same manifests."""
     archive = helm.package(CHART, destination=tmp_path)
     with tarfile.open(archive) as tar:
         content = {each.name: tar.extractfile(each) for each in tar.getmembers()}
-        for file in (ALERTS, *DASHBOARDS):
-            inside = content[f"{CHART.name}/files/{file.relative_to(ROOT / 'grafana')}"]
+        for path in (*files(), DEFAULTS.name):
+            inside = content[f"{CHART.name}/files/{path}"]
             assert inside is not None
-            assert inside.read() == file.read_bytes()
+            assert inside.read() == (CHART / "files" / path).read_bytes()
         assert not [name for name in content if "/ci/" in name]
         assert {"README.md", "values.schema.json"} <= {Path(name).name for name in content}
     with helm.Chart.load(archive) as chart:
@@ -637,8 +403,6 @@ def test_chart_names_the_programs_version() -> None:
     assert render().container["image"] == f"twilio-email-exporter:{__version__}"
     pushed = re.findall(r"registry\.example\.com/\S+:(\S+)", README.read_text(encoding="utf-8"))
     assert pushed == [__version__] * 2
-    assert render({"image": {"tag": "edge"}}).container["image"] == "twilio-email-exporter:edge"
-    assert "@sha256:" in render_scenario("locked-down").container["image"]
 
 
 def test_notes_show_the_next_steps() -> None:
@@ -653,50 +417,6 @@ def test_notes_show_the_next_steps() -> None:
     assert "https://localhost:10587/" in render_scenario("tls").notes
     assert "Set persistence.enabled" in render_scenario("locked-down").notes
     assert "Set existingSecret in accounts" in render_scenario("accounts").notes
-
-
-def test_notes_mention_the_interval_that_the_rules_support() -> None:
-    """The notes state the limit of docs/alerts.md if rules are enabled and an interval is set."""
-    seconds = STATE_WINDOW // 4  # the shortest range of the rules must contain four polls
-    limit = f"a config.poll.interval of up to {seconds} seconds; it is set to 2m"
-    config = {"poll": {"interval": "2m"}}
-    rules = {"prometheusRule": {"enabled": True}}
-    assert limit in render({"config": config, **rules}).notes
-    assert "docs/alerts.md" not in render({"config": config}).notes
-    assert "docs/alerts.md" not in render(rules).notes
-
-
-TLS: Final = {"tls_server_config": {"cert_file": "a", "key_file": "b"}}
-USERS: Final = {"basic_auth_users": scenario("tls")["webConfig"]["content"]["basic_auth_users"]}
-CERTIFICATE: Final = "Set {}.tlsConfig"
-PASSWORD: Final = "Set {}.basicAuth"
-
-
-@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
-@pytest.mark.parametrize(
-    ("web_config", "values", "warnings"),
-    [
-        ({}, {}, ()),
-        ({"content": {"rate_limit": {}}}, {}, ()),
-        ({"content": TLS}, {}, (CERTIFICATE,)),
-        ({"content": TLS}, {"tlsConfig": {"insecureSkipVerify": True}}, ()),
-        ({"content": USERS}, {}, (PASSWORD,)),
-        ({"content": USERS}, {"basicAuth": {"username": {"name": "a", "key": "b"}}}, ()),
-        ({"content": {**TLS, **USERS}}, {}, (CERTIFICATE, PASSWORD)),
-        ({"existingSecret": "web"}, {}, ()),
-        ({"existingSecret": "web", "tlsSecret": "tls"}, {}, (CERTIFICATE,)),
-        ({"existingSecret": "web"}, {"scheme": "https"}, (CERTIFICATE,)),
-    ],
-)
-def test_notes_warn_when_scrapes_will_fail(
-    monitor: str, web_config: Manifest, values: Manifest, warnings: tuple[str, ...]
-) -> None:
-    """The notes name the missing value; the chart cannot read a web config in an existing Secret."""
-    notes = render({"webConfig": web_config, monitor: {"enabled": True, **values}}).notes
-    for line in (CERTIFICATE, PASSWORD):
-        assert (line.format(monitor) in notes) is (line in warnings)
-    off = render({"webConfig": web_config, monitor: values}).notes
-    assert "WARNING" not in off
 
 
 # -- the running program -----------------------------------------------------------------------------------

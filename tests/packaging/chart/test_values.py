@@ -1,7 +1,7 @@
 """Values that the chart accepts, and its messages about those that it rejects.
 
-The JSON schema checks names, types and simple bounds; tests compare it with the program, so that a new
-setting is added to both. The templates check what only the chart can see. The program checks the rest.
+The JSON schema and the templates check the chart's own values. The program checks the rest when it starts:
+everything in `config`, the credentials and the web config.
 """
 
 import json
@@ -16,18 +16,12 @@ import pytest
 import yaml
 
 from exporter.config.problems import SettingsError
-from exporter.config.settings import SETTINGS
-from exporter.config.sources import Setting
-from exporter.web.web_config import read_web_config
 from tests.packaging.chart.reference import README, defaults, described_values, readme
 from tests.packaging.chart.rendering import ACCOUNT, CHART, render, settings_of
 from tests.support.program import ROOT
 
 SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 VALUES: Final = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-
-SET_BY_THE_CHART: Final = {"state.path": "persistence", "web.config_file": "webConfig", "shard": "shards"}
-"""Settings that `config` does not accept, and the value that controls each of them."""
 
 SID: Final = {"account_sid": "AC" + "0" * 32}
 KEY: Final = {"api_key": "SK" + "0" * 32}
@@ -66,60 +60,26 @@ def account(**keys: Any) -> dict[str, Any]:
             {"accounts": [ACCOUNT, ACCOUNT]},
             "accounts[1].name: default is also the name of accounts[0]; choose",
         ),
-        ({"accounts": [{**ACCOUNT, "name": "a b"}]}, "at '/accounts/0/name': 'a b' does not match"),
-        ({"accounts": [{**ACCOUNT, "name": "x" * 65}]}, "at '/accounts/0/name'"),
         ({"accounts": [SID]}, "at '/accounts/0': missing property 'name'"),
-        (account(account_sid="AC12", **EXISTING), "at '/accounts/0/account_sid': 'AC12' does not match"),
         (account(**SID, auth_token=12345), "at '/accounts/0/auth_token': got number, want string"),
         (
             account(**SID, existingSecret={"key": "x"}),
             "at '/accounts/0/existingSecret': missing property 'name'",
         ),
-        *(
-            (values, f"at '/{path}/alerts{problem}")
-            for alerts, problem in (
-                ({"failed_ratio": 1.5}, "/failed_ratio': maximum: got 1.5, want 1"),
-                ({"late_ratio": 0}, "/late_ratio': exclusiveMinimum: got 0, want 0"),
-                ({"failed_ratio": "5%"}, "/failed_ratio': got string, want number"),
-                ({"stuck_after": True}, "/stuck_after': got boolean, want number"),
-                ({"failed_ration": 0.1}, "': additional properties 'failed_ration' not allowed"),
-                ({"gone": {"failed_ratio": 0.1}}, "': additional properties 'gone' not allowed"),
-            )
-            for path, values in (
-                ("config", {"config": {"alerts": alerts}}),
-                ("accounts/0", {"accounts": [{**ACCOUNT, "alerts": alerts}]}),
-            )
-        ),
         ({"replicaCount": 2}, "replicaCount: 2 pods would poll the same accounts and count everything twice"),
         ({"replicaCount": 2}, "write 1, and divide the accounts among pods with shards"),
         ({"shards": 0}, "at '/shards': minimum: got 0, want 1"),
         ({"shards": 1001}, "at '/shards': maximum: got 1,001, want 1,000"),
-        (
-            {"config": {"poll": {"intervall": "60s"}}},
-            "at '/config/poll': additional properties 'intervall' not allowed",
-        ),
-        ({"config": {"polling": {}}}, "at '/config': additional properties 'polling' not allowed"),
-        ({"config": {"state": {"path": "/x"}}}, "at '/config': additional properties 'state' not allowed"),
-        ({"config": {"poll": {"interval": True}}}, "at '/config/poll/interval': got boolean, want number"),
+        ({"config": {"poll": "60s"}}, "at '/config/poll': got string, want null or object"),
+        ({"config": {"web": {"listen_address": 1}}}, "at '/config/web/listen_address': got number, want"),
+        ({"config": {"state": {"path": "/x"}}}, "config.state: the chart sets it; use persistence"),
+        ({"config": {"shard": {"x": 1}}}, "config.shard: the chart sets it; use shards"),
+        ({"config": {"web": {"config_file": "/x"}}}, "config.web.config_file: the chart sets it; use webC"),
         ({"serviceMonitor": {"interval": "1.5m"}}, "at '/serviceMonitor/interval': '1.5m' does not match"),
         ({"podMonitor": {"scrapeTimeout": "10"}}, "at '/podMonitor/scrapeTimeout': '10' does not match"),
         (
-            {"config": {"api": {"requests_per_second": 0}}},
-            "at '/config/api/requests_per_second': exclusiveMinimum",
-        ),
-        ({"config": {"metrics": {"top_operations": 201}}}, "top_operations': maximum: got 201, want 200"),
-        ({"config": {"metrics": {"top_operations": -1}}}, "top_operations': minimum: got -1, want 0"),
-        (
-            {"config": {"log": {"level": "verbose"}}},
-            "at '/config/log/level': value must be one of 'debug', 'info'",
-        ),
-        (
             {"webConfig": {"content": {"rate_limit": {}}, "existingSecret": "x"}},
             "webConfig: both content and existingSecret are set",
-        ),
-        (
-            {"webConfig": {"content": {"basic_auth_user": {}}}},
-            "additional properties 'basic_auth_user' not allowed",
         ),
         (
             {"webConfig": {"tlsSecret": "x"}},
@@ -138,10 +98,42 @@ def account(**keys: Any) -> dict[str, Any]:
             {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
             "each pod would be scraped twice",
         ),
-        (
-            {"prometheusRule": {"disabledGroups": ["mail"]}},
-            "prometheusRule.disabledGroups: there is no group mail; write",
+        *(
+            ({"prometheusRule": {"enabled": True, **values}}, f"prometheusRule.{problem}")
+            for values, problem in (
+                (
+                    {"disabledGroups": ["mail"]},
+                    "disabledGroups: the rules have no mail; write twilio-email or",
+                ),
+                ({"disabledAlerts": ["Mail"]}, "disabledAlerts: the rules have no Mail; write TwilioEmail"),
+                ({"alerts": {"Mail": {"for": "1h"}}}, "alerts: the rules have no Mail; write TwilioEmail"),
+            )
         ),
+        (
+            {"prometheusRule": {"alerts": {"TwilioEmailBacklog": {"for": "soon"}}}},
+            "at '/prometheusRule/alerts/TwilioEmailBacklog/for': 'soon' does not match",
+        ),
+        (
+            {"prometheusRule": {"alerts": {"TwilioEmailBacklog": {"expr": "up"}}}},
+            "additional properties 'expr' not allowed",
+        ),
+        (
+            {"shards": 2, "persistence": {"existingClaim": "mail"}},
+            "persistence.existingClaim: shards cannot share one volume; write shards: 1",
+        ),
+        *(
+            (
+                {"shards": 2, name: {"enabled": True, **values}},
+                f"{name}.enabled: each shard has a status page",
+            )
+            for name, values in (
+                ("ingress", {"hosts": [{"host": "mail.example.com"}]}),
+                ("httpRoute", {"parentRefs": [{"name": "gateway"}]}),
+            )
+        ),
+        ({"ingress": {"enabled": True}}, "ingress.hosts: the list is empty; write a host"),
+        ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: the list is empty; name a Gateway"),
+        ({"service": {"type": "ExternalName"}}, "at '/service/type': value must be one of 'ClusterIP'"),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match"),
         *(
             ({name: wrong}, f'fullnameOverride: "{found}" cannot be the name of a Service; write')
@@ -216,11 +208,14 @@ def mappings(
             yield from mappings(inner, (*path, key))
 
 
-OPEN: Final = {"global"}
-"""Keys that Helm sets itself."""
+OF_PARENTS: Final = {"global", "enabled"}
+"""Keys that a parent chart sets."""
+CHECKED_BY_THE_PROGRAM: Final = ("config",)
 
 
-@pytest.mark.parametrize("path", [path for path, _ in mappings(SCHEMA)], ids=".".join)
+@pytest.mark.parametrize(
+    "path", [path for path, _ in mappings(SCHEMA) if path[:1] != CHECKED_BY_THE_PROGRAM], ids=".".join
+)
 def test_unknown_keys_are_rejected(path: tuple[str, ...]) -> None:
     """A misspelt key is an error in every mapping whose keys the schema lists."""
     values: dict[str, Any] = {"tpyo": 1}
@@ -240,38 +235,15 @@ def test_schema_and_values_have_the_same_keys() -> None:
         if not any(within == each or within.startswith(f"{each}.") for each in offered):
             allowed |= {".".join((*path, key)) for key in schema["properties"]}
     sections = {".".join(path) for path, _ in mappings(SCHEMA)}
-    assert allowed - sections - OPEN == offered - sections
+    assert allowed - sections - OF_PARENTS == offered - sections
     assert offered & sections == {
         "config",
         "livenessProbe",
         "readinessProbe",
+        "startupProbe",
         "resources",
-        "webConfig.content",
         "persistence.retentionPolicy",
     }
-
-
-def test_every_setting_can_be_written() -> None:
-    """`config` accepts every setting of the program, except those that the chart sets itself."""
-    config = SCHEMA["properties"]["config"]["properties"]
-    written = {f"{section}.{key}" for section, inner in config.items() for key in inner["properties"]}
-    assert written | SET_BY_THE_CHART.keys() == {setting.path for setting in SETTINGS}
-    assert not written & SET_BY_THE_CHART.keys()
-    assert set(SET_BY_THE_CHART.values()) <= VALUES.keys()
-
-
-BOUNDS: Final = {"more than": "exclusiveMinimum", "at least": "minimum", "at most": "maximum"}
-
-
-@pytest.mark.parametrize(
-    "setting", [each for each in SETTINGS if each.metavar in {"NUMBER", "COUNT"}], ids=lambda each: each.path
-)
-def test_numbers_have_the_bounds_of_the_program(setting: Setting) -> None:
-    """The schema has the same minimum and maximum as the program."""
-    schema = SCHEMA["properties"]["config"]["properties"][setting.location[0]]["properties"]
-    bounds = re.findall(r"(more than|at least|at most) (\d+)", setting.allowed)
-    found = {name: limit for name, limit in schema[setting.location[1]].items() if name in BOUNDS.values()}
-    assert found == {BOUNDS[words]: int(limit) for words, limit in bounds}
 
 
 @pytest.mark.parametrize(
@@ -323,89 +295,7 @@ def test_further_addresses_may_be_any(address: str | list[str]) -> None:
     assert render({"config": {"web": {"listen_address": address}}}).one("StatefulSet")
 
 
-# -- the web config -----------------------------------------------------------------------------------------
-
-WEB_CONFIG: Final = SCHEMA["properties"]["webConfig"]["properties"]["content"]["properties"]
-HEADERS: Final = WEB_CONFIG["http_server_config"]["properties"]["headers"]["properties"]
-FILE: Final = Path("/web-config.yaml")
-TLS: Final = {
-    "cert_file": "a",
-    "key_file": "b",
-    "client_ca_file": "c",
-    "client_auth_type": "RequireAndVerifyClientCert",
-    "min_version": "TLS10",
-}
-
-
-def samples(schema: Mapping[str, Any]) -> list[Any]:
-    """Every value that the schema lists, else a value of its type."""
-    if "enum" in schema:
-        return list(schema["enum"])
-    if schema["type"] == "array":
-        return [[each] for each in samples(schema["items"])]
-    return [True, False] if schema["type"] == "boolean" else ["x"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(
-            {
-                "tls_server_config": {name: pem for name, pem in TLS.items() if name != f"{key}_file"}
-                | {key: each}
-            }
-            for key, schema in WEB_CONFIG["tls_server_config"]["properties"].items()
-            for each in samples(schema)
-            if each != "NoClientCert"  # the default; it contradicts client_ca_file
-        ),
-        *(
-            {"http_server_config": {"headers": {name: each}}}
-            for name, schema in HEADERS.items()
-            for each in samples(schema)
-        ),
-    ],
-    ids=str,
-)
-def test_program_accepts_every_key_and_value_of_the_schema(content: Mapping[str, Any]) -> None:
-    """In the web config, each key of the schema is a key of the program, with the same values."""
-    read_web_config(FILE, yaml.safe_dump(content).encode())
-
-
-def accepted_by_the_program(content: Mapping[str, Any]) -> bool:
-    try:
-        read_web_config(FILE, yaml.safe_dump(content).encode())
-    except SettingsError:
-        return False
-    return True
-
-
-def accepted_by_the_chart(content: Mapping[str, Any]) -> bool:
-    try:
-        render({"webConfig": {"content": content}})
-    except helm.HelmError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"tls_server_config": {"cert_file": "a", "key_file": "b", "prefer_server_cipher_suites": False}},
-        {"tls_server_config": {"cert_file": "a", "key_file": "b", "client_auth_type": "Require"}},
-        {"tls_server_config": {"cert_file": "a", "key_file": "b", "cipher_suites": ["TLS_RSA"]}},
-        {"http_server_config": {"http2": False, "headers": {"X-Frame-Options": "deny"}}},
-        {"http_server_config": {"headers": {"X-Frame-Options": "never"}}},
-        {"http_server_config": {"headers": {"X-XSS-Protection": 0}}},
-        {"http_server_config": {"http2": "perhaps"}},
-        {"rate_limit": {"interval": "1m30.5s", "burst": 3}},
-        {"rate_limit": {"interval": "0"}},
-        {"rate_limit": {"interval": "1 s", "burst": 3}},
-        {"rate_limit": {"interval": "1s", "burst": -3}},
-    ],
-)
-def test_schema_and_program_accept_the_same_web_configs(content: Mapping[str, Any]) -> None:
-    """The types that YAML gives to values are the types that the schema expects."""
-    assert accepted_by_the_chart(content) is accepted_by_the_program(content)
+# -- documentation -------------------------------------------------------------------------------------------
 
 
 def test_readme_has_the_table_of_the_values() -> None:
