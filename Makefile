@@ -123,7 +123,7 @@ sbom: $(VENV)-sbom/stamp ## write the bill of materials of the program and its d
 .PHONY: lock
 lock: ## regenerate the hashed lock files from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
+	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra postgresql --output-file requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --group sbom --constraint requirements-dev.lock --output-file requirements-sbom.lock
 # Keep extras in the lock files: pip before 23.3 needs them (tools/check_locks.py).

@@ -27,14 +27,14 @@ from exporter.events import PollFinished, RequestFinished
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import OPENMETRICS, TEXT, Format
-from exporter.metrics.registry import Metrics
+from exporter.metrics.registry import Metrics, Scrape
 from exporter.operation import STATS, Operation, Stats
 from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.limits import limits_for
 from exporter.web.listener import serving
 from exporter.web.reloads import Reloaded, SpacedReloads
-from exporter.web.routes import Health, build
+from exporter.web.routes import Health, Scrapes, build
 from exporter.web.service import exposition_of
 from tests.support.clock import SATURDAY
 from tests.support.states import snapshot_of
@@ -166,7 +166,7 @@ def web_service(exposition: Exposition) -> Served:
         exposition,
         Health(dead=lambda: None, loaded=True),
         {},
-        lambda: None,
+        Scrapes(lambda: Scrape(0, {}), lambda _: None),
         "/metrics",
         Authenticator(None, CLOCK),
         connections,

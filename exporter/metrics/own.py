@@ -78,6 +78,8 @@ class OwnMetrics:
         self.clock_skew = self._gauge(families.CLOCK_SKEW)
         self.last_reload_successful = self._gauge(families.LAST_RELOAD_SUCCESSFUL)
         self.last_reload_success = self._gauge(families.LAST_RELOAD_SUCCESS)
+        self.active = self._gauge(families.ACTIVE)
+        self.active.set(1)
         self.build_info.labels(version).set(1)
         for account in self._known["account"]:
             self.poll_interval.labels(account).set(interval)
@@ -92,6 +94,10 @@ class OwnMetrics:
         self.tracked_operations.labels(account).set(snapshot.tracked_operations)
         for reading in READINGS:
             self.stats_reading.labels(account, reading).set(reading == snapshot.evidence.reading)
+
+    def show_active(self, *, is_active: bool) -> None:
+        self.changes += 1
+        self.active.set(is_active)
 
     def reloaded(self, at: float, *, successful: bool) -> None:
         self.changes += 1
