@@ -8,11 +8,28 @@ enableServiceLinks: false
 {{- $settings := pick .Values "affinity" "dnsConfig" "hostAliases" "nodeSelector" "priorityClassName" "tolerations" "topologySpreadConstraints" }}
 {{- $_ := set $settings "imagePullSecrets" (include "twilio-email-exporter.pullSecrets" . | fromYamlArray) }}
 {{- $_ := set $settings "securityContext" .Values.podSecurityContext }}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.affinity) }}
+{{- $_ := set $settings "affinity" (include "twilio-email-exporter.apart" . | fromYaml) }}
+{{- end }}
 {{- range $name, $setting := $settings }}
 {{- with $setting }}
 {{ dict $name . | toYaml }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Preferred, not required: on a cluster with a single node, all replicas still start. */}}
+{{- define "twilio-email-exporter.apart" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    {{- range $key, $weight := dict "kubernetes.io/hostname" 100 "topology.kubernetes.io/zone" 50 }}
+    - weight: {{ $weight }}
+      podAffinityTerm:
+        topologyKey: {{ $key }}
+        labelSelector:
+          matchLabels:
+            {{- include "twilio-email-exporter.selectorLabels" $ | nindent 12 }}
+    {{- end }}
 {{- end }}
 
 {{- define "twilio-email-exporter.containerSettings" -}}
@@ -82,14 +99,21 @@ tls:
     secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.ca }}
+{{- with .Values.state.postgresql.existingSecret }}
+postgresql:
+  secret:
+    defaultMode: 0440
+    secretName: {{ . | quote }}
+    items: [{key: {{ $.Values.state.postgresql.existingSecretKey | quote }}, path: password}]
+{{- end }}
+{{- range $name, $ca := dict "ca" .Values.ca "postgresql-ca" .Values.state.postgresql.ca }}
 {{- if .configMap }}
-ca:
+{{ $name }}:
   configMap:
     name: {{ .configMap | quote }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- else if .secret }}
-ca:
+{{ $name }}:
   secret:
     defaultMode: 0440
     secretName: {{ .secret | quote }}
@@ -126,12 +150,14 @@ spec:
       env:
         - name: EXPORTER_CONFIG_FILE
           value: {{ include "twilio-email-exporter.folder" . }}/config/config.yaml
+        {{- if not .Values.state.postgresql.url }}
         - name: POD_INDEX
           valueFrom:
             fieldRef:
               fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
         - name: EXPORTER_SHARD
           value: $(POD_INDEX)/{{ .Values.shards }}
+        {{- end }}
         {{- with .Values.proxy.https }}
         - name: HTTPS_PROXY
           value: {{ . | quote }}
@@ -161,8 +187,10 @@ spec:
         {{- include "twilio-email-exporter.probe" (dict "root" . "path" "/-/ready" "flags" (list "--ready") "timing" .Values.readinessProbe) | trim | nindent 8 }}
       # Always whole folders: a file mounted by subPath is not updated when its Secret changes.
       volumeMounts:
+        {{- if not .Values.state.postgresql.url }}
         - name: state
           mountPath: /var/lib/twilio-email-exporter
+        {{- end }}
         {{- range $name, $_ := include "twilio-email-exporter.volumes" . | fromYaml }}
         - name: {{ $name }}
           mountPath: {{ include "twilio-email-exporter.folder" $ }}/{{ $name }}
@@ -179,13 +207,15 @@ spec:
     - name: {{ $name }}
       {{- toYaml $volume | nindent 6 }}
     {{- end }}
-    {{- if not .Values.persistence.enabled }}
-    - name: state
-      emptyDir: {}
-    {{- else if .Values.persistence.existingClaim }}
+    {{- with .Values.persistence }}
+    {{- if and .enabled .existingClaim }}
     - name: state
       persistentVolumeClaim:
-        claimName: {{ .Values.persistence.existingClaim | quote }}
+        claimName: {{ .existingClaim | quote }}
+    {{- else if not (or .enabled $.Values.state.postgresql.url) }}
+    - name: state
+      emptyDir: {}
+    {{- end }}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
