@@ -60,6 +60,10 @@ bench: $(VENV)/dev.stamp ## measure costs on this machine and regenerate docs/pe
 soak: $(VENV)/dev.stamp ## simulate a month and check for lost or invented counts and growing memory
 	$(BIN)/python -m bench.soak $(ARGS)
 
+.PHONY: failover
+failover: $(VENV)/dev.stamp ## break the active one of two exporters 300 times, and print the figures of docs/failover.md
+	$(BIN)/python -m tests.support.failover $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, hadolint, and zizmor
 	$(BIN)/ruff check .

@@ -1,39 +1,42 @@
-"""The command `backup`: a copy of the state file, also while an exporter uses it."""
+"""The command `backup`: a copy of the state as a file, also while an exporter uses it."""
 
 import argparse
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from exporter import app
 from exporter.cli.command import Command, Flag, WrongUsage, load_settings
+from exporter.cli.states import run
 from exporter.clock import SystemClock
-from exporter.errors import DamagedError, RefusedError, StateError
-from exporter.logs import time_text
-from exporter.output import OUTPUT, complain
+from exporter.config.database import read_password
+from exporter.config.settings import Settings
+from exporter.output import OUTPUT
 from exporter.storage.backup import back_up
+from exporter.storage.codec import AccountRow
 
 
 def _backup(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
-    path = load_settings(flags, unrecognized, accounts_required=False).state.path
+    settings = load_settings(flags, unrecognized, accounts_required=False)
     if "output" not in flags:
         raise WrongUsage("backup needs --output=FILE")
-    if path is None:
-        raise WrongUsage("state.path: is not set; there is no state to back up")
-    try:
-        accounts = asyncio.run(back_up(path, flags.output, SystemClock()))
-    except DamagedError as error:
-        complain(f"the state is damaged: {error}")
+    if not run(_copying(settings, flags.output)):
         return app.FAILED
-    except (RefusedError, StateError) as error:
-        complain(str(error))
-        return app.FAILED
-    for each in accounts:
-        saved = time_text(each.saved_at)
-        OUTPUT.write(f"account {each.name}: {each.operations.rows} operations, last poll at {saved}\n")
     OUTPUT.write(f"{flags.output}: {flags.output.stat().st_size} bytes, checked\n")
     return app.SUCCESS
+
+
+def _copying(settings: Settings, output: Path) -> Coroutine[Any, Any, list[AccountRow]]:
+    """Raises `WrongUsage`."""
+    if settings.database is not None:
+        from exporter.storage.postgresql.moving import to_file  # needs the driver
+
+        password = partial(read_password, settings.database, settings.state.password_file)
+        return to_file(settings.database, password, output, SystemClock())
+    if settings.state.path is None:
+        raise WrongUsage("state.path: is not set; there is no state to back up")
+    return back_up(settings.state.path, output, SystemClock())
 
 
 def _file(text: str) -> Path:
@@ -46,8 +49,8 @@ def _file(text: str) -> Path:
 COMMAND: Final = Command(
     _backup,
     "copy the state to a new file, also while the exporter runs",
-    "Needs the same state.path as the exporter. Exit code 1: there is no new file.",
+    "Needs the same state.path or state.url as the exporter.\nExit code 1: there is no new file.",
     flags=(Flag("output", "file to create; it must not exist", metavar="FILE", read=_file),),
-    settings=r"state\..*|log\..*",
+    settings=r"state\..*|log\..*|shard",
     needs_account=False,
 )

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.cli import backup, check, demo, explain, healthcheck, observe, once, run, simulator
+from exporter.cli import (
+    backup,
+    check,
+    demo,
+    explain,
+    healthcheck,
+    observe,
+    once,
+    restore,
+    run,
+    simulator,
+)
 from exporter.cli.command import Command
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -15,5 +26,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "simulator": simulator.COMMAND,
     "observe": observe.COMMAND,
     "backup": backup.COMMAND,
+    "restore": restore.COMMAND,
     "healthcheck": healthcheck.COMMAND,
 }

@@ -22,7 +22,7 @@ from exporter.errors import CredentialError
 
 DRIVER: Final = "asyncpg"
 EXAMPLE: Final = "postgresql://user@host:5432/database?sslmode=verify-full"
-SCHEMA: Final = "twilio_email_exporter"
+SCHEMA: Final = "twilio_exporter"
 SSL_MODES: Final = ("disable", "prefer", "require", "verify-ca", "verify-full")
 """As libpq defines them: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS"""
 

@@ -108,7 +108,7 @@ def test_text_of_a_database_shows_where_it_is_and_no_password() -> None:
     made = parse_database(f"postgresql://u:{WRITTEN}@h,[::1]:2/d")
     assert made.password is not None
     assert made.password.get_secret_value() == SECRET
-    assert str(made) == "postgresql://h:5432,[::1]:2/d (schema twilio_email_exporter)"
+    assert str(made) == "postgresql://h:5432,[::1]:2/d (schema twilio_exporter)"
     assert "w0rd" not in repr(made)
     assert "w0rd" not in repr(loaded(url=f"postgresql://u:{WRITTEN}@h/d"))
 
@@ -175,8 +175,8 @@ def test_without_a_password_there_is_none() -> None:
 def test_each_shard_has_a_schema_of_its_own() -> None:
     """Its accounts are others, and so is who is active."""
     settings = load({"state.url": URL, "shard": "2/3"}, {}, accounts_required=False)
-    assert settings.database == replace(parse_database(URL), schema="twilio_email_exporter_shard_2")
-    assert parse_database(URL).of_shard(Shard(0, 2)).schema == "twilio_email_exporter_shard_0"
+    assert settings.database == replace(parse_database(URL), schema="twilio_exporter_shard_2")
+    assert parse_database(URL).of_shard(Shard(0, 2)).schema == "twilio_exporter_shard_0"
 
 
 WITHOUT_DRIVER = """

@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -30,7 +30,7 @@ from exporter.simulator.server import CREDENTIAL
 from tests.support.busy import GROWING, BusyTwilio, truth_of
 from tests.support.monitoring import prometheus, query
 from tests.support.postgres import Postgres, postgres
-from tests.support.program import environment, eventually, fetch, free_port
+from tests.support.program import environment, eventually, fetch
 
 SCHEMA: Final = "failover"
 COUNTERS: Final = {
@@ -84,7 +84,7 @@ class Exporter:
     """One of the two: always at the same address, as a pod with a stable name."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], lease: float) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{_port_of_a_server()}"
         self._log = folder / f"{self.address}.log"
         self._settings = {**settings, "EXPORTER_WEB__LISTEN_ADDRESS": self.address}
         self._lease = lease
@@ -99,6 +99,11 @@ class Exporter:
                 command, env=environment(**self._settings), stdout=log, stderr=subprocess.STDOUT
             )
         self.pids.append((time.time(), self.process.pid))
+
+    def check(self) -> None:
+        """It ends only when it is killed."""
+        assert self.process is not None
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
 
     def send(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -118,6 +123,15 @@ class Exporter:
         return max((started, pid) for started, pid in self.pids if started <= instant)[1]
 
 
+def _port_of_a_server() -> int:
+    """Not one that a connection may be given while the exporter is down."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Pair:
     """Both, and what the database knows of them."""
 
@@ -135,6 +149,9 @@ class Pair:
 
     def active_after(self, holder: str) -> Exporter | None:
         """The one that has taken the lock since."""
+        for each in self.exporters:
+            if each.holder != holder:
+                each.check()
         active = self.active()
         return active if active is not None and active.holder != holder else None
 

@@ -47,27 +47,19 @@ from exporter.storage.postgresql.lease import Lease
 T = TypeVar("T")
 
 
-class PostgresStore:
-    """`keep` are the accounts in the settings; others are deleted after a window (seconds)."""
+class PostgresState:
+    """Reads the state, whoever is active."""
 
-    def __init__(
-        self, database: Database, connect: Connect, lease: Lease, *, keep: Iterable[str], window: float
-    ) -> None:
+    def __init__(self, database: Database, connect: Connect) -> None:
         self._database = database
         self._connect = connect
-        self._lease = lease
-        self._keep = frozenset(keep)
-        self._window = window
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
-        self._bytes = 0
-
-    @property
-    def lease(self) -> Lease:
-        return self._lease
 
     async def accounts(self) -> list[AccountRow]:
         async with self._session() as connection:
+            if not await schema.check_version(connection, self._database):
+                return []
             return list((await schema.read_accounts(connection)).values())
 
     async def load(self, account: str, build: Callable[[Saved], T]) -> T | None:
@@ -84,14 +76,6 @@ class PostgresStore:
             rows = unsealed(account, _all(fetch), row.operations)
             return await asyncio.to_thread(built, row, build, rows)
 
-    async def save(self, account: str, changes: Changes, progress: Progress) -> None:
-        try:
-            async with self._change() as connection:
-                await self._write(connection, account, changes, progress)
-                self._bytes = await _size(connection)
-        except ValueError as error:
-            raise StateError(f"{self._database}: {error}") from error
-
     async def shown(self, account: str) -> Counts | None:
         async with self._session() as connection:
             text = await connection.fetchval("SELECT counts FROM shown WHERE account = $1", account)
@@ -100,6 +84,56 @@ class PostgresStore:
             return read_counts(text) if text else row.decoded()[2] if row else None
         except ValueError as error:
             raise DamagedError(f"account {account}: {error}") from error
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close(connection)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Connection]:
+        """The connection, for one user at a time; a new one after an error.
+
+        Raises `StateError`, and what its user raises.
+        """
+        async with self._turn:
+            with translated(str(self._database)):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                try:
+                    yield self._connection
+                except BaseException:  # a cancellation, too: a statement may be under way
+                    self._connection.terminate()
+                    self._connection = None
+                    raise
+
+
+class PostgresStore(PostgresState):
+    """The state for the holder of the lock.
+
+    `keep` are the accounts in the settings; others are deleted after a window (seconds).
+    """
+
+    def __init__(
+        self, database: Database, connect: Connect, lease: Lease, *, keep: Iterable[str], window: float
+    ) -> None:
+        super().__init__(database, connect)
+        self._lease = lease
+        self._keep = frozenset(keep)
+        self._window = window
+        self._bytes = 0
+
+    @property
+    def lease(self) -> Lease:
+        return self._lease
+
+    async def save(self, account: str, changes: Changes, progress: Progress) -> None:
+        try:
+            async with self._change() as connection:
+                await self._write(connection, account, changes, progress)
+                self._bytes = await _size(connection)
+        except ValueError as error:
+            raise StateError(f"{self._database}: {error}") from error
 
     async def note_shown(self, counts: Mapping[str, Counts]) -> None:
         """A scrape has seen these counters, by account. Raises `StateError`."""
@@ -130,28 +164,6 @@ class PostgresStore:
 
     def bytes_on_disk(self) -> int:
         return self._bytes
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await close(connection)
-
-    @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Connection]:
-        """The connection, for one user at a time; a new one after an error.
-
-        Raises `StateError`, and what its user raises.
-        """
-        async with self._turn:
-            with translated(str(self._database)):
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._connect()
-                try:
-                    yield self._connection
-                except BaseException:  # a cancellation, too: a statement may be under way
-                    self._connection.terminate()
-                    self._connection = None
-                    raise
 
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[Connection]:

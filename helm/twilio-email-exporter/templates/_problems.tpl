@@ -28,7 +28,7 @@ in the pod's log for each problem: everything in `config`, credentials and the w
   (and (gt (int .Values.replicaCount) 1) (not $database.url))
   "shards: with state.postgresql, one pod polls all accounts and the others stand by; write 1, or install one release for each group of accounts, with a schema of its own in state.postgresql.url"
   (and $sharded $database.url)
-  "persistence.enabled: with state.postgresql, the pods have no volume; write false, after you have moved the state if there is one"
+  "persistence.enabled: with state.postgresql, the pods have no volume; write false; the chart's README describes how to move the state of an installed release"
   (and .Values.persistence.enabled $database.url)
   "state.postgresql.url: it is empty, so no database is used; write one, such as postgresql://exporter@postgresql:5432/exporter?sslmode=verify-full"
   (and (not $database.url) (or $database.existingSecret $authorities))
