@@ -60,6 +60,10 @@ bench: $(VENV)/dev.stamp ## measure costs on this machine and regenerate docs/pe
 soak: $(VENV)/dev.stamp ## simulate a month and check for lost or invented counts and growing memory
 	$(BIN)/python -m bench.soak $(ARGS)
 
+.PHONY: failover
+failover: $(VENV)/dev.stamp ## break the active one of two exporters 300 times, and print the figures of docs/failover.md
+	$(BIN)/python -m tests.support.failover $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff, mypy (strict), the import rules, the word list for prose, hadolint, and zizmor
 	$(BIN)/ruff check .
@@ -123,7 +127,7 @@ sbom: $(VENV)-sbom/stamp ## write the bill of materials of the program and its d
 .PHONY: lock
 lock: ## regenerate the hashed lock files from pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
+	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra postgresql --output-file requirements.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(VENV)-lock/bin/uv pip compile $(LOCK_FLAGS) --group sbom --constraint requirements-dev.lock --output-file requirements-sbom.lock
 # Keep extras in the lock files: pip before 23.3 needs them (tools/check_locks.py).

@@ -5,7 +5,8 @@ Defines the order in which the parts start and stop; must not know how a part is
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from logging import ERROR, INFO
 from typing import Protocol, TextIO
 
@@ -17,12 +18,15 @@ from exporter.events import Event, RequestFinished
 from exporter.exit_codes import FAILED, SUCCESS
 from exporter.logs import line
 from exporter.metrics.negotiation import TEXT
+from exporter.observers.activity import ALWAYS, Mandate
 from exporter.observers.hub import Hub
 from exporter.observers.progress import ProgressLine
 from exporter.polling import resume
 from exporter.polling.check import clock_text
 from exporter.polling.service import Polling
+from exporter.storage.store import StateStore
 from exporter.supervisor import Supervisor, on_hangup, stop_on_signals
+from exporter.web.routes import Health
 from exporter.web.service import WebService, exposition_of
 from exporter.web.text_table import table
 
@@ -33,8 +37,11 @@ async def run(
     on_start: Callable[[], object] = lambda: None,
     on_listening: Callable[[Sequence[tuple[str, int]]], None] | None = None,
     changed_settings: Callable[[], Sequence[str]] = tuple,
+    lease_seconds: float = 10.0,
 ) -> int:
     """Poll and serve until SIGTERM or SIGINT; returns the exit code.
+
+    `lease_seconds`: with a database, another process is active within this time after this one falls silent.
 
     `on_start` is called once the whole configuration is valid. `changed_settings` is called on a reload: it
     reads the settings again and names those that differ.
@@ -43,37 +50,101 @@ async def run(
     hub = Hub(settings, clock)
     polling = Polling(settings, clock, hub)
     web_service = WebService(settings, clock, hub, supervisor, polling.reloads, changed_settings)
+    health = web_service.health
     stop = stop_on_signals()
     on_hangup(web_service.reload)
     on_start()
-    try:
+
+    @asynccontextmanager
+    async def term(storage: StateStore | None, mandate: Mandate) -> AsyncIterator[None]:
+        """Poll, from what the state holds; it is saved at the end, unless an error ends it."""
         async with (
-            web_service.opened() as bound,
-            resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
-            polling.schedulers(storage) as schedulers,
+            polling.schedulers(storage, mandate) as schedulers,
             web_service.counters_released_in_time(),
             supervisor.running(
                 {
                     **{f"polling of account {each.account}": each.run() for each in schedulers},
                     **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
+                }
+            ),
+        ):
+            with _frozen_objects():
+                yield
+
+    def listen() -> None:
+        for host, port in bound:
+            line(INFO, "listening", address=ListenAddress(host, port))
+        if on_listening is not None:
+            on_listening(bound)
+        health.loaded = True
+
+    def be_ready() -> None:
+        health.ready = not stop.is_set()
+
+    try:
+        async with (
+            web_service.opened() as bound,
+            supervisor.running(
+                {
                     "rendering of metrics": web_service.render_ahead(),
                     "maintenance of files and connections": web_service.maintain(),
                 }
             ),
+            _announced(stop, health),
         ):
-            for host, port in bound:
-                line(INFO, "listening", address=ListenAddress(host, port))
-            if on_listening is not None:
-                on_listening(bound)
-            gc.freeze()  # all these live as long as the process; collecting them took 40 ms
-            web_service.health.loaded = web_service.health.ready = True
-            await stop.wait()
-            web_service.health.ready = False
-            line(INFO, "stopping")
+            if settings.database is None:
+                async with (
+                    resume.open_storage(settings, hub.statuses.accounts, clock) as storage,
+                    term(storage, ALWAYS),
+                ):
+                    listen()
+                    be_ready()
+                    await stop.wait()
+            else:
+                # Without the extra `postgresql` there is no driver to import.
+                from exporter.polling.election import Election
+
+                election = Election(
+                    settings,
+                    settings.database,
+                    hub.statuses.accounts,
+                    hub.activity,
+                    clock,
+                    be_ready,
+                    lease_seconds,
+                )
+                listen()
+                await election.run(term, stop)
     except (ListenError, RefusedError) as error:
         line(ERROR, "cannot start", error=error)
         return FAILED
     return SUCCESS
+
+
+@contextmanager
+def _frozen_objects() -> Iterator[None]:
+    """What exists now lives until the end of this context; collecting it took 40 ms each time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@asynccontextmanager
+async def _announced(stop: asyncio.Event, health: Health) -> AsyncIterator[None]:
+    """Say so as soon as `stop` is set, before anything has ended."""
+
+    async def announce() -> None:
+        await stop.wait()
+        health.ready = False
+        line(INFO, "stopping")
+
+    announcing = asyncio.create_task(announce())
+    try:
+        yield
+    finally:
+        announcing.cancel()
 
 
 class Output(Protocol):

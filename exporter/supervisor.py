@@ -22,16 +22,18 @@ class Supervisor:
     async def running(
         self, coroutines: Mapping[str, Coroutine[None, None, None]]
     ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        """Run the tasks, by name, and cancel them at the end."""
-        self._tasks = [asyncio.create_task(each, name=name) for name, each in coroutines.items()]
-        for task in self._tasks:
+        """Run the tasks, by name, and cancel them at the end. Several groups may run."""
+        tasks = [asyncio.create_task(each, name=name) for name, each in coroutines.items()]
+        self._tasks = [*self._tasks, *tasks]
+        for task in tasks:
             task.add_done_callback(_log_crash)
         try:
-            yield self._tasks
+            yield tasks
         finally:
-            for task in self._tasks:
+            self._tasks = [each for each in self._tasks if each not in tasks]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def dead(self) -> str | None:
         """A message that names the stopped task; `None` if all are running, or none was started."""

@@ -99,7 +99,7 @@ REFERENCES: Final = "ABCDEFGH"
 
 PER_MINUTE: Final = "suffix:/min"
 
-AGE: Final = f"time() - min by ({EACH}) (twilio_email_exporter_last_success_timestamp_seconds)"
+AGE: Final = f"time() - max by ({EACH}) (twilio_email_exporter_last_success_timestamp_seconds)"
 """Age of the data in seconds, by account; decades before the first success."""
 
 NO_EXPORTER: Final = "No data: no exporter is scraped, or no poll has succeeded yet"

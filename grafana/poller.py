@@ -34,7 +34,7 @@ def _top() -> list[panels.Drawn]:
             "Failing accounts",
             "Do the polls succeed? Accounts whose last poll failed. Their metrics keep the values of the "
             "last successful poll.",
-            Query(f"sum(1 - min by ({EACH}) (twilio_email_up))"),
+            Query(f"sum(1 - max by ({EACH}) (twilio_email_up))"),
             unit="none",
             empty=NOT_SCRAPED,
             limit=(1, TROUBLE),
@@ -128,7 +128,7 @@ def _freshness() -> list[panels.Drawn]:
             "Poll success",
             "Whose polls fail? Whether the polls of each account succeeded. A single failed poll is "
             "visible; so is the time before the first poll. A gap means that the exporter was not scraped.",
-            Query(f"min by ({EACH}) (min_over_time(twilio_email_up[$__rate_interval]))", NAME),
+            Query(f"max by ({EACH}) (min_over_time(twilio_email_up[$__rate_interval]))", NAME),
             words={"0": ("failed", TROUBLE), "1": ("succeeded", GOOD)},
             empty=NOT_SCRAPED,
         ),

@@ -3,7 +3,7 @@
 from exporter.ledger.counters import OUTCOME_STATUSES
 from grafana import panels
 from grafana.chosen import EACH, NAME, of_process
-from grafana.panels import NOT_SCRAPED, PER_MINUTE, Query, coloured, graph, rate
+from grafana.panels import GOOD, NEUTRAL, NOT_SCRAPED, PER_MINUTE, Query, coloured, graph, rate, states
 
 
 def process() -> list[panels.Drawn]:
@@ -22,7 +22,7 @@ def process() -> list[panels.Drawn]:
             "Tracked operations",
             "How much does the exporter track? Operations included in the sums of the window, by account. "
             "Memory grows with their number.",
-            Query(f"sum by ({EACH}) (twilio_email_exporter_tracked_operations)", NAME),
+            Query(f"max by ({EACH}) (twilio_email_exporter_tracked_operations)", NAME),
             unit="locale",
             empty=NOT_SCRAPED,
         ),
@@ -44,8 +44,7 @@ def process() -> list[panels.Drawn]:
         ),
         by_instance(
             "State file size",
-            "Does the state grow? Size of the state file and its journal, by exporter; 0 without a state "
-            "file.",
+            "Does the state grow? Size of the state as of the last write, by exporter; 0 without a state.",
             "twilio_email_exporter_state_bytes",
             "bytes",
         ),
@@ -66,6 +65,15 @@ def process() -> list[panels.Drawn]:
             "Do open files add up? Open files and connections, by exporter.",
             "process_open_fds",
             "locale",
+        ),
+        states(
+            "Active exporter",
+            "Who polls? Of several exporters with one database one is active and the others stand by; an "
+            "exporter with a state file is always active.",
+            Query(f"max by (instance) ({of_process('twilio_email_exporter_active')})", "{{instance}}"),
+            words={"0": ("stands by", NEUTRAL), "1": ("active", GOOD)},
+            empty=NOT_SCRAPED,
+            width=24,
         ),
     ]
 

@@ -9,7 +9,7 @@ from grafana.panels import COLOURS, PLAIN, TROUBLE, Query, bars
 SHOWN: Final = 8
 """Bars of a panel."""
 
-_AGE: Final = f"time() - min by ({EACH}) (twilio_email_exporter_breakdown_last_success_timestamp_seconds)"
+_AGE: Final = f"time() - max by ({EACH}) (twilio_email_exporter_breakdown_last_success_timestamp_seconds)"
 
 
 def why() -> list[panels.Drawn]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.disk import unsynced
+from tests.support.postgres import Postgres, postgres
 from tests.support.program import tool
 from tests.support.progress import Progress
 
@@ -22,6 +23,13 @@ settings.load_profile("without deadlines")
 def _no_waiting_for_the_disk() -> Iterator[None]:
     with unsynced():
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One cluster for all tests of a worker; each test has a schema of its own."""
+    with postgres() as server:
+        yield server
 
 
 @pytest.hookimpl(trylast=True)  # the terminal's plugin has been registered then

@@ -73,9 +73,17 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "backup": Command(
         "copy the state to a new file, also while the exporter runs",
-        "Needs the same state.path as the exporter. Exit code 1: there is no new file.",
+        "Needs the same state.path or state.url as the exporter.\nExit code 1: there is no new file.",
         flags=(flags.COPY,),
-        settings=r"state\..*|log\..*",
+        settings=r"state\..*|log\..*|shard",
+        needs_account=False,
+    ),
+    "restore": Command(
+        "write a state file to the database of state.url",
+        "The database must not have a state yet, and no exporter may use it.\n"
+        "Exit code 1: nothing, or not everything, was written.",
+        flags=(flags.SOURCE,),
+        settings=r"state\..*|log\..*|shard",
         needs_account=False,
     ),
     "healthcheck": Command("check whether the exporter on this machine is healthy"),

@@ -77,3 +77,4 @@ WATCH: Final = Flag("for", "how long to watch, 1m to 1d (default: 10m)", metavar
 REPORT: Final = Flag("output", "write a JSON report without identifying values", metavar="FILE", read=Path)
 ACCOUNT: Final = Flag("account", "the account to watch, if several are configured", metavar="NAME")
 COPY: Final = Flag("output", "file to create; it must not exist", metavar="FILE", read=_file)
+SOURCE: Final = Flag("input", "state file, such as a backup", metavar="FILE", read=Path)

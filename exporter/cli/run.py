@@ -25,19 +25,19 @@ def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
 
 
 def _log_start(settings: Settings) -> None:
-    path = settings.state.path
+    state = settings.database or settings.state.path
     line(
         INFO,
         "starting",
         version=__version__,
         accounts=len(settings.own_accounts),
         interval=duration_text(settings.poll.interval),
-        state=path or "none",
+        state=state or "none",
         shard=settings.shard,
     )
-    if path is None:
+    if state is None:
         line(
             WARNING,
             "no state: counters start at zero with each process, and alerts miss what happens in between;"
-            " set state.path",
+            " set state.path or state.url",
         )

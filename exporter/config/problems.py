@@ -39,7 +39,9 @@ def shown(text: str) -> str:
 
 def quoted(value: str) -> str:
     """The value in quotes, without the parts of a URL that may contain a password or a token."""
-    return f'"{shown(re.sub(r"^.*@|[?#].*$", "…", value, flags=re.DOTALL))}"'
+    # In the URL of a database without "@" the password cannot be told from the host.
+    hidden = r"(?<=:).*" if value.startswith("postgres") else r"^.*@|[?#].*$"
+    return f'"{shown(re.sub(hidden, "…", value, flags=re.DOTALL))}"'
 
 
 def unknown(name: str, known: Iterable[str]) -> str:

@@ -8,13 +8,21 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator  # noqa: TID251 - home of pydantic
+from pydantic import (  # noqa: TID251 - home of pydantic
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo  # noqa: TID251 - home of pydantic
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict  # noqa: TID251 - home of pydantic_settings
 
 from exporter.config.accounts import Account
 from exporter.config.alerts import Alerts
 from exporter.config.breakdown import Breakdown
+from exporter.config.database import EXAMPLE, Database, check_password_file, parse_database
 from exporter.config.parsers import (
     ListenAddress,
     check_base_url,
@@ -52,6 +60,10 @@ ShardOf = Annotated[
     Kind("INDEX/COUNT", f"index/count with an index from 0, such as 0/3, at most {MAX_SHARDS} shards"),
 ]
 File = Annotated[Path | None, Kind("FILE", "a writable file")]
+DatabaseUrl = Annotated[
+    Database | None, BeforeValidator(parse_database), Kind("URL", f"a URL such as {EXAMPLE}")
+]
+PasswordFile = Annotated[Path | None, AfterValidator(check_password_file), _READABLE]
 
 _ANY_CASE: Final = BeforeValidator(lower_case)
 
@@ -99,6 +111,29 @@ class State(Section):
     path: File = Field(
         default=None, description="SQLite file that keeps the counters; without one they restart at zero"
     )
+    url: DatabaseUrl = Field(
+        default=None,
+        description="PostgreSQL database that keeps the counters instead of a file; of several exporters with"
+        " the same database, one is active",
+    )
+    password_file: PasswordFile = Field(
+        default=None, description="file with the password for state.url, read for each connection"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _instead_of_a_file(cls, url: Database | None, info: ValidationInfo) -> Database | None:
+        if url is not None and info.data.get("path") is not None:
+            raise ValueError("conflicts with state.path; keep one of the two")
+        return url
+
+    @field_validator("password_file")
+    @classmethod
+    def _instead_of_one_in_the_url(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("url")  # absent where it has a problem of its own
+        if file is not None and url is not None and url.password is not None:
+            raise ValueError("conflicts with the password in state.url; keep one of the two")
+        return file
 
 
 class Metrics(Section):
@@ -168,6 +203,11 @@ class Settings(BaseSettings):
     def own_accounts(self) -> tuple[Account, ...]:
         """The accounts of this shard; all accounts when there is no shard."""
         return tuple(each for each in self.accounts if self.shard is None or self.shard.owns(each.name))
+
+    @property
+    def database(self) -> Database | None:
+        """Where this shard keeps its state; `None` without `state.url`."""
+        return self.state.url and self.state.url.of_shard(self.shard)
 
     def alerts_of(self, account_name: str) -> Alerts:
         """The thresholds of an account: its own where it has some, otherwise the common ones."""

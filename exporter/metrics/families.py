@@ -518,7 +518,10 @@ SURVIVING: Final[tuple[Surviving, ...]] = (
 
 UP: Final = OwnGauge(
     "twilio_email_up",
-    "1 if the account's last poll succeeded, 0 if it failed or no poll has finished yet.",
+    (
+        "1 if the account's last poll succeeded, 0 if it failed, if no poll has finished yet or if this "
+        "process is not active."
+    ),
 )
 BUILD_INFO: Final = OwnGauge(
     "twilio_email_exporter_build_info",
@@ -601,13 +604,13 @@ SKIPPED_FETCHES: Final = OwnCounter(
 )
 STATE_WRITES: Final = OwnCounter(
     "twilio_email_exporter_state_writes_total",
-    "Writes of the state file, by outcome.",
+    "Writes of the state, by outcome.",
     labels=("outcome",),
     known={"outcome": ("success", "failure")},
 )
 STATE_BYTES: Final = OwnGauge(
     "twilio_email_exporter_state_bytes",
-    "Size of the state file and its journal; 0 without a state file.",
+    "Size of the state as of the last write; 0 without a state.",
     labels=(),
     at_scrape=True,
 )
@@ -623,6 +626,11 @@ LAST_RELOAD_SUCCESSFUL: Final = OwnGauge(
 LAST_RELOAD_SUCCESS: Final = OwnGauge(
     "twilio_email_exporter_config_last_reload_success_timestamp_seconds",
     "Time when credentials and web.config_file were last read successfully.",
+    labels=(),
+)
+ACTIVE: Final = OwnGauge(
+    "twilio_email_exporter_active",
+    "1 if this process polls, 0 if it stands by or has no connection to the database of the state.",
     labels=(),
 )
 
@@ -648,6 +656,7 @@ OWN: Final[tuple[Own, ...]] = (
     CLOCK_SKEW,
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
+    ACTIVE,
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (*POLLED_GAUGES, *BREAKDOWN_GAUGES, *SURVIVING, *OWN)

@@ -75,6 +75,11 @@ class AccountMetrics:
         for reading in READINGS:
             self.stats_reading.labels(self._account, reading).set(reading == snapshot.evidence.reading)
 
+    def stop_polling(self) -> None:
+        """Another process polls, or none: the last success of this one must not hide that polls fail."""
+        self.part.changes += 1
+        self.up.labels(self._account).set(0)
+
     def watch_rate_limiter(
         self, requests_per_second: Callable[[], float], next_request_at: Callable[[], float]
     ) -> None:
@@ -133,7 +138,13 @@ class ProcessMetrics:
         self.state_bytes = made.gauge(families.STATE_BYTES)
         self.last_reload_successful = made.gauge(families.LAST_RELOAD_SUCCESSFUL)
         self.last_reload_success = made.gauge(families.LAST_RELOAD_SUCCESS)
+        self.active = made.gauge(families.ACTIVE)
+        self.active.set(1)
         self.build_info.labels(version).set(1)
+
+    def show_active(self, *, is_active: bool) -> None:
+        self.part.changes += 1
+        self.active.set(is_active)
 
     def reloaded(self, at: float, *, successful: bool) -> None:
         self.part.changes += 1

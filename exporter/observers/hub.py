@@ -12,8 +12,10 @@ from exporter.breakdown import Breakdown
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.events import Event, Observer
+from exporter.ledger.counters import Counts
 from exporter.ledger.snapshot import Snapshot
 from exporter.metrics.registry import Metrics
+from exporter.observers.activity import Activity
 from exporter.observers.breakdown_log import BreakdownLog
 from exporter.observers.log import LogObserver
 from exporter.observers.status import AccountStatuses, RateLimitStatus
@@ -43,6 +45,7 @@ class Hub:
         self.verdicts = Verdicts(self.statuses, settings.alerts_of, interval=interval)
         patience = api.timeout + longest_spacing_seconds(api.requests_per_second)
         self.watchdog = Watchdog(names, clock, interval=interval, patience=patience)
+        self.activity = Activity(self.metrics, self.statuses, self.watchdog, clock)
         self._rate_limiters: dict[str, RateLimiter] = {}
         self.observers: list[Observer] = [
             self.metrics.observe,
@@ -60,16 +63,19 @@ class Hub:
             observe(event)
 
     def publish(self, account: str, snapshot: Snapshot) -> None:
-        for observe in self.snapshot_observers:
-            observe(account, snapshot)
+        """Of a process that has ceased to be active in the meantime, nothing is shown."""
+        if self.activity.is_active:
+            for observe in self.snapshot_observers:
+                observe(account, snapshot)
 
     def publish_breakdown(self, account: str, breakdown: Breakdown) -> None:
-        self.metrics.publish_breakdown(account, breakdown)
-        self.statuses.publish_breakdown(account, breakdown)
+        if self.activity.is_active:
+            self.metrics.publish_breakdown(account, breakdown)
+            self.statuses.publish_breakdown(account, breakdown)
 
-    def restore(self, account: str, snapshot: Snapshot) -> None:
-        """Show the snapshot that an earlier process saved."""
-        self.metrics.restore(account, snapshot)
+    def restore(self, account: str, snapshot: Snapshot, seen: Counts | None = None) -> None:
+        """Show the snapshot that an earlier process saved; `seen`: what scrapes have seen of its counters."""
+        self.metrics.restore(account, snapshot, seen)
         self.statuses.publish(account, snapshot)
         self.verdicts.judge(account, self._clock.now())
 
@@ -83,7 +89,7 @@ class Hub:
         )
 
     def watch_state(self, bytes_on_disk: Callable[[], int]) -> None:
-        """Show the size of the state file as of the last save."""
+        """Show the size of the state as of the last save."""
         self.metrics.watch_state(bytes_on_disk)
 
     def rate_limits(self) -> dict[str, RateLimitStatus]:

@@ -87,6 +87,10 @@ class AccountStatuses:
     def __init__(self, accounts: Iterable[str]) -> None:
         self.accounts = {account: AccountStatus(account) for account in accounts}
 
+    def reset(self) -> None:
+        """Forget everything: another process may have polled since."""
+        self.accounts.update({account: AccountStatus(account) for account in self.accounts})
+
     def publish(self, account: str, snapshot: Snapshot) -> None:
         self.accounts[account].snapshot = snapshot
 

@@ -33,7 +33,17 @@ class Watchdog:
     def __init__(self, accounts: Iterable[str], clock: Clock, *, interval: float, patience: float) -> None:
         self._clock = clock
         self._allowed = SILENT_INTERVALS * interval + patience
-        self._last_event_at = dict.fromkeys(accounts, clock.monotonic())
+        self._last_event_at: dict[str, float] = {}
+        self._accounts = tuple(accounts)
+        self.start()
+
+    def start(self) -> None:
+        """The schedulers start now."""
+        self._last_event_at = dict.fromkeys(self._accounts, self._clock.monotonic())
+
+    def stop(self) -> None:
+        """There are no schedulers, because another process is the active one."""
+        self._last_event_at = {}
 
     def observe(self, event: Event) -> None:
         is_activity = (

@@ -13,6 +13,7 @@ from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.ledger.snapshot import Snapshot
 from exporter.logs import line
+from exporter.observers.activity import ALWAYS, Mandate
 from exporter.observers.hub import Hub
 from exporter.polling import resume
 from exporter.polling.check import Access, Verdict, check_account
@@ -23,7 +24,7 @@ from exporter.polling.precedence import PollPrecedence
 from exporter.polling.reader import listing_of
 from exporter.polling.refresher import BreakdownRefresher
 from exporter.polling.scheduler import Scheduler, first_poll_after
-from exporter.storage.sqlite import Storage
+from exporter.storage.store import StateStore
 from exporter.twilio.client import Client
 from exporter.twilio.credentials import Credential
 from exporter.twilio.rate_limiter import RateLimiter
@@ -52,19 +53,24 @@ class Polling:
         """One for each account that `schedulers` yields, if a breakdown is configured."""
 
     @asynccontextmanager
-    async def schedulers(self, storage: Storage | None = None) -> AsyncIterator[list[Scheduler]]:
-        """A scheduler for each account. Accounts resume from `storage`, and are saved at the end."""
-        async with self._clients() as clients:
+    async def schedulers(
+        self, storage: StateStore | None = None, mandate: Mandate = ALWAYS
+    ) -> AsyncIterator[list[Scheduler]]:
+        """A scheduler for each account. Accounts resume from `storage`, and are saved at the end.
+
+        After an error, such as the loss of the mandate, nothing is saved. Without `mandate`, the process is
+        active for as long as it runs.
+        """
+        self.refreshers.clear()
+        async with self._clients(mandate) as clients:
             pollers = [self._poller(client, storage) for client in clients]
-            if storage is not None:
-                await self._resume(pollers, storage)
-            try:
-                yield [
-                    self._scheduler(index, poller, client)
-                    for index, (poller, client) in enumerate(zip(pollers, clients, strict=True))
-                ]
-            finally:
-                await asyncio.gather(*(poller.close() for poller in pollers))
+            known = await resume.resume_pollers(pollers, storage, self._clock) if storage else []
+            self._show(known, storage, mandate)
+            yield [
+                self._scheduler(index, poller, client)
+                for index, (poller, client) in enumerate(zip(pollers, clients, strict=True))
+            ]
+            await asyncio.gather(*(poller.close() for poller in pollers))
 
     async def check(self) -> list[Verdict]:
         """Check the credential of each account and estimate the cost of polling it."""
@@ -102,7 +108,7 @@ class Polling:
             )
 
     @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[list[Client]]:
+    async def _clients(self, mandate: Mandate = ALWAYS) -> AsyncIterator[list[Client]]:
         """A client for each account, each with its own session."""
         api = self._settings.api
         async with AsyncExitStack() as sessions:
@@ -115,11 +121,12 @@ class Polling:
                     self._clock,
                     self._hub.emit,
                     concurrency=api.concurrency,
+                    confirm=mandate.confirm,
                 )
                 for credential in self._credentials
             ]
 
-    def _poller(self, client: Client, storage: Storage | None) -> Poller:
+    def _poller(self, client: Client, storage: StateStore | None) -> Poller:
         settings, hub = self._settings, self._hub
         return Poller(
             client.account,
@@ -134,10 +141,13 @@ class Polling:
             alerts=settings.alerts_of(client.account),
         )
 
-    async def _resume(self, pollers: Sequence[Poller], storage: Storage) -> None:
-        self._hub.watch_state(storage.bytes_on_disk)
-        for account, snapshot in await resume.resume_pollers(pollers, storage, self._clock):
-            self._hub.restore(account, snapshot)
+    def _show(self, known: Sequence[resume.Known], storage: StateStore | None, mandate: Mandate) -> None:
+        """Be active, with what the state holds; between two scrapes, or counters would fall to zero."""
+        self._hub.activity.begin(mandate)
+        for each in known:
+            self._hub.restore(*each)
+        if storage is not None:
+            self._hub.watch_state(storage.bytes_on_disk)
 
     def _scheduler(self, index: int, poller: Poller, client: Client) -> Scheduler:
         credential, interval = self._credentials[index], self._settings.poll.interval

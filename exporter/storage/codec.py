@@ -66,7 +66,7 @@ class AccountRow:
     def decoded(self) -> tuple[Progress, float, Counts]:
         """Raises `ValueError` for values that no exporter can have saved."""
         try:
-            return _read_progress(self.progress), _finite(self.coverage), _read_counts(self.counts)
+            return _read_progress(self.progress), _finite(self.coverage), read_counts(self.counts)
         except (TypeError, KeyError, OverflowError, RecursionError) as error:
             raise ValueError(f"counters or progress cannot be read: {error!r}") from error
 
@@ -80,7 +80,7 @@ def encode_account(
     name: str, coverage: float, counts: Counts, progress: Progress, operations: Digest
 ) -> AccountRow:
     """Raises `ValueError` for a number that JSON cannot represent."""
-    return AccountRow(name, coverage, _counts_text(counts), _progress_text(progress), operations)
+    return AccountRow(name, coverage, counts_text(counts), _progress_text(progress), operations)
 
 
 def checksum_of(*parts: object) -> int:
@@ -165,12 +165,16 @@ def _finite(value: Any) -> float:
     return finite
 
 
-def _counts_text(counts: Counts) -> str:
+def counts_text(counts: Counts) -> str:
+    """Raises `ValueError` for a number that JSON cannot represent."""
     return json.dumps([[name, label, value] for (name, label), value in counts.items()], allow_nan=False)
 
 
-def _read_counts(text: str) -> Counts:
-    """Counters that this version does not have are dropped; counters that it adds start at zero."""
+def read_counts(text: str) -> Counts:
+    """Counters that this version does not have are dropped; counters that it adds start at zero.
+
+    Raises `ValueError`.
+    """
     counts = {(name, label): _finite(value) for name, label, value in json.loads(text)}
     if any(value < 0 for value in counts.values()):
         raise ValueError("a counter is negative")

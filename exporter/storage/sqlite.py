@@ -43,6 +43,7 @@ from exporter.storage.file_checks import (
     opening,
     translated,
 )
+from exporter.storage.loading import built
 
 _CHUNK_ROWS: Final = 5000
 """Rows that are looked up and written together, in the order of their ids, as they are on the pages."""
@@ -84,13 +85,20 @@ class Storage:
         """Save everything or nothing. Raises `StateError`."""
         await self._run(self._save, account, changes, progress)
 
-    async def start_new_file(self, now: float) -> Path | None:
+    async def accounts(self) -> list[AccountRow]:
+        return await self._run(lambda: list(self._accounts.values()))
+
+    async def shown(self, account: str) -> None:
+        """The file belongs to one process: it shows the counters as they are."""
+
+    async def set_aside(self, now: float) -> str | None:
         """Rename a damaged file and open a new one; returns the new name of the damaged one.
 
         `None`: another process has already done so and left a usable file, which is now open.
         Raises `RefusedError`, also when another process has done so and uses the file.
         """
-        return await self._run(self._start_new_file, now)
+        aside = await self._run(self._set_aside, now)
+        return None if aside is None else str(aside)
 
     async def close(self) -> None:
         """Close the file, after a save in progress."""
@@ -128,7 +136,7 @@ class Storage:
             return None
         try:
             with _reading(self._opened(), row) as rows:
-                return _built(row, build, rows)
+                return built(row, build, rows)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
 
@@ -158,7 +166,7 @@ class Storage:
                 connection.execute("DELETE FROM accounts WHERE name = ?", (name,))
                 del accounts[name]
 
-    def _start_new_file(self, now: float) -> Path | None:
+    def _set_aside(self, now: float) -> Path | None:
         if self._connection is None:  # never opened here; it may now be the new file of another process
             with contextlib.suppress(DamagedError):
                 self._open()
@@ -260,14 +268,6 @@ def check_copy(path: Path) -> list[AccountRow]:
         finally:
             connection.execute("ROLLBACK")
     return accounts
-
-
-def _built(row: AccountRow, build: Callable[[Saved], T], rows: Iterator[Row]) -> T:
-    try:
-        progress, coverage, counts = row.decoded()
-        return build(Saved(progress, coverage, counts, rows))
-    except ValueError as error:
-        raise DamagedError(f"account {row.name}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ Rule 4: `_turn` is the only place that waits.
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -87,6 +87,10 @@ class Transport(Protocol):
         ...
 
 
+async def _always() -> None:
+    pass
+
+
 class Client:
     """Each call raises a `TwilioError` when it fails. `give_up_at` is an instant of the monotonic clock."""
 
@@ -100,8 +104,11 @@ class Client:
         emit: Observer,
         *,
         concurrency: int,
+        confirm: Callable[[], Awaitable[None]] = _always,
     ) -> None:
+        """`confirm` returns at once while this process may send requests, and otherwise never."""
         self.account = account
+        self._confirm = confirm
         self._transport = transport
         self._credential = credential
         self._rate_limiter = rate_limiter
@@ -208,6 +215,7 @@ class Client:
         self, request: Request, not_before: float, give_up_at: float, budget: RequestBudget | None
     ) -> Decision:
         async with self._turn(not_before, give_up_at):
+            await self._confirm()
             pair = self._credential.pair()
             left_at = self._clock.monotonic()
             if budget is not None:

@@ -7,7 +7,7 @@ rate limit, then the user. Probes from the same machine are exempt.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware  # noqa: TID251 - home of aioht
 
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, choose_format
+from exporter.metrics.registry import Scrape
 from exporter.web.auth import Authenticator
 from exporter.web.connections import Connections
 from exporter.web.listener import is_of_this_machine
@@ -41,6 +42,16 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Scrapes:
+    """What a scrape depends on, besides the page."""
+
+    begin: Callable[[], Scrape]
+    """Its term changes whenever the process begins or ceases to be active: a page must not mix both."""
+    seen: Callable[[Scrape], object]
+    """Called after the page was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A rendered document for browsers."""
 
@@ -52,7 +63,7 @@ def build(
     exposition: Exposition,
     health: Health,
     pages: Mapping[str, Callable[[Mapping[str, str]], Page]],
-    on_scrape: Callable[[], object],
+    scrapes: "Scrapes",
     telemetry_path: str,
     authenticator: Authenticator,
     connections: Connections,
@@ -65,7 +76,7 @@ def build(
     application.on_response_prepare.append(_configured_headers(authenticator))
     application.add_routes(
         [
-            web.get(telemetry_path, _metrics(exposition, health, on_scrape, connections)),
+            web.get(telemetry_path, _metrics(exposition, health, scrapes, connections)),
             web.get("/-/healthy", _healthy(health)),
             web.get("/-/ready", _ready(health)),
             web.post("/-/reload", _reload(reload)),
@@ -121,51 +132,56 @@ def _configured_headers(
     return add
 
 
-def _metrics(
-    exposition: Exposition, health: Health, on_scrape: Callable[[], object], connections: Connections
-) -> _Handler:
-    scrapes = 0
+def _metrics(exposition: Exposition, health: Health, scrapes: Scrapes, connections: Connections) -> _Handler:
+    under_way = 0
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        nonlocal scrapes
+        nonlocal under_way
         if not health.loaded:
             return web.Response(text="loading the state\n", status=503)
-        if scrapes >= CONCURRENT_SCRAPES:
+        if under_way >= CONCURRENT_SCRAPES:
             return web.Response(
                 text="too many concurrent scrapes\n", status=503, headers={"Retry-After": "1"}
             )
-        scrapes += 1
+        under_way += 1
         try:
             # Sent here, not by aiohttp after the return, so that a slow reader counts as a scrape under way.
-            response = await _send_page(exposition, request)
+            response, scrape = await _send_page(exposition, request, scrapes.begin)
         finally:
-            scrapes -= 1
+            under_way -= 1
         connections.mark_scraper(request)
         if request.method == "GET":
-            on_scrape()
+            scrapes.seen(scrape)
         return response
 
     return handle
 
 
-async def _send_page(exposition: Exposition, request: web.Request) -> web.StreamResponse:
+async def _send_page(
+    exposition: Exposition, request: web.Request, begin: Callable[[], Scrape]
+) -> tuple[web.StreamResponse, Scrape]:
+    """Send the page; returns what it shows."""
     format_ = choose_format(request.headers.get("Accept"))
+    is_gzipped = accepts_gzip(request.headers.get("Accept-Encoding"))
+    while True:
+        scrape = begin()
+        pieces = [await exposition.gzipped_page(format_)] if is_gzipped else await exposition.pieces(format_)
+        if begin().term == scrape.term:  # the lock may have been lost while the page was rendered
+            break
     headers = {"Content-Type": format_.content_type, "Vary": "Accept, Accept-Encoding"}
     response: web.StreamResponse
-    pieces: Sequence[bytes] = ()
-    if accepts_gzip(request.headers.get("Accept-Encoding")):
+    if is_gzipped:
         headers["Content-Encoding"] = "gzip"
         # Sends head and small body in one packet.
-        response = web.Response(body=await exposition.gzipped_page(format_), headers=headers)
+        response, pieces = web.Response(body=pieces[0], headers=headers), []
     else:
-        pieces = await exposition.pieces(format_)
         response = web.StreamResponse(headers=headers)
         response.content_length = sum(map(len, pieces))
     await response.prepare(request)
     for piece in pieces if request.method != "HEAD" else ():
         await response.write(piece)
     await response.write_eof()
-    return response
+    return response, scrape
 
 
 def _healthy(health: Health) -> _Handler:

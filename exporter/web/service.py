@@ -25,7 +25,7 @@ from exporter.web.connections import Connections
 from exporter.web.limits import allowed_files, limits_for
 from exporter.web.listener import serving
 from exporter.web.reloads import Reloaded, SpacedReloads
-from exporter.web.routes import Health, Page, build
+from exporter.web.routes import Health, Page, Scrapes, build
 
 MAINTENANCE_SECONDS: Final = 5.0
 """Interval of the checks for changed files and for slow connections."""
@@ -65,7 +65,7 @@ class WebService:
             self.exposition,
             self.health,
             {"/": self.status_page, "/status.css": _style_sheet},
-            hub.metrics.release_counters,
+            Scrapes(hub.activity.scrape, hub.metrics.note_seen),
             settings.web.telemetry_path,
             self._authenticator,
             self._connections,
@@ -91,6 +91,7 @@ class WebService:
                 lookback=self._settings.poll.lookback,
                 rate_limits=self._hub.rate_limits(),
                 query=query,
+                standing=self._hub.activity.standing,
             )
         )
 

@@ -12,6 +12,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: TID251 - home of jinja2
 
 from exporter.config.parsers import duration_text
+from exporter.observers.activity import Role, Standing
 from exporter.observers.finding import Mail
 from exporter.observers.shares import percent
 from exporter.observers.status import AccountStatus, RateLimitStatus
@@ -32,8 +33,12 @@ def status_page(
     lookback: float,
     rate_limits: Mapping[str, RateLimitStatus] = MappingProxyType({}),
     query: Mapping[str, str] = MappingProxyType({}),
+    standing: Standing | None = None,
 ) -> str:
     """HTML; `now` is Unix time, `lookback` the length of the window in seconds.
+
+    `standing`: the role of this process, if it is one of several. While it stands by, it knows nothing of the
+    accounts.
 
     The query parameter `sort` is one of `accounts_table.COLUMNS`, `account` the name of an account. Other
     parameters and values are ignored.
@@ -46,15 +51,17 @@ def status_page(
             rate_limits.get(status.account),
             lookback,
         )
-        for status in accounts
+        for status in (() if standing and standing.role is Role.STANDBY else accounts)
     ]
     sort = query.get("sort", "")
     sort = sort if sort in accounts_table.COLUMNS else accounts_table.WORST_FIRST
     views = accounts_table.sorted_by(sort, views)
     shown = [view for view in views if view.name == query.get("account")] or views
     return _TEMPLATES.get_template("status.html").render(
-        headline=_headline(shown, now, named=len(views) > 1),
-        color=_color(shown),
+        headline=(_INACTIVE.get(standing.role) if standing else None)
+        or _headline(shown, now, named=len(views) > 1),
+        color=_color(shown) if standing is None or standing.role is Role.ACTIVE else "wait",
+        standing=standing,
         version=version,
         telemetry_path=telemetry_path,
         now=now,
@@ -69,6 +76,12 @@ def status_page(
         window_columns=COLUMNS,
         explain=_EXPLAIN,
     )
+
+
+_INACTIVE: Final[Mapping[Role, str]] = {
+    Role.STANDBY: "Standing by: another exporter is active",
+    Role.CUT_OFF: "Nothing is polled: no connection to the database",
+}
 
 
 def _headline(views: Sequence[AccountView], now: float, *, named: bool) -> str:

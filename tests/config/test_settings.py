@@ -44,6 +44,8 @@ VALUES = {
     "poll.sweep_interval": ("1s", "2m", "3h", "1h30m"),
     "poll.fetch": ("fewest", "none", "all", "fewest"),
     "state.path": ("/a", "/b", "/c", "/d"),
+    "state.url": tuple(f"postgresql://user@{host}/state" for host in ("a", "b:1", "[::1]:5433", "c,d:2")),
+    "state.password_file": tuple(str(CA_FOLDER / f"{name}.pem") for name in "abcd"),
     "breakdown.by": ("sender_domain", "tag:a,tag:b", "recipient_domain", "tag:c"),
     "breakdown.interval": ("1m", "2m", "3h", "7d"),
     "breakdown.lookback": ("1s", "2m", "3h", "7d"),
@@ -142,7 +144,7 @@ def test_defaults_are_those_of_the_contract() -> None:
             "sweep_interval": 900,
             "fetch": "all",
         },
-        "state": {"path": None},
+        "state": {"path": None, "url": None, "password_file": None},
         "breakdown": {
             "by": (),
             "interval": 300,

@@ -13,7 +13,6 @@ from exporter.errors import RefusedError
 from exporter.ledger.counters import ZERO
 from exporter.ledger.packing import pack
 from exporter.ledger.saved import Changes, Progress, Row
-from exporter.ledger.snapshot import Snapshot
 from exporter.polling import resume
 from exporter.storage.sqlite import Storage
 from tests.support.clock import SATURDAY, ManualClock
@@ -57,7 +56,7 @@ async def save(storage: Storage, account: str) -> None:
     await storage.save(account, Changes([row], [], SATURDAY - 900, counts), Progress(SATURDAY - 60, ()))
 
 
-async def resumed(path: Path) -> list[tuple[str, Snapshot]]:
+async def resumed(path: Path) -> list[resume.Known]:
     """What a start shows, after which everything can be saved again."""
     clock = ManualClock()
     async with resume.open_storage(settings(path), ACCOUNTS, clock) as storage:
@@ -77,7 +76,7 @@ async def test_every_account_goes_on(path: Path, log: io.StringIO) -> None:
     """With the numbers that were saved, and a line for each account."""
     await save_both(path)
     known = await resumed(path)
-    assert [(account, shown.counts["stat", "failed"]) for account, shown in known] == [("a", 3), ("b", 3)]
+    assert [(account, shown.counts["stat", "failed"]) for account, shown, _ in known] == [("a", 3), ("b", 3)]
     assert [(each["msg"], each["account"]) for each in logged(log)] == [
         ("state restored", "a"),
         ("state restored", "b"),
@@ -107,7 +106,7 @@ async def test_damaged_file_is_set_aside(path: Path, log: io.StringIO) -> None:
     assert (line["level"], line["msg"]) == ("error", "state is damaged; counters restart at zero")
     assert line["set_aside"] == str(set_aside(path))
     assert set_aside(path).read_bytes() == half
-    assert [account for account, _ in await resumed(path)] == ["a", "b"], "and was saved in the new file"
+    assert [account for account, *_ in await resumed(path)] == ["a", "b"], "and was saved in the new file"
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)

@@ -62,8 +62,9 @@ def started(log: Path, *arguments: str, **variables: str) -> AbstractContextMana
 
 
 def tool(name: str) -> str | None:
-    """The path of a program, also if Debian has renamed it; `None` if it is missing."""
-    return shutil.which(name) or shutil.which(_DEBIANS_NAMES.get(name, name))
+    """The path of a program, also if Debian has renamed or hidden it; `None` if it is missing."""
+    hidden = (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True))
+    return shutil.which(name) or shutil.which(_DEBIANS_NAMES.get(name, name)) or next(hidden, None)
 
 
 _DEBIANS_NAMES: Final = {"alertmanager": "prometheus-alertmanager"}

@@ -13,7 +13,7 @@ from exporter.web.connections import Connections
 from exporter.web.limits import Limits, limits_for
 from exporter.web.listener import serving
 from exporter.web.reloads import Reloaded, SpacedReloads
-from exporter.web.routes import Health, Page, build
+from exporter.web.routes import Health, Page, Scrapes, build
 from exporter.web.service import exposition_of
 from exporter.web.status_page import status_page, style_sheet
 from tests.support.clock import SATURDAY, ManualClock
@@ -68,7 +68,7 @@ async def opened(
         web_service.exposition,
         web_service.health,
         pages_of(state),
-        state.metrics.release_counters,
+        Scrapes(state.metrics.scrape, state.metrics.note_seen),
         "/metrics",
         web_service.authenticator,
         web_service.connections,

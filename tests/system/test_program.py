@@ -211,7 +211,18 @@ def test_help_shows_every_flag_with_its_default() -> None:
     assert finish("--version").stdout == f"twilio-email-exporter {__version__}\n"
 
 
-COMMANDS = ("run", "once", "check", "explain", "demo", "simulator", "observe", "backup", "healthcheck")
+COMMANDS = (
+    "run",
+    "once",
+    "check",
+    "explain",
+    "demo",
+    "simulator",
+    "observe",
+    "backup",
+    "restore",
+    "healthcheck",
+)
 
 
 @pytest.mark.parametrize(
