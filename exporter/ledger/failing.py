@@ -11,6 +11,10 @@ from exporter.operation import Operation
 DAY_SECONDS: Final = 86400.0
 
 
+def failing_emails(operation: Operation) -> int:
+    return (operation.stats.failed or 0) + (operation.stats.undelivered or 0)
+
+
 class FailingOperations:
     """Most failed and undelivered emails first, the newer one of equals. `day_start`: Unix time."""
 
@@ -22,7 +26,7 @@ class FailingOperations:
 
     def put(self, operation: Operation) -> None:
         """Add an operation, or note its new values."""
-        bad_emails = (operation.stats.failed or 0) + (operation.stats.undelivered or 0)
+        bad_emails = failing_emails(operation)
         if not bad_emails:
             self.drop(operation.id)
             return

@@ -7,10 +7,12 @@ Two times come first, then the packed stats: what most operations share with man
 therefore packed and unpacked once for all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from math import isfinite
+from operator import itemgetter
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, whatever its name
 from typing import Final, NamedTuple
@@ -19,6 +21,9 @@ from exporter.ledger.counters import COUNTED, Marks
 from exporter.operation import STATS, STATUSES, Operation, Stats
 
 _TIMES: Final = Struct("<dd")
+packed_stats: Final[Callable[[bytes], bytes]] = itemgetter(slice(_TIMES.size, None))
+"""Everything but the times of a packed operation; the same for many of them."""
+
 _SMALL_ABSENT: Final = 255
 _LARGE_ABSENT: Final = -1
 _CACHED: Final = 4096
@@ -74,6 +79,13 @@ def pack(
     return _TIMES.pack(created_at, updated_at) + _pack_stats(status, flags, stats)
 
 
+def pack_alike(operations: Sequence[Operation]) -> dict[str, bytes]:
+    """The same by id, of operations that have equal status and stats."""
+    first = operations[0]
+    stats = packed_stats(pack(first, first.is_final))
+    return {each.id: _TIMES.pack(each.created_at, each.updated_at) + stats for each in operations}
+
+
 @lru_cache(maxsize=_CACHED)
 def _pack_stats(status: str, flags: int, stats: Stats) -> bytes:
     return _packed_stats(LAYOUT, _STATUS_INDEX[status], flags, stats)
@@ -90,7 +102,7 @@ def _packed_stats(layout: Layout, status: int, flags: int, values: Sequence[int 
 def unpack(operation_id: str, packed: bytes) -> Entry:
     """Raises `ValueError` for bytes that `pack` has not made."""
     created_at, updated_at = _times(packed)
-    status, stats, *flags = _unpack_stats(packed[_TIMES.size :])
+    status, stats, *flags = _unpack_stats(packed_stats(packed))
     return Entry(Operation(operation_id, status, created_at, updated_at, stats), *flags)
 
 
@@ -121,14 +133,28 @@ def created_at(packed: bytes) -> float:
     return _times(packed)[0]
 
 
+def creations(packed: Collection[bytes]) -> list[float]:
+    """The same of many operations, in a third of the time."""
+    try:
+        times = list(map(_TIMES.unpack_from, packed))
+    except StructError as error:
+        raise ValueError(str(error)) from None
+    _refuse_infinite(sum(chain.from_iterable(times)))
+    return [created_at for created_at, _ in times]
+
+
 def _times(packed: bytes) -> tuple[float, float]:
     try:
         created_at, updated_at = _TIMES.unpack_from(packed)
     except StructError as error:
         raise ValueError(str(error)) from None
-    if not isfinite(created_at + updated_at):
-        raise ValueError("these are not the times of an operation")
+    _refuse_infinite(created_at + updated_at)
     return created_at, updated_at
+
+
+def _refuse_infinite(times: float) -> None:
+    if not isfinite(times):
+        raise ValueError("these are not the times of an operation")
 
 
 def pack_marks(marks: Marks) -> bytes:
@@ -169,7 +195,7 @@ def repacker(
     statuses = [new.statuses.index(each if each in new.statuses else "unknown") for each in old.statuses]
 
     def repack(packed: bytes, packed_marks: bytes | None) -> tuple[bytes, bytes | None]:
-        status, flags, values = _unpacked_stats(old, packed[_TIMES.size :])
+        status, flags, values = _unpacked_stats(old, packed_stats(packed))
         by_name = dict(zip(old.stats, values, strict=True))
         kept = [by_name.get(stat) for stat in new.stats]
         repacked = packed[: _TIMES.size] + _packed_stats(new, statuses[status], flags, kept)

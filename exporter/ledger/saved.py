@@ -3,9 +3,10 @@
 Must not know how or where it is saved.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from itertools import repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from exporter.ledger.counters import Counts
 
@@ -32,6 +33,19 @@ class Row(NamedTuple):
     """Packed high-water marks. `None`: they equal the values."""
     began: float | None = None
     """Unix time at which sending began. `None`: when the operation was created."""
+
+
+_new_row: Final[Callable[[type[Row], tuple[Any, ...]], Row]] = tuple.__new__
+
+
+def rows_of(
+    ids: Iterable[str],
+    packed: Iterable[bytes],
+    marks: Iterable[bytes | None],
+    began: Iterable[float | None],
+) -> Iterator[Row]:
+    """Rows from columns, in a third of the time that `Row(...)` takes."""
+    return map(_new_row, repeat(Row), zip(ids, packed, marks, began, strict=True))
 
 
 class Changes(NamedTuple):

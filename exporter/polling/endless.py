@@ -8,8 +8,8 @@ from exporter.errors import Truncated
 STALE_PAGES: Final = 10
 """Pages in a row without a new row. Some are normal: Twilio may filter a page after reading it."""
 
-_BITS: Final = 2**23
-"""One megabyte. After a million operations, one new id in nine is treated as known, but no full page is."""
+_SLOTS: Final = 2**22
+"""Four megabytes. After a million operations, one new id in five is treated as known, but no full page is."""
 
 
 class Page(Protocol):
@@ -30,7 +30,7 @@ class ListingGuard:
         self._pages = 0
         self._stale_pages = 0
         self._tokens: set[str] = set()
-        self._seen = bytearray(_BITS // 8)
+        self._seen = bytearray(_SLOTS)
 
     def check(self, page: Page) -> None:
         """Raises `Truncated` for a page after which the listing would not end."""
@@ -52,8 +52,7 @@ class ListingGuard:
         """Whether one of the ids is new to this listing."""
         seen, is_new = self._seen, False
         for each in ids:
-            byte, bit = divmod(hash(each) % _BITS, 8)
-            if not seen[byte] >> bit & 1:
-                seen[byte] |= 1 << bit
-                is_new = True
+            slot = hash(each) % _SLOTS
+            if not seen[slot]:
+                seen[slot] = is_new = True
         return is_new

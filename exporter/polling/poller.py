@@ -134,13 +134,17 @@ class Poller:
 
     async def save(self) -> None:
         """Save the changes. Counters are frozen until a save succeeds, because shown values must be saved."""
-        if self._store is not None and self._progress.last_success_at == NEVER:
-            return
+        if self._store is None:
+            self._ledger.discard_changes()
+            self._note_saved(self._ledger.counts())
+        elif self._progress.last_success_at != NEVER:
+            await self._save_to(self._store)
+
+    async def _save_to(self, store: Store) -> None:
         taken: list[Changes] = []
         try:
             await offload(self._ledger, lambda: taken.append(self._ledger.take_changes()))
-            if self._store is not None:
-                await self._store.save(self.account, taken[0], self._progress)
+            await store.save(self.account, taken[0], self._progress)
         except BaseException as error:  # a cancellation, too: its thread continues, and may fail
             for changes in taken:
                 self._ledger.restore_changes(changes)
@@ -148,10 +152,12 @@ class Poller:
                 raise
             self._emit(StateSaved(self.account, error, 0))
             return
-        if self._store is not None:
-            self._emit(StateSaved(self.account, None, len(taken[0].rows)))
+        self._emit(StateSaved(self.account, None, len(taken[0].rows)))
+        self._note_saved(taken[0].counts)
+
+    def _note_saved(self, counts: Counts) -> None:
         self._is_unsaved = False
-        self._safe_counts = taken[0].counts
+        self._safe_counts = counts
 
     async def close(self) -> None:
         """Save what the last poll could not. An incomplete poll saves nothing."""

@@ -17,6 +17,7 @@ from exporter.errors import Malformed
 from exporter.events import ListingProgressed, Observer
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.saved import ListedIntervals
+from exporter.operation import FINAL_STATUSES
 from exporter.polling.current_poll import CurrentPoll
 from exporter.polling.endless import ListingGuard
 from exporter.polling.offload import offload
@@ -146,11 +147,10 @@ class Reader:
         current.listed += len(page.operations)
         ledger.note_unreadable_rows(len(page.unreadable))
         at = current.api_time(self._clock.now())
-        for operation in page.operations:
-            if asked.start <= operation.created_at <= asked.end:
-                ledger.absorb(operation, at)
-                if not operation.is_final:
-                    current.listed_unfinished.add(operation.id)
+        start, end = asked
+        wanted = [each for each in page.operations if start <= each.created_at <= end]
+        ledger.absorb_all(wanted, at)
+        current.listed_unfinished.update([each.id for each in wanted if each.status not in FINAL_STATUSES])
 
 
 def _is_rounding(skew: float) -> bool:

@@ -8,6 +8,7 @@ repacked, so that a new stat or status needs no new version.
 import json
 import sqlite3  # noqa: TID251 - home of sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Final
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from exporter.ledger.waiting import waiting_emails
 from exporter.storage.codec import (
     AccountRow,
     Digest,
+    SealedRow,
     StoredRow,
     checksum_of,
     encode_account,
@@ -189,12 +191,36 @@ def write_account(connection: sqlite3.Connection, row: AccountRow) -> None:
 def write_operations(connection: sqlite3.Connection, account: str, rows: Iterable[Row]) -> Digest:
     """Insert or replace them; returns their digest."""
     new = sealed(account, rows)
+    plain = [row for row in new if row[3] is None and row[4] is None]
+    rest = [row for row in new if row[3] is not None or row[4] is not None]
+    together = range(0, len(plain) // _STATEMENT_ROWS * _STATEMENT_ROWS, _STATEMENT_ROWS)
     connection.executemany(
-        "INSERT OR REPLACE INTO operations (account, id, packed, marks, began, crc)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        new,
+        _INSERT_PLAIN, (_parameters(plain[first : first + _STATEMENT_ROWS]) for first in together)
     )
-    return Digest(len(new), sum(each[-1] for each in new))
+    connection.executemany(_INSERT, plain[len(together) * _STATEMENT_ROWS :] + rest)
+    return Digest(len(new), sum(map(itemgetter(-1), new)))
+
+
+_INSERT: Final = (
+    "INSERT OR REPLACE INTO operations (account, id, packed, marks, began, crc) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+_STATEMENT_ROWS: Final = 50
+"""Rows that one statement inserts, of those without marks and began, as most are."""
+
+_INSERT_PLAIN: Final = "INSERT OR REPLACE INTO operations (account, id, packed, crc) VALUES " + ", ".join(  # noqa: S608 - marks only
+    ["(?, ?, ?, ?)"] * _STATEMENT_ROWS
+)
+
+
+def _parameters(rows: Iterable[SealedRow]) -> list[object]:
+    # As `bytearray`: sqlite3 looks for an adapter for each `bytes` and each `None`, which takes longer than
+    # the insertion.
+    return [
+        value
+        for account, operation_id, packed, _, _, checksum in rows
+        for value in (account, operation_id, bytearray(packed), checksum)
+    ]
 
 
 def digest_of(accounts: Mapping[str, AccountRow]) -> Digest:

@@ -17,7 +17,7 @@ import contextlib
 import os
 import sqlite3  # noqa: TID251 - home of sqlite3
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -135,7 +135,7 @@ class Storage:
         if row is None:
             return None
         try:
-            with contextlib.closing(_read_rows(self._opened(), row)) as rows:
+            with _reading(self._opened(), row) as rows:
                 return built(row, build, rows)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
@@ -263,21 +263,23 @@ def check_copy(path: Path) -> list[AccountRow]:
             accounts = list(_converted(connection, version).values())
             for row in accounts:
                 row.decoded()
-                deque(_read_rows(connection, row), maxlen=0)
+                with _reading(connection, row) as rows:
+                    deque(rows, maxlen=0)
         finally:
             connection.execute("ROLLBACK")
     return accounts
 
 
-def _read_rows(connection: sqlite3.Connection, row: AccountRow) -> Generator[Row, None, None]:
-    """An account's rows. Raises `ValueError` for a wrong checksum, and at the end for a wrong digest."""
+@contextlib.contextmanager
+def _reading(connection: sqlite3.Connection, row: AccountRow) -> Iterator[Iterator[Row]]:
+    """An account's rows. They raise `ValueError` for a wrong checksum, and at the end for a wrong digest."""
     # An open cursor would keep the file locked after `close`, for as long as an exception refers to it.
-    with contextlib.closing(connection.cursor()) as rows:
-        rows.execute(
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(
             "SELECT CAST(id AS BLOB), packed, marks, began, crc FROM operations WHERE account = ?",
             (row.name,),
         )
-        yield from unsealed(row.name, rows, row.operations)
+        yield unsealed(row.name, cursor, row.operations)
 
 
 def _write_rows(

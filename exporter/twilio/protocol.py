@@ -9,10 +9,11 @@ Rule 3: a page is decoded as a whole first; its rows are read one by one only af
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import msgspec  # noqa: TID251 - home of msgspec
@@ -48,8 +49,8 @@ class Page(NamedTuple):
     """The local clock minus the reply's `Date`, added by the client; `None` without a `Date`."""
 
     @property
-    def ids(self) -> Iterator[str]:
-        return (operation.id for operation in self.operations)
+    def ids(self) -> list[str]:
+        return [operation.id for operation in self.operations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +107,34 @@ def read_page(body: bytes) -> Page:
     """Rows that cannot be read are left out. Raises `Unreadable` if there are too many, or no page at all."""
     try:
         page = _PAGE.decode(body)
+        operations = _operations(page.operations)
     except (msgspec.ValidationError, UnicodeDecodeError):
-        return _read_page_with_unknown_stats(body)
+        return _read_rows(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(not_json(body) or reason(error)) from None
-    return Page([_operation(row) for row in page.operations], page.pagination.next or None)
-
-
-def _read_page_with_unknown_stats(body: bytes) -> Page:
-    """Read a page whose operations may have stats that this version does not know."""
-    try:
-        page = _OPEN_PAGE.decode(body)
-        names = _STATS_NAMES.decode(body).operations
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_rows(body)
-    operations = [
-        _operation(row, _unknown_stats(each.stats)) for row, each in zip(page.operations, names, strict=True)
-    ]
     return Page(operations, page.pagination.next or None)
+
+
+def _operations(rows: Sequence["_Row"]) -> list[Operation]:
+    """Raises msgspec's errors if any row is not as documented."""
+    if not all(map(ID_PATTERN.fullmatch, [row.id for row in rows])):
+        raise msgspec.ValidationError
+    read_stats = cache(_read_stats)
+    operations = []
+    for row in rows:
+        stats, unknown_stats = read_stats(bytes(row.stats))
+        status = _STATUS.get(row.status, "unknown")
+        created_at, updated_at = row.created_at.timestamp(), row.updated_at.timestamp()
+        operations.append(_new(Operation, (row.id, status, created_at, updated_at, stats, unknown_stats)))
+    return operations
+
+
+def _read_stats(raw: bytes) -> tuple[Stats, tuple[str, ...]]:
+    """The stats of an operation, and the names of those that this version does not know."""
+    try:
+        return _stats(_STATS.decode(raw)), ()
+    except msgspec.ValidationError:
+        return _stats(_OPEN_STATS.decode(raw)), _unknown_stats(_STATS_NAMES.decode(raw))
 
 
 def _read_rows(body: bytes) -> Page:
@@ -298,8 +309,14 @@ class _Operation(_OpenOperation, rename="camel"):
     stats: _Stats
 
 
-class _StatsNames(msgspec.Struct):
-    stats: dict[str, Any]
+class _Row(msgspec.Struct, rename="camel", gc=False):
+    """An operation in a page. The other rows of a page often have the same stats, which are read once."""
+
+    id: str
+    status: str
+    created_at: Time
+    updated_at: Time
+    stats: msgspec.Raw
 
 
 class _Pagination(msgspec.Struct):
@@ -307,17 +324,8 @@ class _Pagination(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
-    operations: list[_Operation]
+    operations: list[_Row]
     pagination: _Pagination
-
-
-class _OpenPage(msgspec.Struct):
-    operations: list[_OpenOperation]
-    pagination: _Pagination
-
-
-class _StatsNamesPage(msgspec.Struct):
-    operations: list[_StatsNames]
 
 
 class _RawPage(msgspec.Struct):
@@ -326,8 +334,9 @@ class _RawPage(msgspec.Struct):
 
 
 _PAGE = msgspec.json.Decoder(_Page)
-_OPEN_PAGE = msgspec.json.Decoder(_OpenPage)
-_STATS_NAMES = msgspec.json.Decoder(_StatsNamesPage)
+_STATS = msgspec.json.Decoder(_Stats)
+_OPEN_STATS = msgspec.json.Decoder(_OpenStats)
+_STATS_NAMES = msgspec.json.Decoder(dict[str, Any])
 _RAW_PAGE = msgspec.json.Decoder(_RawPage)
 _ERRORS = msgspec.json.Decoder(_Errors)
 _OPERATION = msgspec.json.Decoder(_Operation)
@@ -354,8 +363,8 @@ def reason(error: Exception) -> str:
     )
 
 
-# A third faster than `Stats(...)`, and a first listing makes a million of them.
-_new_stats: Final[Callable[[type[Stats], tuple[Any, ...]], Stats]] = tuple.__new__
+# A third faster than `Operation(...)`, and a first listing makes a million of them.
+_new: Final[Callable[[type[Operation], tuple[Any, ...]], Operation]] = tuple.__new__
 
 
 def _unknown_stats(names: Iterable[str]) -> tuple[str, ...]:
@@ -364,12 +373,14 @@ def _unknown_stats(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({each if re.fullmatch(r"[A-Za-z0-9_]{1,40}", each) else "…" for each in unknown}))
 
 
+def _stats(stats: _OpenStats) -> Stats:
+    return Stats(*msgspec.structs.astuple(stats))
+
+
 def _operation(row: _OpenOperation, unknown_stats: tuple[str, ...] = ()) -> Operation:
-    stats = _new_stats(Stats, msgspec.structs.astuple(row.stats))
     status = _STATUS.get(row.status, "unknown")
-    return Operation(
-        row.id, status, row.created_at.timestamp(), row.updated_at.timestamp(), stats, unknown_stats
-    )
+    created_at, updated_at = row.created_at.timestamp(), row.updated_at.timestamp()
+    return Operation(row.id, status, created_at, updated_at, _stats(row.stats), unknown_stats)
 
 
 def rfc3339(at: float) -> str:

@@ -145,7 +145,7 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     ledger.top_failing_of_day(1)
     assert ledger.hours() == ()
     store = ledger._store
-    kept = [store.packed, store.marks, store.changed, store._buckets, ledger._not_found, ledger._refreshed]
+    kept = [store.packed, store.marks, store.changed, store._minutes, ledger._not_found, ledger._refreshed]
     assert not any([*kept, ledger._failing._window._heap, ledger._failing._day._heap, ledger._hourly._sums])
     assert sorted(ledger.take_changes().forgotten) == IDS[:3]
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from exporter.config.database import parse_database, read_password
 from tests.support.monitoring import alertmanager, prometheus, query
 from tests.support.program import ROOT, environment, eventually, fetch, found_in, started
 
@@ -125,9 +126,12 @@ def test_state_is_a_file_or_a_database(tmp_path: Path) -> None:
     )
     file = Path(settings.pop("EXPORTER_STATE__PASSWORD_FILE"))
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("p%s $1", 0o600)
+    database = parse_database(settings.pop("EXPORTER_STATE__URL"))
     service = SERVICES["postgresql"]["environment"]
-    address = f"postgresql://{service['POSTGRES_USER']}@postgresql:5432/{service['POSTGRES_DB']}"
-    assert (arguments, settings) == (["run"], {"EXPORTER_STATE__URL": f"{address}?sslmode=disable"})
+    assert (database.user, database.name) == (service["POSTGRES_USER"], service["POSTGRES_DB"])
+    assert (database.hosts, database.sslmode) == ((("postgresql", 5432),), "disable")
+    assert read_password(database, file) == "p%s $1"
+    assert (arguments, settings) == (["run"], {})
     assert {SERVICES[name]["environment"]["POSTGRES_PASSWORD"] for name in ("exporter", "postgresql")} == {
         "${POSTGRES_PASSWORD:-}"
     }

@@ -16,7 +16,7 @@ account-{{ .name }}
 {{- if or .Values.ca.configMap .Values.ca.secret }}
 {{- $_ := set $settings "api" (merge (dict "ca_file" (printf "%s/ca/ca.crt" $folder)) (default dict $settings.api)) }}
 {{- end }}
-{{- $_ := set $settings "state" (dict "path" "/var/lib/twilio-email-exporter/state.sqlite") }}
+{{- $_ := set $settings "state" (include "twilio-email-exporter.state" . | fromYaml) }}
 {{- if include "twilio-email-exporter.guarded" . }}
 {{- $_ := set $settings "web" (merge (dict "config_file" (printf "%s/web/web-config.yaml" $folder)) (default dict $settings.web)) }}
 {{- end }}
@@ -31,6 +31,24 @@ account-{{ .name }}
 {{- end }}
 {{- $_ := set $settings "accounts" $accounts }}
 {{- toYaml $settings }}
+{{- end }}
+
+{{- define "twilio-email-exporter.state" -}}
+{{- $folder := include "twilio-email-exporter.folder" . }}
+{{- with .Values.state.postgresql }}
+{{- if .url }}
+{{- $url := .url }}
+{{- if or .ca.configMap .ca.secret }}
+{{- $url = printf "%s&sslrootcert=%s/postgresql-ca/ca.crt" $url $folder }}
+{{- end }}
+url: {{ quote $url }}
+{{- if .existingSecret }}
+password_file: {{ $folder }}/postgresql/password
+{{- end }}
+{{- else }}
+path: /var/lib/twilio-email-exporter/state.sqlite
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Not empty if the values contain the secret of an account. */}}
@@ -63,6 +81,15 @@ account-{{ .name }}
 {{- define "twilio-email-exporter.urlPort" -}}
 {{- $written := regexFind "^[^/]*//[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" }}
 {{- default (lower . | hasPrefix "https:" | ternary 443 80) $written }}
+{{- end }}
+
+{{/* Ports of the hosts in the URL of a database, as a list. The parameter host replaces the hosts before the path. */}}
+{{- define "twilio-email-exporter.databasePorts" -}}
+{{- $ports := list }}
+{{- range coalesce (regexFind "[?&]host=[^&]+" .) (regexFind "@[^/?]*" .) | splitList "," }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432") }}
+{{- end }}
+{{- toYaml $ports }}
 {{- end }}
 
 {{- define "twilio-email-exporter.telemetryPath" -}}

@@ -1,4 +1,4 @@
-{{/* What the pods of the exporter and of `helm test` have in common, and the volumes of the exporter. */}}
+{{/* The pods of the exporter, and what they have in common with that of `helm test`. */}}
 
 {{- define "twilio-email-exporter.podSettings" -}}
 serviceAccountName: {{ include "twilio-email-exporter.serviceAccountName" . | quote }}
@@ -8,11 +8,28 @@ enableServiceLinks: false
 {{- $settings := pick .Values "affinity" "dnsConfig" "hostAliases" "nodeSelector" "priorityClassName" "tolerations" "topologySpreadConstraints" }}
 {{- $_ := set $settings "imagePullSecrets" (include "twilio-email-exporter.pullSecrets" . | fromYamlArray) }}
 {{- $_ := set $settings "securityContext" .Values.podSecurityContext }}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.affinity) }}
+{{- $_ := set $settings "affinity" (include "twilio-email-exporter.apart" . | fromYaml) }}
+{{- end }}
 {{- range $name, $setting := $settings }}
 {{- with $setting }}
 {{ dict $name . | toYaml }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Preferred, not required: on a cluster with a single node, all replicas still start. */}}
+{{- define "twilio-email-exporter.apart" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    {{- range $key, $weight := dict "kubernetes.io/hostname" 100 "topology.kubernetes.io/zone" 50 }}
+    - weight: {{ $weight }}
+      podAffinityTerm:
+        topologyKey: {{ $key }}
+        labelSelector:
+          matchLabels:
+            {{- include "twilio-email-exporter.selectorLabels" $ | nindent 12 }}
+    {{- end }}
 {{- end }}
 
 {{- define "twilio-email-exporter.containerSettings" -}}
@@ -82,18 +99,125 @@ tls:
     secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.ca }}
+{{- with .Values.state.postgresql.existingSecret }}
+postgresql:
+  secret:
+    defaultMode: 0440
+    secretName: {{ . | quote }}
+    items: [{key: {{ $.Values.state.postgresql.existingSecretKey | quote }}, path: password}]
+{{- end }}
+{{- range $name, $ca := dict "ca" .Values.ca "postgresql-ca" .Values.state.postgresql.ca }}
 {{- if .configMap }}
-ca:
+{{ $name }}:
   configMap:
     name: {{ .configMap | quote }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- else if .secret }}
-ca:
+{{ $name }}:
   secret:
     defaultMode: 0440
     secretName: {{ .secret | quote }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The template of the exporter's pods. */}}
+{{- define "twilio-email-exporter.pod" -}}
+metadata:
+  labels:
+    {{- merge (include "twilio-email-exporter.selectorLabels" . | fromYaml) .Values.podLabels .Values.commonLabels | toYaml | nindent 4 }}
+  annotations:
+    # The pods restart when the settings change, or when TLS is switched on or off. Changed secrets need no restart.
+    checksum/config: {{ printf "%s\n%s" (include "twilio-email-exporter.scheme" .) (include "twilio-email-exporter.settings" .) | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "twilio-email-exporter.podSettings" . | nindent 2 }}
+  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  {{- with .Values.initContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: exporter
+      {{- include "twilio-email-exporter.containerSettings" . | nindent 6 }}
+      {{- with .Values.extraArgs }}
+      args:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      env:
+        - name: EXPORTER_CONFIG_FILE
+          value: {{ include "twilio-email-exporter.folder" . }}/config/config.yaml
+        {{- if not .Values.state.postgresql.url }}
+        - name: POD_INDEX
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
+        - name: EXPORTER_SHARD
+          value: $(POD_INDEX)/{{ .Values.shards }}
+        {{- end }}
+        {{- with .Values.proxy.https }}
+        - name: HTTPS_PROXY
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with .Values.proxy.noProxy }}
+        - name: NO_PROXY
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with .Values.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        - name: metrics
+          containerPort: {{ include "twilio-email-exporter.port" . }}
+          protocol: TCP
+      {{- with .Values.startupProbe }}
+      startupProbe:
+        {{- include "twilio-email-exporter.probe" (dict "root" $ "path" "/-/healthy" "flags" list "timing" .) | trim | nindent 8 }}
+      {{- end }}
+      livenessProbe:
+        {{- include "twilio-email-exporter.probe" (dict "root" . "path" "/-/healthy" "flags" list "timing" .Values.livenessProbe) | trim | nindent 8 }}
+      readinessProbe:
+        {{- include "twilio-email-exporter.probe" (dict "root" . "path" "/-/ready" "flags" (list "--ready") "timing" .Values.readinessProbe) | trim | nindent 8 }}
+      # Always whole folders: a file mounted by subPath is not updated when its Secret changes.
+      volumeMounts:
+        {{- if not .Values.state.postgresql.url }}
+        - name: state
+          mountPath: /var/lib/twilio-email-exporter
+        {{- end }}
+        {{- range $name, $_ := include "twilio-email-exporter.volumes" . | fromYaml }}
+        - name: {{ $name }}
+          mountPath: {{ include "twilio-email-exporter.folder" $ }}/{{ $name }}
+          readOnly: true
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with .Values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- range $name, $volume := include "twilio-email-exporter.volumes" . | fromYaml }}
+    - name: {{ $name }}
+      {{- toYaml $volume | nindent 6 }}
+    {{- end }}
+    {{- with .Values.persistence }}
+    {{- if and .enabled .existingClaim }}
+    - name: state
+      persistentVolumeClaim:
+        claimName: {{ .existingClaim | quote }}
+    {{- else if not (or .enabled $.Values.state.postgresql.url) }}
+    - name: state
+      emptyDir: {}
+    {{- end }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}

@@ -20,15 +20,31 @@ in the pod's log for each problem: everything in `config`, credentials and the w
 {{- $address := include "twilio-email-exporter.address" . }}
 {{- $port := include "twilio-email-exporter.port" . | int }}
 {{- $sharded := gt (int .Values.shards) 1 }}
+{{- $database := .Values.state.postgresql }}
+{{- $authorities := or $database.ca.configMap $database.ca.secret }}
 {{- $problems := list }}
 {{- range $problem, $found := dict
-  (printf "replicaCount: %v pods would poll the same accounts and count everything twice; write 1, and divide the accounts among pods with shards" .Values.replicaCount)
-  (gt (int .Values.replicaCount) 1)
+  (printf "replicaCount: %v pods would poll the same accounts and count everything twice; write 1, and divide the accounts among pods with shards, or let the pods share a database with state.postgresql" .Values.replicaCount)
+  (and (gt (int .Values.replicaCount) 1) (not $database.url))
+  "shards: with state.postgresql, one pod polls all accounts and the others stand by; write 1, or install one release for each group of accounts, with a schema of its own in state.postgresql.url"
+  (and $sharded $database.url)
+  "persistence.enabled: with state.postgresql, the pods have no volume; write false; the chart's README describes how to move the state of an installed release"
+  (and .Values.persistence.enabled $database.url)
+  "state.postgresql.url: it is empty, so no database is used; write one, such as postgresql://exporter@postgresql:5432/exporter?sslmode=verify-full"
+  (and (not $database.url) (or $database.existingSecret $authorities))
+  "state.postgresql.url: everyone who can read the ConfigMap would see this password; put it into a Secret and name that Secret in state.postgresql.existingSecret"
+  (regexMatch "//[^@]*:[^@]*@" $database.url)
+  "state.postgresql.ca: both configMap and secret are set; keep one of them"
+  (and $database.ca.configMap $database.ca.secret)
+  "state.postgresql.ca: the URL has an sslrootcert as well; keep one of them"
+  (and $authorities (contains "sslrootcert=" $database.url))
+  "state.postgresql.ca: no certificate would be verified; add sslmode=verify-full to state.postgresql.url"
+  (and $authorities $database.url (not (regexMatch "[?&]sslmode=(require|verify-ca|verify-full)(&|$)" $database.url)))
   (printf "fullnameOverride: %q cannot be the name of a Service; write lower-case letters, digits and dashes, starting with a letter" $fullname)
   (not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $fullname))
   (printf "nameOverride: %q cannot be the value of a label; write letters, digits and dashes" (include "twilio-email-exporter.name" .))
   (not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$" (include "twilio-email-exporter.name" .)))
-  "config.state: the chart sets it; use persistence"
+  "config.state: the chart sets it; use persistence or state.postgresql"
   .Values.config.state
   "config.shard: the chart sets it; use shards"
   .Values.config.shard

@@ -29,6 +29,8 @@ ACCOUNT: Final = {
     "existingSecret": {"name": "twilio"},
 }
 NAMESPACE: Final = "mail"
+URL: Final = "postgresql://exporter@postgresql:5432/exporter"
+"""Of a database."""
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -50,9 +52,15 @@ class Rendered:
         return found
 
     @property
+    def workload(self) -> Manifest:
+        """The StatefulSet, or with a database the Deployment."""
+        (found,) = (*self.all("StatefulSet"), *self.all("Deployment"))
+        return found
+
+    @property
     def pod(self) -> Manifest:
-        """The pod template of the StatefulSet."""
-        template: Manifest = self.one("StatefulSet")["spec"]["template"]
+        """The template of the exporter's pods."""
+        template: Manifest = self.workload["spec"]["template"]
         return template
 
     @property
@@ -156,7 +164,7 @@ def mount(rendered: Rendered, root: Path) -> None:
         for name, content in _files(rendered, volume):
             (folders[volume["name"]] / name).write_bytes(content)
     settings = folders["config"] / "config.yaml"
-    text = re.sub(r"(?<=: )/(?=(?:etc|var|vault)/)", f"{root}/", settings.read_text(encoding="utf-8"))
+    text = re.sub(r"(?<=[ =])/(?=(?:etc|var|vault)/)", f"{root}/", settings.read_text(encoding="utf-8"))
     settings.write_text(text, encoding="utf-8")
 
 
@@ -184,7 +192,7 @@ def _items(rendered: Rendered, kind: str, source: Manifest) -> Iterator[tuple[st
     """One that the release does not contain is assumed to exist, with the requested keys."""
     keys = {item["key"]: item["path"] for item in source.get("items", [])}
     pem = (ROOT / "tests" / "support" / "ca" / "a.pem").read_bytes()
-    data = {key: pem if key.endswith(".pem") else b"an-existing-secret" for key in keys}
+    data = {key: pem if key.endswith((".pem", ".crt")) else b"an-existing-secret" for key in keys}
     for each in (*rendered.manifests, *rendered.extra):
         if each["kind"] == kind and each["metadata"]["name"] == source["name"]:
             data = _data(each)

@@ -17,6 +17,7 @@ import pytest
 
 from exporter import __version__
 from exporter.config.alerts import Alerts
+from exporter.config.database import Database, read_password
 from exporter.web.web_config import read_web_config
 from grafana.files import files
 from tests.packaging.chart.reference import DEFAULTS, GOLDEN, README, golden
@@ -25,6 +26,7 @@ from tests.packaging.chart.rendering import (
     CHART,
     NAMESPACE,
     SCENARIOS,
+    URL,
     Manifest,
     environment_on_loopback,
     mount,
@@ -132,9 +134,26 @@ def test_program_accepts_its_settings(name: str, tmp_path: Path) -> None:
     """The program loads the files and variables of a pod without a problem."""
     settings = settings_of(render_scenario(name), tmp_path)
     assert [each.name for each in settings.accounts] == [each["name"] for each in scenario(name)["accounts"]]
-    assert settings.state.path == tmp_path / "var/lib/twilio-email-exporter/state.sqlite"
-    assert settings.state.path.parent.is_dir()
+    if settings.state.url is None:
+        assert settings.state.path == tmp_path / "var/lib/twilio-email-exporter/state.sqlite"
+        assert settings.state.path.parent.is_dir()
     assert all(each.credential().secret.get_secret_value() for each in settings.accounts)
+
+
+def test_program_finds_the_database(tmp_path: Path) -> None:
+    """The program reads the URL, the password from its Secret, and the CA; the schema is that of the URL."""
+    settings = settings_of(render_scenario("postgresql"), tmp_path)
+    folder = tmp_path / "etc/twilio-email-exporter"
+    assert settings.database == Database(
+        hosts=(("postgresql.databases", 5433),),
+        name="exporter",
+        user="exporter",
+        schema="mail",
+        sslmode="verify-full",
+        sslrootcert=folder / "postgresql-ca/ca.crt",
+    )
+    assert settings.state.password_file == folder / "postgresql/password"
+    assert read_password(settings.database, settings.state.password_file) == "not-a-password"
 
 
 def test_values_become_settings(tmp_path: Path) -> None:
@@ -239,13 +258,14 @@ def test_only_settings_restart_the_pods() -> None:
 def test_selectors_match_the_exporter_only(name: str) -> None:
     """Selectors match the exporter's pods and Service, but not the pod of `helm test`."""
     rendered = render_scenario(name)
-    stateful_set, (service, headless) = rendered.one("StatefulSet"), rendered.all("Service")
+    service, headless = rendered.all("Service")
     budgets = [each["spec"]["selector"] for each in rendered.all("PodDisruptionBudget")]
     services = [{"matchLabels": each["spec"]["selector"]} for each in (service, headless)]
-    for selector in (stateful_set["spec"]["selector"], *services, *budgets):
+    for selector in (rendered.workload["spec"]["selector"], *services, *budgets):
         assert selects(selector, rendered.pod)
         assert not selects(selector, rendered.one("Pod"))
-    assert stateful_set["spec"]["serviceName"] == headless["metadata"]["name"]
+    for stateful_set in rendered.all("StatefulSet"):
+        assert stateful_set["spec"]["serviceName"] == headless["metadata"]["name"]
     assert headless["spec"]["clusterIP"] == "None"
     (container_port,) = rendered.container["ports"]
     assert headless["spec"]["ports"][0]["port"] == container_port["containerPort"]
@@ -345,6 +365,10 @@ def test_names_stay_text() -> None:
     }
     for more in (
         {"ca": {"configMap": "9", "key": "10"}},
+        {
+            "state": {"postgresql": {"url": URL, "existingSecret": "12", "existingSecretKey": "13"}},
+            "persistence": {"enabled": False},
+        },
         {"ca": {"secret": "11"}, "serviceMonitor": {}, "podMonitor": monitor},
     ):
         rendered = render({**values, **more}, name="1234", namespace="5678")
@@ -417,6 +441,17 @@ def test_notes_show_the_next_steps() -> None:
     assert "https://localhost:10587/" in render_scenario("tls").notes
     assert "Set persistence.enabled" in render_scenario("locked-down").notes
     assert "Set existingSecret in accounts" in render_scenario("accounts").notes
+
+
+def test_notes_tell_how_to_find_the_active_replica() -> None:
+    """Commands name the Deployment; the state is not on a volume, and needs no warning."""
+    notes = render_scenario("postgresql").notes
+    assert "1 account(s) on 2 pod(s)" in notes
+    assert "kubectl -n mail rollout status deployment/demo-twilio-email-exporter" in notes
+    assert "kubectl -n mail port-forward deployment/demo-twilio-email-exporter 10587:10587" in notes
+    assert "twilio_email_exporter_active is 1 on the active one" in notes
+    assert "WARNING" not in notes
+    assert "twilio_email_exporter_active" not in render_scenario("default").notes
 
 
 # -- the running program -----------------------------------------------------------------------------------

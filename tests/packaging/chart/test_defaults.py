@@ -1,5 +1,6 @@
 """What the chart does with empty sections, parent charts and damaged copies of its files."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -54,7 +55,7 @@ def everything() -> dict[str, str] | str:
     return outcome(EVERYTHING)
 
 
-SECTIONS: Final = sorted({path.rpartition(".")[0] for path in rows()} - {""})
+SECTIONS: Final = sorted({path[: dot.start()] for path in rows() for dot in re.finditer("[.]", path)})
 
 
 def test_file_of_defaults_is_up_to_date() -> None:
@@ -68,6 +69,14 @@ def test_empty_values_are_as_if_not_given(path: str) -> None:
     without = changed(EVERYTHING, path, empty=False)
     expected = everything() if without == EVERYTHING else outcome(without)
     assert outcome(changed(EVERYTHING, path, empty=True)) == expected
+
+
+@pytest.mark.parametrize("path", [path for path in (*SECTIONS, *rows()) if path.startswith("state")])
+def test_empty_values_of_the_database_are_as_if_not_given(path: str) -> None:
+    """The same for values that have an effect only together with others."""
+    values = scenario("postgresql")
+    expected = outcome(changed(values, path, empty=False))
+    assert outcome(changed(values, path, empty=True)) == expected
 
 
 @pytest.mark.parametrize(

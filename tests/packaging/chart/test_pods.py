@@ -6,8 +6,17 @@ from typing import Any, Final
 
 import pytest
 
+from exporter.config.database import parse_database
 from tests.packaging.chart.pod_security import violations
-from tests.packaging.chart.rendering import SCENARIOS, Manifest, render, render_scenario, scenario, selects
+from tests.packaging.chart.rendering import (
+    SCENARIOS,
+    URL,
+    Manifest,
+    render,
+    render_scenario,
+    scenario,
+    selects,
+)
 from tests.support.program import ROOT
 
 STATUS_PAGE: Final = ROOT / "exporter" / "web" / "templates" / "status.html"
@@ -97,6 +106,53 @@ def test_helm_test_connects_to_every_shard() -> None:
     spec = rendered.one("StatefulSet")["spec"]
     name, service = rendered.one("StatefulSet")["metadata"]["name"], spec["serviceName"]
     assert (port, pods) == ("10587", [f"{name}-0.{service}", f"{name}-1.{service}"])
+
+
+def with_database(replicas: int, **values: Any) -> Manifest:
+    """Values for pods that share a database."""
+    shared = {"state": {"postgresql": {"url": URL}}, "persistence": {"enabled": False}}
+    return {"replicaCount": replicas, **shared, **values}
+
+
+def test_replicas_share_a_database() -> None:
+    """The Deployment has as many as the values say, without volume and shard; one drains at a time."""
+    rendered = render(with_database(2))
+    assert rendered.workload["kind"] == "Deployment"
+    assert rendered.workload["spec"]["replicas"] == 2
+    assert rendered.workload["spec"]["strategy"] == {"type": "RollingUpdate"}
+    assert "state" not in {each["name"] for each in rendered.pod["spec"]["volumes"]}
+    assert "EXPORTER_SHARD" not in {each["name"] for each in rendered.container["env"]}
+    assert rendered.one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    args = rendered.one("Pod")["spec"]["containers"][0]["args"]
+    assert args[1:] == ["10587", "demo-twilio-email-exporter-headless"]
+
+
+def test_replicas_prefer_different_nodes_and_zones() -> None:
+    """The preference is for other places than those of the same release, and the node counts more."""
+    rendered = render(with_database(2))
+    (terms,) = rendered.pod["spec"]["affinity"]["podAntiAffinity"].values()
+    terms = sorted(terms, key=lambda each: -each["weight"])
+    assert [each["podAffinityTerm"]["topologyKey"] for each in terms] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    assert all(selects(each["podAffinityTerm"]["labelSelector"], rendered.pod) for each in terms)
+
+
+def test_values_replace_what_replicas_have_by_default() -> None:
+    """One's own affinity replaces the chart's; the budget can be switched off."""
+    own: Manifest = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    rendered = render(with_database(2, affinity=own, podDisruptionBudget={"enabled": False}))
+    assert rendered.pod["spec"]["affinity"] == own
+    assert not rendered.all("PodDisruptionBudget")
+
+
+def test_a_single_pod_needs_neither_affinity_nor_budget() -> None:
+    """A budget for one pod blocks every drain; one pod with a database is a Deployment too."""
+    for rendered in (render(), render(with_database(1))):
+        assert "affinity" not in rendered.pod["spec"]
+        assert not rendered.all("PodDisruptionBudget")
+    assert render(with_database(1)).one("Deployment")["spec"]["replicas"] == 1
 
 
 def claimed(**persistence: Any) -> Manifest:
@@ -263,6 +319,25 @@ def test_network_policy_follows_the_addresses(base_url: str | None, proxy: str, 
     found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
     assert found[:2] == [53, 53]
     assert sorted(found[2:]) == sorted(ports)
+
+
+@pytest.mark.parametrize(
+    ("url", "ports"),
+    [
+        ("postgresql://exporter@postgresql/exporter", [5432]),
+        ("postgresql://exporter@a:5433,b,[2001:db8::8]:5434/exporter?sslmode=require", [5433, 5432, 5434]),
+        ("postgresql://exporter@[2001:db8::8]/exporter", [5432]),
+        ("postgres://exporter@a:443/exporter", []),
+        ("postgresql://exporter@/exporter?sslmode=require&host=a:5433,b:5434&schema=mail", [5433, 5434]),
+    ],
+)
+def test_network_policy_allows_the_database(url: str, ports: list[int]) -> None:
+    """The policy allows the ports of all hosts in the URL, in addition to Twilio's."""
+    database = {"postgresql": {"url": url}}
+    rendered = render(with_database(1, state=database, networkPolicy={"enabled": True}))
+    found = [each["port"] for each in rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]]
+    assert found == [53, 53, 443, *ports]
+    assert {port for _, port in parse_database(url).hosts} == {*ports, *({443} if not ports else ())}
 
 
 PAGE: Final = {"/", *re.findall(r'rel="stylesheet" href="([^"]+)"', STATUS_PAGE.read_text(encoding="utf-8"))}

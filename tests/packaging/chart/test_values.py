@@ -17,7 +17,7 @@ import yaml
 
 from exporter.config.problems import SettingsError
 from tests.packaging.chart.reference import README, defaults, described_values, readme
-from tests.packaging.chart.rendering import ACCOUNT, CHART, render, settings_of
+from tests.packaging.chart.rendering import ACCOUNT, CHART, URL, render, settings_of
 from tests.support.program import ROOT
 
 SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -26,6 +26,13 @@ VALUES: Final = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8
 SID: Final = {"account_sid": "AC" + "0" * 32}
 KEY: Final = {"api_key": "SK" + "0" * 32}
 EXISTING: Final = {"existingSecret": {"name": "twilio"}}
+
+
+VERIFIED: Final = f"{URL}?sslmode=verify-full"
+
+
+def database(**keys: Any) -> dict[str, Any]:
+    return {"state": {"postgresql": keys}, "persistence": {"enabled": False}}
 
 
 def account(**keys: Any) -> dict[str, Any]:
@@ -68,11 +75,31 @@ def account(**keys: Any) -> dict[str, Any]:
         ),
         ({"replicaCount": 2}, "replicaCount: 2 pods would poll the same accounts and count everything twice"),
         ({"replicaCount": 2}, "write 1, and divide the accounts among pods with shards"),
+        ({"replicaCount": 2}, "or let the pods share a database with state.postgresql"),
+        ({**database(url=URL), "persistence": {}}, "persistence.enabled: with state.postgresql, the pods h"),
+        ({**database(url=URL), "shards": 2}, "shards: with state.postgresql, one pod polls all accounts"),
+        *(
+            (database(**keys), f"state.postgresql.url: {problem}")
+            for keys, problem in (
+                ({"existingSecret": "x"}, "it is empty, so no database is used; write one"),
+                ({"ca": {"secret": "x"}}, "it is empty, so no database is used; write one"),
+                ({"url": "postgresql://me:word@db/mail"}, "everyone who can read the ConfigMap would see"),
+            )
+        ),
+        *(
+            (database(url=url, ca=ca), f"state.postgresql.ca: {problem}")
+            for url, ca, problem in (
+                (VERIFIED, {"configMap": "x", "secret": "y"}, "both configMap and secret are set"),
+                (f"{VERIFIED}&sslrootcert=/x", {"secret": "y"}, "the URL has an sslrootcert as well"),
+                (URL, {"secret": "y"}, "no certificate would be verified; add sslmode=verify-full"),
+                (f"{URL}?sslmode=prefer", {"configMap": "x"}, "no certificate would be verified"),
+            )
+        ),
         ({"shards": 0}, "at '/shards': minimum: got 0, want 1"),
         ({"shards": 1001}, "at '/shards': maximum: got 1,001, want 1,000"),
         ({"config": {"poll": "60s"}}, "at '/config/poll': got string, want null or object"),
         ({"config": {"web": {"listen_address": 1}}}, "at '/config/web/listen_address': got number, want"),
-        ({"config": {"state": {"path": "/x"}}}, "config.state: the chart sets it; use persistence"),
+        ({"config": {"state": {"path": "/x"}}}, "config.state: the chart sets it; use persistence or state"),
         ({"config": {"shard": {"x": 1}}}, "config.shard: the chart sets it; use shards"),
         ({"config": {"web": {"config_file": "/x"}}}, "config.web.config_file: the chart sets it; use webC"),
         ({"serviceMonitor": {"interval": "1.5m"}}, "at '/serviceMonitor/interval': '1.5m' does not match"),
@@ -166,10 +193,11 @@ def account(**keys: Any) -> dict[str, Any]:
                     "extraVolumes": [{"name": "own", "emptyDir": {}}, {"name": name, "emptyDir": {}}],
                     "webConfig": {"content": {"rate_limit": {}}, "tlsSecret": "x"},
                     "ca": {"secret": "y"},
+                    **database(url=VERIFIED, existingSecret="x", ca={"secret": "y"}),
                 },
                 f"extraVolumes[1]: the chart already has a volume named {name}; choose another name",
             )
-            for name in ("state", "config", "credentials", "web", "tls", "ca")
+            for name in ("state", "config", "credentials", "web", "tls", "ca", "postgresql", "postgresql-ca")
         ),
     ],
 )
@@ -315,7 +343,8 @@ EXAMPLES: Final = [
 def test_examples_of_the_readme_render(example: str) -> None:
     """Each example renders as it is written, with an account if it has none."""
     values = yaml.safe_load(textwrap.dedent(example))
-    assert render(values).one("StatefulSet")["spec"]["replicas"] == values.get("shards", 1)
+    expected = values.get("shards", 1) * values.get("replicaCount", 1)
+    assert render(values).workload["spec"]["replicas"] == expected
 
 
 def test_command_of_the_docs_renders() -> None:
