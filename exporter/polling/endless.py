@@ -30,16 +30,15 @@ class ListingGuard:
         self._pages = 0
         self._stale_pages = 0
         self._tokens: set[str] = set()
-        self._seen = bytearray(_SLOTS)
+        self._seen = bytearray()
 
     def check(self, page: Page) -> None:
         """Raises `Truncated` for a page after which the listing would not end."""
-        self._pages += 1
-        is_new = self._note(page.ids)
-        self._stale_pages = 0 if is_new else self._stale_pages + 1
         token = page.next_token
         if token is None:
             return
+        self._pages += 1
+        self._stale_pages = 0 if self._note(page.ids) else self._stale_pages + 1
         if token in self._tokens:
             raise Truncated("the listing does not end: a page token was repeated")
         if self._stale_pages >= STALE_PAGES:
@@ -50,6 +49,7 @@ class ListingGuard:
 
     def _note(self, ids: Iterable[str]) -> bool:
         """Whether one of the ids is new to this listing."""
+        self._seen = self._seen or bytearray(_SLOTS)  # most listings have one page, and need none
         seen, is_new = self._seen, False
         for each in ids:
             slot = hash(each) % _SLOTS
