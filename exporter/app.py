@@ -7,6 +7,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from logging import ERROR, INFO
 from typing import Protocol, TextIO
 
@@ -53,29 +54,11 @@ async def run(
     health = web_service.health
     stop = stop_on_signals()
     on_hangup(web_service.reload)
+    term = partial(_term, polling, web_service, supervisor)
     on_start()
 
-    @asynccontextmanager
-    async def term(storage: StateStore | None, mandate: Mandate) -> AsyncIterator[None]:
-        """Poll, from what the state holds; it is saved at the end, unless an error ends it."""
-        async with (
-            polling.schedulers(storage, mandate) as schedulers,
-            web_service.counters_released_in_time(),
-            supervisor.running(
-                {
-                    **{f"polling of account {each.account}": each.run() for each in schedulers},
-                    **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
-                }
-            ),
-        ):
-            with _frozen_objects():
-                yield
-
     def listen() -> None:
-        for host, port in bound:
-            line(INFO, "listening", address=ListenAddress(host, port))
-        if on_listening is not None:
-            on_listening(bound)
+        _announce_addresses(bound, on_listening)
         health.loaded = True
 
     def be_ready() -> None:
@@ -119,6 +102,38 @@ async def run(
         line(ERROR, "cannot start", error=error)
         return FAILED
     return SUCCESS
+
+
+@asynccontextmanager
+async def _term(
+    polling: Polling,
+    web_service: WebService,
+    supervisor: Supervisor,
+    storage: StateStore | None,
+    mandate: Mandate,
+) -> AsyncIterator[None]:
+    """Poll, from what the state holds; it is saved at the end, unless an error ends it."""
+    async with (
+        polling.schedulers(storage, mandate) as schedulers,
+        web_service.counters_released_in_time(),
+        supervisor.running(
+            {
+                **{f"polling of account {each.account}": each.run() for each in schedulers},
+                **{f"breakdown of account {each.account}": each.run() for each in polling.refreshers},
+            }
+        ),
+    ):
+        with _frozen_objects():
+            yield
+
+
+def _announce_addresses(
+    bound: Sequence[tuple[str, int]], on_listening: Callable[[Sequence[tuple[str, int]]], None] | None
+) -> None:
+    for host, port in bound:
+        line(INFO, "listening", address=ListenAddress(host, port))
+    if on_listening is not None:
+        on_listening(bound)
 
 
 @contextmanager

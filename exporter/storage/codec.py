@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from operator import add
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - a class, whatever its name
@@ -19,6 +19,7 @@ from zlib import crc32
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.packing import Layout
 from exporter.ledger.saved import ListedInterval, Progress, Row, rows_of
+from exporter.storage.chunks import chunked
 
 StoredRow: TypeAlias = tuple[bytes, bytes, bytes | None, float | None, int]
 """A row of an operation as the file holds it: id, packed, marks, began and checksum."""
@@ -124,7 +125,7 @@ def _unsealed_chunks(
     account: str, rows: Iterator[StoredRow], expected: Digest | None
 ) -> Iterator[Iterable[Row]]:
     found = Digest()
-    while chunk := list(islice(rows, _CHUNK_ROWS)):
+    for chunk in chunked(rows, _CHUNK_ROWS):
         *columns, checksums = zip(*chunk, strict=True)
         try:
             right = _checksums(account, *columns) == list(checksums)

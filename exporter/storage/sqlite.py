@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -29,6 +28,7 @@ from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.packing import LAYOUT
 from exporter.ledger.saved import Changes, Progress, Row, Saved
 from exporter.storage import schema
+from exporter.storage.chunks import chunked
 from exporter.storage.codec import AccountRow, Digest, encode_account, unsealed
 from exporter.storage.file_checks import (
     SUFFIXES,
@@ -288,14 +288,14 @@ def _write_rows(
     """Write the changes of an account; returns the digest of all its operations."""
     digest = before.operations if before else Digest()
     size = min(_CHUNK_ROWS, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 1)
-    for forgotten in _chunked(changes.forgotten, size):
+    for forgotten in chunked(changes.forgotten, size):
         if digest.rows:
             digest = digest.minus(_saved_digest(connection, account, forgotten))
             connection.executemany(
                 "DELETE FROM operations WHERE account = ? AND id = ?", ((account, each) for each in forgotten)
             )
     has_rows = digest.rows > 0
-    for rows in _chunked(changes.rows, size):
+    for rows in chunked(changes.rows, size):
         rows.sort(key=attrgetter("id"))
         if has_rows:
             digest = digest.minus(_saved_digest(connection, account, [row.id for row in rows]))
@@ -311,12 +311,6 @@ def _saved_digest(connection: sqlite3.Connection, account: str, ids: Sequence[st
         (account, *ids),
     )
     return Digest(*found)
-
-
-def _chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 @contextlib.contextmanager

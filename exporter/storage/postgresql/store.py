@@ -6,7 +6,7 @@ Rule 2: a save begins only while the lease is held, and writes nothing if there 
 Rule 3: after a failed save nothing is assumed: it may have been committed. The connection is given up, and
 the next save reads from the database what it has to replace.
 Rule 4: only rows that were saved together are loaded, as from the state file (`codec`).
-Rule 5: it is kept what scrapes have seen of the counters, because the next holder begins to show them there.
+Rule 5: what scrapes have seen of the counters is saved, because the next holder continues from there.
 """
 
 import asyncio
@@ -14,9 +14,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from operator import attrgetter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import asyncpg  # noqa: TID251 - home of asyncpg
 
@@ -24,6 +23,7 @@ from exporter.config.database import Database
 from exporter.errors import DamagedError, RefusedError, StateError
 from exporter.ledger.counters import ZERO, Counts
 from exporter.ledger.saved import Changes, Progress, Saved
+from exporter.storage.chunks import chunked
 from exporter.storage.codec import (
     AccountRow,
     Digest,
@@ -45,6 +45,9 @@ from exporter.storage.postgresql.connection import (
 from exporter.storage.postgresql.lease import Lease
 
 T = TypeVar("T")
+
+_DELETE: Final = "DELETE FROM operations WHERE account = $1 AND id = ANY($2::text[]) RETURNING crc"
+_SAVED: Final = "SELECT crc FROM operations WHERE account = $1 AND id = ANY($2::text[])"
 
 
 class PostgresState:
@@ -217,31 +220,21 @@ def _all(fetch: Callable[[], "Future[list[asyncpg.Record]]"]) -> Iterator[Stored
 async def _write_rows(connection: Connection, account: str, changes: Changes, before: Digest) -> Digest:
     """Write the changes of an account; returns the digest of all its operations."""
     digest = before
-    for forgotten in _chunked(changes.forgotten):
-        digest = digest.minus(await _delete(connection, account, forgotten))
-    for rows in _chunked(changes.rows):
+    for forgotten in chunked(changes.forgotten, schema.CHUNK_ROWS):
+        digest = digest.minus(await _digest_of(connection, _DELETE, account, forgotten))
+    for rows in chunked(changes.rows, schema.CHUNK_ROWS):
         rows.sort(key=attrgetter("id"))
         if before.rows:
-            digest = digest.minus(await _saved_digest(connection, account, [row.id for row in rows]))
+            ids = [row.id for row in rows]
+            digest = digest.minus(await _digest_of(connection, _SAVED, account, ids))
         digest = digest.plus(await schema.write_operations(connection, account, rows))
     return digest
 
 
-async def _delete(connection: Connection, account: str, ids: list[str]) -> Digest:
+async def _digest_of(connection: Connection, rows: str, account: str, ids: list[str]) -> Digest:
+    """The digest of the operations that the query `rows` returns the checksums of."""
     found = await connection.fetchrow(
-        "WITH forgotten AS (DELETE FROM operations WHERE account = $1 AND id = ANY($2::text[]) RETURNING crc)"
-        " SELECT count(*), coalesce(sum(crc), 0)::bigint FROM forgotten",
-        account,
-        ids,
-    )
-    return Digest(*found) if found else Digest()
-
-
-async def _saved_digest(connection: Connection, account: str, ids: list[str]) -> Digest:
-    """The digest of those of the operations that are saved."""
-    found = await connection.fetchrow(
-        "SELECT count(*), coalesce(sum(crc), 0)::bigint FROM operations"
-        " WHERE account = $1 AND id = ANY($2::text[])",
+        f"WITH rows AS ({rows}) SELECT count(*), coalesce(sum(crc), 0)::bigint FROM rows",  # noqa: S608 - of our own
         account,
         ids,
     )
@@ -254,9 +247,3 @@ async def _size(connection: Connection) -> int:
         " WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
     )
     return size
-
-
-def _chunked(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, schema.CHUNK_ROWS)):
-        yield chunk
