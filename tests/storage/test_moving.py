@@ -78,6 +78,19 @@ async def test_backup_needs_no_lock(backend: PostgresBackend, url: str, tmp_path
     await backend.close()
 
 
+async def test_a_scrape_during_a_backup(backend: PostgresBackend, url: str, tmp_path: Path) -> None:
+    """It has seen more than the copy contains, of which nothing is left to show: no counter is below zero."""
+    store = await backend.open()
+    await store.save("a", changes(), PROGRESS)
+    await store.note_shown({"a": {key: value + 1 for key, value in changes().counts.items()}})
+    assert finish("backup", f"--output={tmp_path / 'copy'}", EXPORTER_STATE__URL=url).returncode == 0
+    await backend.close()
+    copy = await file_at(tmp_path / "copy")
+    loaded: Any = await copy.load("a", whole)
+    assert loaded[2] == ZERO
+    await copy.close()
+
+
 async def test_what_cannot_be_moved_is_told(backend: PostgresBackend, url: str, tmp_path: Path) -> None:
     """On one line, and nothing is changed."""
     await saved_file(tmp_path / "old")

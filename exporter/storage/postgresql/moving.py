@@ -45,7 +45,8 @@ async def to_file(
                 for account in accounts:
                     changes, progress = await _loaded(source, account.name)
                     seen = await source.shown(account.name) or {}
-                    unseen = {key: value - seen.get(key, 0) for key, value in changes.counts.items()}
+                    # A scrape may have seen more since the rows were read.
+                    unseen = {key: max(0, value - seen.get(key, 0)) for key, value in changes.counts.items()}
                     await target.save(account.name, changes._replace(counts=unseen), progress)
             return await back_up(made, output, clock)
     finally:
