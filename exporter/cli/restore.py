@@ -17,7 +17,7 @@ def run(flags: argparse.Namespace, unrecognized: Sequence[str]) -> int:
     if "input" not in flags:
         raise WrongUsage("restore needs --input=FILE")
     if settings.database is None:
-        raise WrongUsage("state.url: is not set; to restore a state file, put it in its place")
+        raise WrongUsage("state.url: is not set; without a database, copy the backup to state.path")
     from exporter.storage.postgresql.moving import from_file  # needs the driver
 
     password = partial(read_password, settings.database, settings.state.password_file)

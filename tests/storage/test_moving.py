@@ -116,7 +116,7 @@ async def test_what_cannot_be_moved_is_told(backend: PostgresBackend, url: str, 
 
 
 def test_restore_needs_a_database(tmp_path: Path) -> None:
-    """A state file is restored by putting it in its place."""
+    """A state file is restored by copying it."""
     done = finish("restore", f"--input={tmp_path / 'x'}", f"--state.path={tmp_path / 'y'}")
     assert done.returncode == 2
-    assert "state.url: is not set; to restore a state file, put it in its place" in done.stderr
+    assert "state.url: is not set; without a database, copy the backup to state.path" in done.stderr
